@@ -1,0 +1,20 @@
+/* codec_undef.h - ends the use of codec_struct.h, codec_table.h or codec_declare.h. */
+#undef CODEC_HAS_REQUIRED
+#undef CODEC_HAS_OPTIONAL
+#undef CODEC_OPT_REQUIRED
+#undef CODEC_OPT_OPTIONAL
+#undef CODEC_ROW
+#undef OBJECT
+#undef SUITEFIELD
+#undef UINTFIELD
+#undef BOOLFIELD
+#undef TIMEFIELD
+#undef TEXTFIELD
+#undef BYTESFIELD
+#undef FIXEDFIELD
+#undef SUBFIELD
+#undef LISTFIELD
+#undef LISTFIXEDFIELD
+#undef LISTUINTFIELD
+#undef LISTBYTESFIELD
+#undef END

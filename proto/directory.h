@@ -1,0 +1,115 @@
+/* directory.h - replay of the directory log: who the parties, posts and devices are, and whose keys.
+ *
+ * The log is a list of `leaf` objects {kind, statement, ledger time}. Every reader - gate, ledger and each client -
+ * replays all of it through directory_apply, which alone decides what is valid; so they cannot differ. A leaf that does not
+ * verify or does not fit is refused and changes nothing. Log order decides which key was valid; of a leaf's times only the
+ * ledger's own counts.
+ *
+ * Rules (kind: signer, must hold):
+ *   charter      own authority key; party unknown so far; keys valid points
+ *   admission    registrar of the card; admit: names the charter's hash, party not admitted yet; suspend / resume: party
+ *                admitted. (Threshold 1 in this version.)
+ *   post         the party's authority; party admitted; a post of that party; repeats replace functions and keys only
+ *                when signed by the same authority
+ *   device       the post's key; post exists and is not revoked; sign and transport key new to the directory; validity at most
+ *                DEVICE_VALIDITY_MAX_MS; at most DEVICES_PER_POST_MAX live devices
+ *   countersign  authority of the party, or a live device of the same post
+ *   revocation   authority, post key, post's revoker, or the device itself
+ *
+ * A device is *live* at a time when it is countersigned, neither it nor its post is revoked, and the time lies in
+ * [not_before, not_after). A suspended party's devices stay live: they read, keep evidence and answer open legs, but may not
+ * submit new requests (directory_may_submit).
+ *
+ * Memory: the directory copies what it keeps. Not thread safe; an unchanging one may be read by many threads. */
+#ifndef DIRECTORY_H
+#define DIRECTORY_H
+
+#include "card.h"
+#include "label.h"
+#include "merkle.h"
+#include "objects.h"
+
+/* The kinds of leaves. */
+enum leaf_kind {
+    LEAF_CHARTER = 1,
+    LEAF_ADMISSION = 2,
+    LEAF_POST = 3,
+    LEAF_DEVICE = 4,
+    LEAF_COUNTERSIGN = 5,
+    LEAF_REVOCATION = 6,
+    LEAF_SUCCESSION = 7, /* 7..9 reserved */
+    LEAF_DEPARTURE = 8,
+    LEAF_SPLIT = 9,
+};
+
+struct directory_party {
+    char name[PARTY_MAX + 1];
+    char title[NAME_MAX_SIZE + 1];
+    enum party_kind kind;
+    uint8_t authority[KEY_SIZE], next[HASH_SIZE], charter[HASH_SIZE];
+    bool admitted, suspended;
+    struct instant admitted_at;
+    bool has_quota_legs, has_quota_bytes; /* the registrar's, from the last admission statement */
+    uint64_t quota_legs, quota_bytes;
+};
+
+struct directory_post {
+    char name[POST_MAX + 1];
+    unsigned functions;
+    uint8_t key[KEY_SIZE];
+    bool has_revoker, revoked;
+    uint8_t revoker[KEY_SIZE];
+    struct instant added_at;
+    const struct directory_party *party;
+};
+
+struct directory_device {
+    uint8_t device[KEY_SIZE], transport[KEY_SIZE], certificate[HASH_SIZE];
+    enum device_role role;
+    struct instant not_before, not_after, added_at;
+    bool countersigned, revoked;
+    const struct directory_post *post;
+};
+
+struct directory;
+
+/* Registrar keys come from the card and are copied. NULL when memory ran out. */
+struct directory *directory_new(const uint8_t (*registrars)[KEY_SIZE], size_t count);
+struct directory *directory_copy(const struct directory *directory);
+void directory_free(struct directory *directory);
+
+/* Verifies and applies the next leaf; ledger times must not go back (E_OUT_OF_RANGE). On failure nothing changed. */
+CHECKED enum error directory_apply(struct directory *directory, struct bytes leaf);
+/* Would this statement be accepted now, at `time`, as the next leaf? Appends the leaf's bytes. For the ledger. */
+CHECKED enum error directory_make_leaf(const struct directory *directory, enum leaf_kind kind, struct bytes statement,
+                                       struct instant time, struct buf *ret_leaf);
+/* The directory already holds exactly this statement: an enrolment that is repeated is no error. */
+bool directory_holds(const struct directory *directory, struct bytes statement);
+
+uint64_t directory_size(const struct directory *directory);
+void directory_root(const struct directory *directory, uint8_t ret[static HASH_SIZE]);
+
+/* Look-ups; NULL when unknown. Pointers live until the directory changes or is freed. */
+const struct directory_party *directory_party(const struct directory *directory, struct bytes name);
+const struct directory_post *directory_post(const struct directory *directory, struct bytes name);
+const struct directory_device *directory_device(const struct directory *directory, const uint8_t device[static KEY_SIZE]);
+const struct directory_device *directory_transport(const struct directory *directory,
+                                                   const uint8_t transport[static KEY_SIZE]);
+const struct directory_party *directory_party_nth(const struct directory *directory, size_t n);
+const struct directory_post *directory_post_nth(const struct directory *directory, size_t n);
+const struct directory_device *directory_device_nth(const struct directory *directory, size_t n);
+
+/* E_OK, or why the device is not live: E_REVOKED, E_CERTIFICATE_EXPIRED, E_NOT_COUNTERSIGNED. */
+CHECKED enum error directory_live(const struct directory_device *device, struct instant time);
+/* The same, without the time: by log order alone, as evidence is judged. */
+CHECKED enum error directory_may_submit(const struct directory_device *device, struct instant time);
+
+/* The live devices of a post that can open things (deciders and readers), in log order; at most DEVICES_PER_POST_MAX. */
+size_t directory_readers(const struct directory *directory, struct bytes post, struct instant time,
+                         const struct directory_device *ret[static DEVICES_PER_POST_MAX]);
+
+/* Verifies a stamped prekey of a known device: signature, its device. */
+CHECKED enum error directory_open_prekey(const struct directory *directory, struct bytes stamped, struct prekey *ret,
+                                         uint8_t ret_id[static PREKEY_ID_SIZE]);
+
+#endif

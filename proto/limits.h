@@ -1,0 +1,73 @@
+/* limits.h - every number that both ends must agree on. Sizes in bytes, times as named. */
+#ifndef LIMITS_H
+#define LIMITS_H
+
+enum {
+    WIRE_VERSION = 0, /* may change until keys, evidence and logs all stand */
+    SUITE = 1,        /* Ed25519, X25519, HKDF-SHA256, ChaCha20-Poly1305, BLAKE2b-256, SHA-256 */
+
+    HASH_SIZE = 32,
+    KEY_SIZE = 32,
+    SIGN_SECRET_SIZE = 64, /* libsodium's form: seed and public key */
+    SIGNATURE_SIZE = 64,
+    REQUEST_ID_SIZE = 16,
+    NONCE_SIZE = 16,
+    PREKEY_ID_SIZE = 16,
+    TAG_SIZE = 16, /* Poly1305 */
+
+    PARTY_MAX = 32,                /* `de`, `org.first` */
+    DESK_MAX = 32,                 /* the part after the slash */
+    POST_MAX = PARTY_MAX + 1 + DESK_MAX,
+    NAME_MAX_SIZE = 256, /* a party's display name, UTF-8 bytes */
+
+    CBOR_DEPTH_MAX = 16,
+
+    LEGS_DEPTH = 10, /* every request's tree of legs has this depth, whatever the number of legs */
+    LEGS_MAX = 1 << LEGS_DEPTH,
+    STAMP_PATH_MAX = 16, /* so one signature covers at most 65,536 payloads */
+    STAMP_MAX = 1 << STAMP_PATH_MAX,
+
+    CHUNK_PLAIN = 64 * 1024,
+    CHUNK_SIZE = CHUNK_PLAIN + TAG_SIZE,
+
+    DEVICES_PER_POST_MAX = 16,
+    PREKEY_DAYS_AHEAD = 30,
+    PREKEY_BATCH_MAX = 64,
+    VOIDS_MAX = 64,
+
+    SUBJECT_MAX = 512,
+    SUMMARY_MAX = 16 * 1024,
+    NOTE_MAX = 1024, /* plaintext bytes of a decline's or acknowledgement's words */
+    PARTS_MAX = 64,  /* the text and its attachments */
+    FILENAME_MAX_SIZE = 255,
+
+    HEADER_MAX = 1024,
+    SIGNATURE_MAX = 96, /* a COSE_Sign1 with detached payload */
+    STAMPED_OVERHEAD = 768,
+    OPENING_MAX = 160,
+    STATEMENT_MAX = 2048,
+    ENTRY_MAX = 256,
+    WRAP_PLAIN_MAX = 768,
+    WRAPSET_MAX = 24 * 1024,
+    CERTIFICATE_MAX = 1024,
+    RECEIPT_MAX = 8 * 1024,
+
+    MESSAGE_MAX = 512 * 1024, /* one frame between client and relay */
+    FEED_MAX = 256,           /* items an answer may hold */
+    LEAVES_MAX = 512,
+    STATEMENTS_MAX = 256, /* statements in one message */
+};
+
+/* A request's content: ciphertext of one part. The relay's configuration may ask for less. */
+#define PART_MAX ((uint64_t)1 << 40)
+
+/* keep: how long after `stored` a leg waits, in seconds */
+#define KEEP_MIN_S ((uint64_t)72 * 3600)
+#define KEEP_MAX_S ((uint64_t)366 * 86400)
+#define KEEP_DEFAULT_S ((uint64_t)30 * 86400)
+
+/* A device certificate's longest validity */
+#define DEVICE_VALIDITY_MAX_MS ((uint64_t)400 * 86400 * 1000)
+#define DAY_MS ((uint64_t)86400 * 1000)
+
+#endif

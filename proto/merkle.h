@@ -1,0 +1,42 @@
+/* merkle.h - RFC 6962 / RFC 9162 section 2.1 hash trees over SHA-256.
+ *
+ * Hashes are 32 bytes. A path is the list of sibling hashes from the leaf upwards, concatenated. Sizes count leaves. */
+#ifndef MERKLE_H
+#define MERKLE_H
+
+#include "limits.h"
+#include "own.h"
+
+enum { MERKLE_DEPTH_MAX = 64 };
+
+void merkle_leaf(struct bytes leaf, uint8_t ret[static HASH_SIZE]); /* SHA-256(0x00 || leaf) */
+void merkle_node(const uint8_t left[static HASH_SIZE], const uint8_t right[static HASH_SIZE],
+                 uint8_t ret[static HASH_SIZE]); /* SHA-256(0x01 || left || right); ret may alias */
+
+/* Root over `count` leaf hashes, concatenated. The empty tree's root is SHA-256 of nothing. */
+void merkle_root(const uint8_t *hashes, size_t count, uint8_t ret[static HASH_SIZE]);
+
+/* The inclusion path of leaf `index` in the tree of `count` leaf hashes: appends n * 32 bytes. index < count. */
+void merkle_path(const uint8_t *hashes, size_t count, size_t index, struct buf *out);
+/* Consistency proof from `old` to `count` leaves; 0 < old <= count. */
+void merkle_consistency_path(const uint8_t *hashes, size_t count, size_t old, struct buf *out);
+
+/* The root that a leaf hash at `index` of `size` leaves leads to along the path: E_BAD_PROOF when the path's length does
+ * not fit (RFC 9162 section 2.1.3.2). */
+CHECKED enum error merkle_root_from_path(const uint8_t leaf_hash[static HASH_SIZE], uint64_t index, uint64_t size,
+                                         struct bytes path, uint8_t ret[static HASH_SIZE]);
+CHECKED enum error merkle_verify_inclusion(const uint8_t leaf_hash[static HASH_SIZE], uint64_t index, uint64_t size,
+                                           struct bytes path, struct bytes root);
+/* RFC 9162 section 2.1.4.2, and: equal sizes need equal roots and an empty proof; size 0 proves nothing. */
+CHECKED enum error merkle_verify_consistency(uint64_t old_size, struct bytes old_root, uint64_t new_size,
+                                             struct bytes new_root, struct bytes path);
+
+/* A growing tree that keeps only its frontier: append and root in O(log n), no memory beyond this struct. */
+struct merkle_frontier {
+    uint64_t size;
+    uint8_t nodes[MERKLE_DEPTH_MAX][HASH_SIZE]; /* nodes[i] is valid where bit i of size is set */
+};
+void merkle_frontier_add(struct merkle_frontier *frontier, const uint8_t leaf_hash[static HASH_SIZE]);
+void merkle_frontier_root(const struct merkle_frontier *frontier, uint8_t ret[static HASH_SIZE]);
+
+#endif

@@ -1,0 +1,46 @@
+/* text.h - what people read and type: names, hex, fingerprints, references.
+ *
+ * party  1..32 of a-z 0-9 . -, beginning with a letter: `de`, `org.first`
+ * post   party/desk, desk likewise without dots: `de/technical`
+ * fingerprint  ten groups of five decimal digits over a 32-byte hash: the first 25 bytes in five-byte groups, each
+ *              big-endian modulo 100,000, twice... see text_fingerprint
+ * reference    `K7Q-M2F`: 30 bits of the header digest in Crockford's base 32 (no I, L, O, U) plus nothing else; equal on
+ *              both sides, easy to say; not unique for ever, so commands accept it only where one request matches */
+#ifndef TEXT_H
+#define TEXT_H
+
+#include "limits.h"
+#include "own.h"
+
+enum { TEXT_FINGERPRINT_SIZE = 60, TEXT_REFERENCE_SIZE = 8, TEXT_ID_BYTES = 16 };
+
+bool text_is_party(struct bytes name);
+bool text_is_post(struct bytes name);
+/* The party part of a post's name (a view), or of a bare party itself. */
+struct bytes text_party_of(struct bytes post);
+
+/* out holds 2n + 1 bytes; lower case. */
+void text_hex(const uint8_t *bytes, size_t n, char *out);
+/* Exactly 2n hex digits of either case: E_BAD_TEXT. */
+CHECKED enum error text_unhex(struct bytes text, uint8_t *ret, size_t n);
+
+/* "12345 67890 ...": group i (0..9) is the big-endian number of bytes 3i, 3i+1, 3i+2 of the hash, modulo 100,000. */
+void text_fingerprint(const uint8_t hash[static HASH_SIZE], char out[static TEXT_FINGERPRINT_SIZE]);
+/* As a person types it: spaces, dashes and dots are passed over; all 50 digits must match. */
+bool text_fingerprint_matches(const uint8_t hash[static HASH_SIZE], const char *typed);
+
+/* "K7Q-M2F" from the first 30 bits of the header digest. */
+void text_reference(const uint8_t digest[static HASH_SIZE], char out[static TEXT_REFERENCE_SIZE]);
+/* Reads one back as a person types it (case, I/L -> 1, O -> 0, dash optional): 30 bits. */
+CHECKED enum error text_reference_parse(struct bytes typed, uint32_t *ret_bits);
+uint32_t text_reference_bits(const uint8_t digest[static HASH_SIZE]);
+
+/* Copies foreign text for a terminal: control characters (but newline, tab where allowed) and bidirectional overrides
+ * (U+202A..U+202E, U+2066..U+2069, U+200E, U+200F, U+061C) become U+FFFD; invalid UTF-8 likewise. Appends a final zero byte
+ * that does not count in out->n. */
+void text_for_terminal(struct bytes text, bool many_lines, struct buf *out);
+
+/* Closest of n names by edit distance, for "did you mean"; NULL when none is near. */
+const char *text_nearest(const char *word, const char *const *names, size_t n);
+
+#endif
