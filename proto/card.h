@@ -11,7 +11,7 @@
  *     witness    <64 hex>      optional, one line each, up to 16
  *
  * The fingerprint is text_fingerprint over the labelled digest (CARD) of the canonical text that card_format makes,
- * so comments and order do not matter. */
+ * so comments and order do not matter: it sorts addresses, registrars and witnesses. */
 #ifndef CARD_H
 #define CARD_H
 

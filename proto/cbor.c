@@ -2,6 +2,7 @@
 #include "cbor.h"
 
 #include "limits.h"
+#include "text.h"
 
 enum major { UINT = 0, NEGATIVE = 1, BYTES = 2, TEXT = 3, ARRAY = 4, MAP = 5, TAG = 6, SIMPLE = 7 };
 enum { FALSE = 20, TRUE = 21, NIL = 22, HALF = 25, SINGLE = 26, DOUBLE = 27 };
@@ -116,22 +117,9 @@ static struct bytes take_string(struct cbor_in *in, enum major major, size_t max
 
 struct bytes cbor_bytes(struct cbor_in *in, size_t max) { return take_string(in, BYTES, max); }
 
-/* Length of the valid UTF-8 sequence at p (Unicode 15 table 3-7: no overlong forms, no surrogates), or 0. */
-static size_t utf8_sequence(const uint8_t *p, size_t n) {
-    if (p[0] < 0x80) return 1;
-    size_t more = p[0] >= 0xc2 && p[0] <= 0xdf ? 1 : p[0] >= 0xe0 && p[0] <= 0xef ? 2 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 3 : 0;
-    if (more == 0 || n <= more) return 0;
-    uint8_t low = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
-    uint8_t high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
-    if (p[1] < low || p[1] > high) return 0;
-    for (size_t i = 2; i <= more; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    return more + 1;
-}
-
 static bool utf8_valid(struct bytes text) {
     for (size_t i = 0; i < text.n;) {
-        size_t n = utf8_sequence(text.p + i, text.n - i);
+        size_t n = text_utf8_sequence(text.p + i, text.n - i);
         if (n == 0) return false;
         i += n;
     }

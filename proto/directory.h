@@ -8,13 +8,15 @@
  * Rules (kind: signer, must hold):
  *   charter      own authority key; party unknown so far; keys valid points
  *   admission    registrar of the card; admit: names the charter's hash, party not admitted yet; suspend / resume: party
- *                admitted. (Threshold 1 in this version.)
+ *                admitted. The quotas are those of the newest admission statement. (Threshold 1 in this version.)
  *   post         the party's authority; party admitted; a post of that party; repeats replace functions and keys only
- *                when signed by the same authority
- *   device       the post's key; post exists and is not revoked; sign and transport key new to the directory; validity at most
- *                DEVICE_VALIDITY_MAX_MS; at most DEVICES_PER_POST_MAX live devices
- *   countersign  authority of the party, or a live device of the same post
- *   revocation   authority, post key, post's revoker, or the device itself
+ *                when signed by the same authority; a revoked post stays revoked
+ *   device       the post's key; post exists and is not revoked; sign and transport key new to the directory, in whatever
+ *                use; validity at most DEVICE_VALIDITY_MAX_MS; at most DEVICES_PER_POST_MAX devices of a post that are live or
+ *                may still become so
+ *   countersign  authority of the party, or a live device of the same post; device and post not revoked
+ *   revocation   authority, post key, post's revoker, or the device itself; not revoked yet
+ * All: a statement stands once in the log (E_CONFLICT), so that nobody can repeat an old one and undo what was said since.
  *
  * A device is *live* at a time when it is countersigned, neither it nor its post is revoked, and the time lies in
  * [not_before, not_after). A suspended party's devices stay live: they read, keep evidence and answer open legs, but may not
@@ -83,7 +85,7 @@ CHECKED enum error directory_apply(struct directory *directory, struct bytes lea
 /* Would this statement be accepted now, at `time`, as the next leaf? Appends the leaf's bytes. For the ledger. */
 CHECKED enum error directory_make_leaf(const struct directory *directory, enum leaf_kind kind, struct bytes statement,
                                        struct instant time, struct buf *ret_leaf);
-/* The directory already holds exactly this statement: an enrolment that is repeated is no error. */
+/* The directory already holds this statement (its payload): an enrolment that is repeated is no error. */
 bool directory_holds(const struct directory *directory, struct bytes statement);
 
 uint64_t directory_size(const struct directory *directory);
@@ -101,7 +103,7 @@ const struct directory_device *directory_device_nth(const struct directory *dire
 
 /* E_OK, or why the device is not live: E_REVOKED, E_CERTIFICATE_EXPIRED, E_NOT_COUNTERSIGNED. */
 CHECKED enum error directory_live(const struct directory_device *device, struct instant time);
-/* The same, without the time: by log order alone, as evidence is judged. */
+/* E_OK, or why the device may not send new requests: not live, E_NOT_ALLOWED (a bell), E_SUSPENDED (its party). */
 CHECKED enum error directory_may_submit(const struct directory_device *device, struct instant time);
 
 /* The live devices of a post that can open things (deciders and readers), in log order; at most DEVICES_PER_POST_MAX. */

@@ -12,7 +12,8 @@ static const struct leg_event_row events[] = {
 #include "leg.def"
 };
 
-enum { REQUEST = LEG_REQUEST | LEG_OFFER_ONLY, REPLY = LEG_REPLY, OFFER_ONLY = LEG_OFFER_ONLY, ALL = REQUEST | REPLY };
+enum { WITH_BODY = LEG_REQUEST, OFFER_ONLY = LEG_OFFER_ONLY, REQUEST = WITH_BODY | OFFER_ONLY, REPLY = LEG_REPLY,
+       ALL = REQUEST | REPLY };
 static const struct leg_step steps[] = {
 #define STEP(from, event, to, kinds) {STATE_##from, EVENT_##event, STATE_##to, kinds},
 #include "leg.def"
@@ -45,11 +46,6 @@ enum error leg_step(enum leg_state from, enum leg_event event, enum leg_kind kin
 }
 
 bool leg_releases_body(enum leg_state state, enum leg_kind kind) {
-    switch (state) {
-    case STATE_ACCEPTED:
-    case STATE_HANDED_OVER:
-    case STATE_ACKNOWLEDGED: return true;
-    case STATE_STORED: return kind == LEG_REPLY;
-    default: return false;
-    }
+    if (state == STATE_STORED) return kind == LEG_REPLY;
+    return state == STATE_ACCEPTED || state == STATE_HANDED_OVER || state == STATE_ACKNOWLEDGED;
 }

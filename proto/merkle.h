@@ -21,6 +21,14 @@ void merkle_path(const uint8_t *hashes, size_t count, size_t index, struct buf *
 /* Consistency proof from `old` to `count` leaves; 0 < old <= count. */
 void merkle_consistency_path(const uint8_t *hashes, size_t count, size_t old, struct buf *out);
 
+/* All levels of one tree, for whoever wants many of its paths: `levels` has room for merkle_levels_count hashes and holds
+ * the `count` leaf hashes; filled in above them, the root last. The path of one leaf then costs no hashing; its number of
+ * hashes is returned. */
+size_t merkle_levels_count(size_t count);
+void merkle_levels(uint8_t *levels, size_t count);
+size_t merkle_levels_path(const uint8_t *levels, size_t count, size_t index,
+                          uint8_t ret[static MERKLE_DEPTH_MAX * HASH_SIZE]);
+
 /* The root that a leaf hash at `index` of `size` leaves leads to along the path: E_BAD_PROOF when the path's length does
  * not fit (RFC 9162 section 2.1.3.2). */
 CHECKED enum error merkle_root_from_path(const uint8_t leaf_hash[static HASH_SIZE], uint64_t index, uint64_t size,

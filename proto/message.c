@@ -39,8 +39,11 @@ void message_encode(enum message type, uint64_t number, const void *value, struc
 }
 
 void message_encode_failure(uint64_t number, enum error error, const char *detail, struct buf *out) {
-    struct failure failure = {.error = error, .has_detail = detail != NULL, .detail = bytes_text(detail)};
-    if (failure.detail.n > SUBJECT_MAX) failure.detail.n = SUBJECT_MAX;
+    struct failed failure = {.error = error, .has_detail = detail != NULL, .detail = bytes_text(detail)};
+    if (failure.detail.n > SUBJECT_MAX) {
+        failure.detail.n = SUBJECT_MAX; /* cut before a letter, never inside: the peer refuses half of one */
+        while (failure.detail.n > 0 && (failure.detail.p[failure.detail.n] & 0xc0) == 0x80) failure.detail.n--;
+    }
     message_encode(MESSAGE_FAILURE, number, &failure, out);
 }
 

@@ -17,7 +17,8 @@ void sign1_sign(const uint8_t secret[static SIGN_SECRET_SIZE], struct bytes exte
                 struct buf *out);
 
 /* Verifies. `detached` is used where the structure's payload is null, and must be empty (p == NULL) otherwise.
- * E_BAD_SIGNATURE, E_BAD_KEY, or the reason why the bytes are no allowed COSE_Sign1. ret_payload may be NULL. */
+ * E_BAD_SIGNATURE; E_BAD_KEY when the signature fails and the key itself is at fault; or the reason why the bytes are no
+ * allowed COSE_Sign1 (another algorithm: E_UNKNOWN_SUITE). ret_payload may be NULL. */
 CHECKED enum error sign1_verify(const uint8_t key[static KEY_SIZE], struct bytes external_aad, struct bytes sign1,
                                 struct bytes detached, struct bytes *ret_payload);
 

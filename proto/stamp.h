@@ -26,6 +26,20 @@ CHECKED enum error stamp_peek(struct bytes stamped, struct bytes *ret_payload);
 CHECKED enum error stamp_verify(enum label label, const uint8_t key[static KEY_SIZE], struct bytes stamped,
                                 struct bytes *ret_payload);
 
+/* Signatures that held a moment ago. Payloads of one batch share theirs, so who verifies many at once checks it once. Begin
+ * with zeros; keep it for one message. Only what held is remembered. */
+enum { STAMP_CACHE_MAX = 8 };
+struct stamp_cache {
+    struct stamp_checked {
+        uint64_t label, size;
+        uint8_t key[KEY_SIZE], root[HASH_SIZE], signature[SIGNATURE_MAX];
+    } checked[STAMP_CACHE_MAX];
+    size_t count, next;
+};
+/* As stamp_verify. */
+CHECKED enum error stamp_verify_cached(enum label label, const uint8_t key[static KEY_SIZE], struct bytes stamped,
+                                       struct stamp_cache *cache, struct bytes *ret_payload);
+
 void stamp_hash(struct bytes payload, uint8_t ret[static HASH_SIZE]);
 
 #endif

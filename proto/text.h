@@ -2,9 +2,9 @@
  *
  * party  1..32 of a-z 0-9 . -, beginning with a letter: `de`, `org.first`
  * post   party/desk, desk likewise without dots: `de/technical`
- * fingerprint  ten groups of five decimal digits over a 32-byte hash: the first 25 bytes in five-byte groups, each
- *              big-endian modulo 100,000, twice... see text_fingerprint
- * reference    `K7Q-M2F`: 30 bits of the header digest in Crockford's base 32 (no I, L, O, U) plus nothing else; equal on
+ * fingerprint  `12345 67890 ...`: ten groups of five decimal digits over a 32-byte hash; group i (0..9) is the big-endian
+ *              24-bit number of its bytes 3i, 3i+1, 3i+2, modulo 100,000
+ * reference    `K7Q-M2F`: 30 bits of the header digest in Crockford's base 32 (no I, L, O, U); equal on
  *              both sides, easy to say; not unique for ever, so commands accept it only where one request matches */
 #ifndef TEXT_H
 #define TEXT_H
@@ -13,6 +13,9 @@
 #include "own.h"
 
 enum { TEXT_FINGERPRINT_SIZE = 60, TEXT_REFERENCE_SIZE = 8, TEXT_ID_BYTES = 16 };
+
+/* Length of the valid UTF-8 sequence that the n >= 1 bytes at p begin with (no overlong forms, no surrogates), or 0. */
+size_t text_utf8_sequence(const uint8_t *p, size_t n);
 
 bool text_is_party(struct bytes name);
 bool text_is_post(struct bytes name);
@@ -24,9 +27,8 @@ void text_hex(const uint8_t *bytes, size_t n, char *out);
 /* Exactly 2n hex digits of either case: E_BAD_TEXT. */
 CHECKED enum error text_unhex(struct bytes text, uint8_t *ret, size_t n);
 
-/* "12345 67890 ...": group i (0..9) is the big-endian number of bytes 3i, 3i+1, 3i+2 of the hash, modulo 100,000. */
 void text_fingerprint(const uint8_t hash[static HASH_SIZE], char out[static TEXT_FINGERPRINT_SIZE]);
-/* As a person types it: spaces, dashes and dots are passed over; all 50 digits must match. */
+/* As a person types it: white space, dashes and dots are passed over; all 50 digits must match. */
 bool text_fingerprint_matches(const uint8_t hash[static HASH_SIZE], const char *typed);
 
 /* "K7Q-M2F" from the first 30 bits of the header digest. */

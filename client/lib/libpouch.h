@@ -1,0 +1,169 @@
+/* libpouch.h - what a point of contact's program can do, as functions; the command line is a thin layer over them.
+ *
+ * All of it works on an open post home (home.h). Functions that need the relay take a struct relay (link.h) from
+ * client_connect, and sync first where that matters. Nothing is printed; progress goes to an optional callback.
+ *
+ * Crash safety: what is to be sent is first made whole - sealed bytes, keys, statements - and committed to the local store
+ * (the outbox); then sent; a retry sends the stored bytes. What was received is committed before the relay is told so.
+ *
+ * Who checks what: every object from the relay is verified under keys from the replayed directory before it is stored:
+ * receipts under the card's statement key, headers under the sender's device, paths, wraps, commitments, digests, padding,
+ * and that the inside of the seal says what the outside says. What does not hold is refused and named, never shown. */
+#ifndef LIBPOUCH_H
+#define LIBPOUCH_H
+
+#include "home.h"
+
+/* ---- the relay ---- */
+struct relay;
+struct progress { /* all optional; done and total in bytes */
+    void (*report)(void *context, const char *what, uint64_t done, uint64_t total);
+    void *context;
+};
+struct client_options {
+    unsigned timeout_s; /* for an answer; 0: 20 */
+    struct progress progress;
+    bool officer; /* who speaks in statements made by this command: a person (true) or a machine */
+};
+
+/* Connects to the card's addresses in turn: E_UNREACHABLE, E_WRONG_RELAY_KEY, E_REFUSED_BY_RELAY are told apart. */
+CHECKED enum error client_connect(struct home *home, const struct client_options *options, struct relay **ret,
+                                  struct failure *failure);
+void client_disconnect(struct relay **relay);
+
+/* join: checks the card and the certificate against this home (E_FOREIGN_CERTIFICATE), connects, mirrors the directory,
+ * enrols with PREKEY_DAYS_AHEAD prekeys, and remembers the card. Repeatable. */
+CHECKED enum error client_join(struct home *home, const char *card_path, const char *certificate_path,
+                               const struct client_options *options, struct failure *failure);
+/* Sends the statements of a dossier file (a revocation) to the relay of a card, with a throw-away key. No home needed. */
+CHECKED enum error client_send_dossier(const char *card_path, const char *dossier_path, const struct client_options *options,
+                                       struct failure *failure);
+
+struct sync_summary {
+    uint64_t directory_size;
+    uint32_t offered, changed, replies, sent; /* new offers, new evidence, new replies, outbox items settled */
+    uint32_t waiting, alarms;                 /* still in the outbox; things that did not verify or numbers withheld */
+};
+/* Directory, prekeys, outbox, feed, offers (NOTIFIED once safe), bodies of accepted legs and replies (HANDED_OVER once safe).
+ * Items that do not verify are recorded as alarms and do not stop the rest. */
+CHECKED enum error client_sync(struct home *home, struct relay *relay, struct sync_summary *ret, struct failure *failure);
+/* Waits for the relay's hint that something is new, at most `ms`. */
+CHECKED enum error client_wait_hint(struct relay *relay, unsigned ms);
+
+/* ---- requests ---- */
+struct draft {
+    const char *const *to; /* posts, or bare parties that resolve to their post for the kind */
+    size_t to_count;
+    enum request_kind kind;
+    enum precedence precedence;
+    const char *subject, *summary, *language; /* may be NULL */
+    bool has_tlp, has_pap, has_answer_by, exercise, offer_only;
+    enum tlp tlp;
+    enum pap pap;
+    uint64_t answer_by_s, keep_s; /* from now; keep 0: default */
+    const char *text_path;        /* the text's file; "-" stdin; NULL with text_bytes */
+    struct bytes text;
+    const char *const *attachments;
+    size_t attachment_count;
+    const uint8_t *parent_header, *parent_leg; /* a reply, else NULL */
+};
+struct leg_view {
+    char to[POST_MAX + 1];
+    uint8_t leg[HASH_SIZE];
+    enum leg_state state;
+    enum error refused; /* E_OK, or why the relay refused this leg (final or, while it waits, transient) */
+};
+struct request_view {
+    uint8_t digest[HASH_SIZE];
+    char reference[TEXT_REFERENCE_SIZE], from[POST_MAX + 1];
+    bool sealed; /* true: offer not (yet) readable; the fields below it are empty */
+    enum request_kind kind;
+    bool has_tlp, has_pap, exercise, has_answer_by, is_reply, mine, has_body, offer_only;
+    enum tlp tlp;
+    enum pap pap;
+    enum precedence precedence;
+    char subject[SUBJECT_MAX + 1], language[36];
+    struct buf summary;
+    struct instant created, stored, answer_by, expires;
+    uint8_t parent_header[HASH_SIZE];
+    struct leg_view *legs; /* received: one, this post's; sent: all */
+    size_t leg_count;
+    uint64_t body_length;
+};
+void request_view_free(struct request_view *view);
+#define AUTO_VIEW __attribute__((cleanup(request_view_free))) struct request_view
+
+/* Seals, stores in the outbox, and sends through `relay` (NULL: only keeps it in the outbox). The digest is set as soon as
+ * the outbox holds it, also on failure after that. E_PARTLY when some legs were refused; E_UNKNOWN_POST, E_TOO_LARGE ... before
+ * anything is stored. */
+CHECKED enum error client_send(struct home *home, struct relay *relay, const struct draft *draft,
+                               const struct client_options *options, uint8_t ret_digest[static HASH_SIZE],
+                               struct failure *failure);
+
+/* By list number, unique hex prefix, or reference: E_UNKNOWN_REQUEST, E_AMBIGUOUS. */
+CHECKED enum error client_find(struct home *home, const char *typed, uint8_t ret_digest[static HASH_SIZE],
+                               struct failure *failure);
+CHECKED enum error client_view(struct home *home, const uint8_t digest[static HASH_SIZE], struct request_view *ret,
+                               struct failure *failure);
+enum client_box { BOX_INBOX, BOX_SENT };
+/* Digests, oldest first: HASH_SIZE bytes each; all: also settled ones. The list number of a request is its place, from 1, in
+ * the list with `all`. */
+CHECKED enum error client_list(struct home *home, enum client_box box, bool all, struct buf *ret_digests,
+                               struct failure *failure);
+
+/* This post's decision or step on a received leg - ACCEPTED, DECLINED, ACKNOWLEDGED, OPENED - or CLOSED by either side, or
+ * WITHDRAWN by the sender (to: that leg only, NULL: all). Signed, stored in the outbox, sent, and its receipt verified and
+ * stored. With relay NULL it is kept in the outbox. E_WRONG_STATE when the relay says another decision was first. */
+struct act {
+    enum leg_event event;
+    const char *to, *note; /* may be NULL */
+    bool has_reason;
+    unsigned reason;
+};
+CHECKED enum error client_act(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE],
+                              const struct act *act, const struct client_options *options, struct failure *failure);
+
+/* The body, after acceptance (or one's own): fetched if it is not here yet, then decrypted piece by piece into `write`.
+ * file_index 0 is the text. E_NOT_ACCEPTED, E_NO_BODY. */
+struct body_file {
+    char name[FILENAME_MAX_SIZE + 1]; /* empty: the text */
+    uint64_t length;
+};
+CHECKED enum error client_body_files(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE],
+                                     struct body_file *ret, size_t max, size_t *ret_count, struct failure *failure);
+CHECKED enum error client_body_read(struct home *home, const uint8_t digest[static HASH_SIZE], size_t file_index,
+                                    enum error (*write)(void *context, struct bytes piece), void *context,
+                                    struct failure *failure);
+
+/* The ladder of one leg, oldest first, from verified receipts. */
+struct event_view {
+    enum leg_event event;
+    enum leg_state from, to;
+    char actor[POST_MAX + 1]; /* empty: the relay */
+    bool officer, has_entry;
+    struct instant at, device_time;
+    uint64_t ordinal, log_index;
+    unsigned reason;
+    bool has_reason;
+    struct buf note; /* opened words, where we hold the key */
+};
+void event_views_free(struct event_view *events, size_t count);
+CHECKED enum error client_track(struct home *home, const uint8_t digest[static HASH_SIZE], const uint8_t leg[static HASH_SIZE],
+                                struct event_view **ret, size_t *ret_count, struct failure *failure);
+
+/* Replies within the exchange of a request (their digests), oldest first. */
+CHECKED enum error client_replies(struct home *home, const uint8_t digest[static HASH_SIZE], struct buf *ret_digests,
+                                  struct failure *failure);
+
+/* ---- what the home holds ---- */
+struct home_status {
+    uint64_t inbox_open, sent_open, outbox, alarms, prekey_days, directory_size;
+    struct instant last_sync, certificate_expires, relay_time;
+    uint64_t body_max;
+};
+CHECKED enum error client_status(struct home *home, struct home_status *ret, struct failure *failure);
+/* Alarms: one text each, oldest first, to the callback. */
+CHECKED enum error client_alarms(struct home *home, void (*each)(void *context, struct instant at, const char *text),
+                                 void *context, struct failure *failure);
+
+#endif

@@ -1,0 +1,132 @@
+/* mirror.c - fetches, replays and keeps the directory log. New leaves are tried on a copy, so that a relay that contradicts
+ * itself changes nothing here. */
+#include "mirror.h"
+
+#include "kept.h"
+
+static enum error load_mark(struct archive *archive, struct keptmirror *ret, bool *ret_found) {
+    AUTO_BUF bytes = {0};
+    TRY(archive_get(archive, TABLE_META, archive_named("mirror"), &bytes, ret_found));
+    if (!*ret_found) return E_OK;
+    return keptmirror_decode(buf_bytes(&bytes), ret) == E_OK ? E_OK : E_CORRUPT;
+}
+
+static enum error save_mark(struct archive *archive, const struct directory *directory) {
+    struct keptmirror mark = {.size = directory_size(directory)};
+    directory_root(directory, mark.root);
+    AUTO_BUF bytes = {0};
+    keptmirror_encode(&mark, &bytes);
+    TRY(buf_error(&bytes));
+    return archive_set(archive, TABLE_META, archive_named("mirror"), buf_bytes(&bytes));
+}
+
+static enum error replay(struct archive *archive, uint64_t size, struct directory *directory) {
+    AUTO_BUF leaf = {0};
+    struct archive_cursor cursor = archive_cursor(TABLE_LEAF, SCOPE_ALL, archive_key(NULL, NULL, 0));
+    for (bool found = true;;) {
+        TRY(archive_next(archive, &cursor, &leaf, &found));
+        if (!found) return directory_size(directory) == size ? E_OK : E_CORRUPT;
+        if (cursor.key.n != directory_size(directory) || directory_apply(directory, buf_bytes(&leaf)) != E_OK)
+            return E_CORRUPT;
+    }
+}
+
+static enum error check_mark(const struct keptmirror *mark, const struct directory *directory) {
+    uint8_t root[HASH_SIZE];
+    directory_root(directory, root);
+    return memcmp(root, mark->root, HASH_SIZE) == 0 ? E_OK : E_CORRUPT;
+}
+
+enum error mirror_load(struct archive *archive, const struct card *card, struct directory **ret, struct failure *failure) {
+    struct keptmirror mark = {0};
+    bool found = false;
+    enum error error = load_mark(archive, &mark, &found);
+    if (error != E_OK) return fail(failure, error, "the stored directory");
+    struct directory *directory = directory_new(card->registrars, card->registrar_count);
+    if (!directory) return fail(failure, E_NO_MEMORY, "the stored directory");
+    error = found ? replay(archive, mark.size, directory) : E_OK;
+    if (error == E_OK && found) error = check_mark(&mark, directory);
+    if (error != E_OK) {
+        directory_free(directory);
+        return fail(failure, error, "the stored directory");
+    }
+    *ret = directory;
+    return E_OK;
+}
+
+/* One answer's leaves: applied and written. The root is compared when the relay's size is reached. */
+static enum error take_leaves(struct home *home, struct directory *directory, const struct leaves *leaves,
+                              struct failure *failure) {
+    uint64_t size = directory_size(directory);
+    if (leaves->size < size)
+        return fail(failure, E_DIRECTORY_FORKED, "the relay shows %llu entries; this home has seen %llu",
+                    (unsigned long long)leaves->size, (unsigned long long)size);
+    if (leaves->from != size || leaves->leaves.count > leaves->size - size || (leaves->leaves.count == 0 && leaves->size > size))
+        return fail(failure, E_MALFORMED, "directory entries from %llu", (unsigned long long)size);
+    struct list list = leaves->leaves;
+    struct bytes leaf;
+    while (list_next_bytes(&list, &leaf)) {
+        enum error error = directory_apply(directory, leaf);
+        if (error == E_OK) error = archive_set(home->archive, TABLE_LEAF, archive_key(NULL, NULL, size), leaf);
+        if (error != E_OK) return fail(failure, error, "directory entry %llu", (unsigned long long)size);
+        size++;
+    }
+    uint8_t root[HASH_SIZE];
+    directory_root(directory, root);
+    if (size == leaves->size && memcmp(root, leaves->root, HASH_SIZE) != 0)
+        return fail(failure, E_DIRECTORY_FORKED, "different roots at %llu entries", (unsigned long long)size);
+    return E_OK;
+}
+
+static enum error fetch_all(struct home *home, struct relay *relay, struct directory *directory, struct failure *failure) {
+    for (;;) {
+        AUTO_ANSWER answer = {0};
+        struct getleaves ask = {.from = directory_size(directory), .max = LEAVES_MAX};
+        TRY(relay_call(relay, MESSAGE_GETLEAVES, &ask, &answer, failure));
+        struct leaves leaves;
+        enum error error = leaves_decode(answer.body, &leaves);
+        if (error != E_OK) return fail(failure, error, "the relay's directory");
+        TRY(take_leaves(home, directory, &leaves, failure));
+        if (directory_size(directory) == leaves.size) return E_OK;
+    }
+}
+
+static enum error update(struct home *home, struct relay *relay, struct directory *directory, struct failure *failure) {
+    uint64_t before = directory_size(directory);
+    TRY(fetch_all(home, relay, directory, failure));
+    if (directory_size(directory) == before && home->directory && before > 0) return E_OK;
+    enum error error = save_mark(home->archive, directory);
+    return error == E_OK ? E_OK : fail(failure, error, "the local store");
+}
+
+enum error mirror_greet(const struct home *home, const struct relay *relay, struct failure *failure) {
+    const struct welcome *welcome = relay_welcome(relay);
+    uint64_t size = directory_size(home->directory);
+    if (welcome->size < size)
+        return fail(failure, E_DIRECTORY_FORKED, "the relay shows %llu entries; this home has seen %llu",
+                    (unsigned long long)welcome->size, (unsigned long long)size);
+    uint8_t root[HASH_SIZE];
+    directory_root(home->directory, root);
+    if (welcome->size == size && memcmp(root, welcome->root, HASH_SIZE) != 0)
+        return fail(failure, E_DIRECTORY_FORKED, "different roots at %llu entries", (unsigned long long)size);
+    return E_OK;
+}
+
+enum error mirror_update(struct home *home, struct relay *relay, struct failure *failure) {
+    struct directory *directory = home->directory ? directory_copy(home->directory)
+                                                  : directory_new(home->card.registrars, home->card.registrar_count);
+    if (!directory) return fail(failure, E_NO_MEMORY, "the directory");
+    enum error error = archive_begin(home->archive);
+    if (error == E_OK) {
+        error = update(home, relay, directory, failure);
+        if (error != E_OK) archive_rollback(home->archive);
+        else error = archive_commit(home->archive);
+    }
+    if (error != E_OK) {
+        directory_free(directory);
+        return failure && failure->error == error ? error : fail(failure, error, "the local store");
+    }
+    directory_free(home->directory);
+    home->directory = directory;
+    return E_OK;
+}

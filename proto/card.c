@@ -1,0 +1,213 @@
+/* card.c - relay.card: read line by line into the struct, written back in one canonical order. */
+#include "card.h"
+
+#include <assert.h>
+#include <sodium.h>
+#include <stdio.h>
+
+#include "sign.h"
+
+static const char magic[] = "pouch-relay-card";
+enum { CARD_MAX = 64 * 1024, CARD_CANONICAL_MAX = 8 * 1024 };
+
+/* Takes the first blank-separated word off *line; empty at its end. */
+static struct bytes next_word(struct bytes *line) {
+    size_t start = 0;
+    while (start < line->n && (line->p[start] == ' ' || line->p[start] == '\t' || line->p[start] == '\r')) start++;
+    size_t end = start;
+    while (end < line->n && line->p[end] != ' ' && line->p[end] != '\t' && line->p[end] != '\r') end++;
+    struct bytes word = bytes_of(line->p + start, end - start);
+    *line = bytes_of(line->p + end, line->n - end);
+    return word;
+}
+
+static struct bytes next_line(struct bytes *text) {
+    const uint8_t *newline = memchr(text->p, '\n', text->n);
+    size_t n = newline ? (size_t)(newline - text->p) : text->n;
+    struct bytes line = bytes_of(text->p, n);
+    size_t eaten = newline ? n + 1 : n;
+    *text = bytes_of(text->p + eaten, text->n - eaten);
+    return line;
+}
+
+/* What is being read, and which fields have been seen. */
+struct reading {
+    struct card card;
+    bool begun, curve, statement, log;
+};
+
+static bool is_empty(const char *text) { return text[0] == 0; }
+
+static bool is_relay_name(struct bytes name) {
+    for (size_t i = 0; i < name.n; i++) {
+        uint8_t c = name.p[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!letter && !(c >= '0' && c <= '9') && c != '.' && c != '-') return false;
+    }
+    return name.n > 0 && name.n < CARD_NAME_SIZE;
+}
+
+static bool is_address(struct bytes address) {
+    for (size_t i = 0; i < address.n; i++)
+        if (address.p[i] <= ' ' || address.p[i] >= 0x7f) return false;
+    return address.n > 0 && address.n < CARD_ADDRESS_SIZE;
+}
+
+/* An X25519 key of small order would make every shared secret zero (RFC 7748 section 6.1). */
+static bool is_curve_key(const uint8_t key[static KEY_SIZE]) {
+    static const uint8_t scalar[KEY_SIZE] = {1};
+    uint8_t shared[KEY_SIZE];
+    return crypto_scalarmult(shared, scalar, key) == 0;
+}
+
+static enum error read_sign_key(struct bytes value, uint8_t ret[static KEY_SIZE]) {
+    uint8_t key[KEY_SIZE];
+    if (text_unhex(value, key, KEY_SIZE) != E_OK || !sign_key_valid(key)) return E_BAD_KEY;
+    memcpy(ret, key, KEY_SIZE);
+    return E_OK;
+}
+
+static enum error read_one_key(struct bytes value, bool *seen, uint8_t ret[static KEY_SIZE]) {
+    if (*seen) return E_MALFORMED;
+    *seen = true;
+    return read_sign_key(value, ret);
+}
+
+/* A key named twice would count as two signers towards the threshold. */
+static enum error read_listed_key(struct bytes value, uint8_t (*keys)[KEY_SIZE], size_t *count) {
+    if (*count == CARD_KEYS_MAX) return E_OUT_OF_RANGE;
+    TRY(read_sign_key(value, keys[*count]));
+    for (size_t i = 0; i < *count; i++)
+        if (memcmp(keys[i], keys[*count], KEY_SIZE) == 0) return E_MALFORMED;
+    ++*count;
+    return E_OK;
+}
+
+static enum error read_curve(struct bytes value, struct reading *reading) {
+    if (reading->curve) return E_MALFORMED;
+    reading->curve = true;
+    if (text_unhex(value, reading->card.curve, KEY_SIZE) != E_OK) return E_BAD_KEY;
+    return is_curve_key(reading->card.curve) ? E_OK : E_BAD_KEY;
+}
+
+static enum error read_name(struct bytes value, struct card *card) {
+    if (!is_empty(card->name)) return E_MALFORMED;
+    if (!is_relay_name(value)) return E_BAD_TEXT;
+    memcpy(card->name, value.p, value.n);
+    return E_OK;
+}
+
+static enum error read_address(struct bytes value, struct card *card) {
+    if (card->address_count == CARD_ADDRESSES_MAX) return E_OUT_OF_RANGE;
+    if (!is_address(value)) return E_BAD_TEXT;
+    memcpy(card->addresses[card->address_count], value.p, value.n);
+    for (size_t i = 0; i < card->address_count; i++)
+        if (strcmp(card->addresses[i], card->addresses[card->address_count]) == 0) return E_MALFORMED;
+    card->address_count++;
+    return E_OK;
+}
+
+static enum error read_threshold(struct bytes value, struct card *card) {
+    if (card->threshold != 0) return E_MALFORMED;
+    if (value.n < 1 || value.n > 2 || value.p[0] == '0') return E_OUT_OF_RANGE;
+    unsigned threshold = 0;
+    for (size_t i = 0; i < value.n; i++) {
+        if (value.p[i] < '0' || value.p[i] > '9') return E_OUT_OF_RANGE;
+        threshold = threshold * 10 + (value.p[i] - (unsigned)'0');
+    }
+    if (threshold > CARD_KEYS_MAX) return E_OUT_OF_RANGE;
+    card->threshold = threshold;
+    return E_OK;
+}
+
+static enum error read_field(struct bytes field, struct bytes value, struct reading *reading) {
+    struct card *card = &reading->card;
+    if (bytes_are(field, "name")) return read_name(value, card);
+    if (bytes_are(field, "address")) return read_address(value, card);
+    if (bytes_are(field, "curve")) return read_curve(value, reading);
+    if (bytes_are(field, "statement")) return read_one_key(value, &reading->statement, card->statement);
+    if (bytes_are(field, "log")) return read_one_key(value, &reading->log, card->log);
+    if (bytes_are(field, "registrar")) return read_listed_key(value, card->registrars, &card->registrar_count);
+    if (bytes_are(field, "threshold")) return read_threshold(value, card);
+    if (bytes_are(field, "witness")) return read_listed_key(value, card->witnesses, &card->witness_count);
+    return E_UNKNOWN_FIELD;
+}
+
+static enum error read_line(struct bytes line, struct reading *reading) {
+    struct bytes field = next_word(&line);
+    if (field.n == 0 || field.p[0] == '#') return E_OK;
+    struct bytes value = next_word(&line), rest = next_word(&line);
+    if (rest.n != 0 && rest.p[0] != '#') return E_MALFORMED;
+    if (reading->begun) return read_field(field, value, reading);
+    if (!bytes_are(field, magic)) return E_MALFORMED;
+    reading->begun = true;
+    return bytes_are(value, "0") ? E_OK : E_UNKNOWN_VERSION;
+}
+
+static enum error check_whole(const struct reading *reading) {
+    const struct card *card = &reading->card;
+    if (!reading->begun) return E_MALFORMED;
+    if (is_empty(card->name) || card->address_count == 0 || card->registrar_count == 0 || card->threshold == 0)
+        return E_MISSING_FIELD;
+    if (!reading->curve || !reading->statement || !reading->log) return E_MISSING_FIELD;
+    return card->threshold <= card->registrar_count ? E_OK : E_OUT_OF_RANGE;
+}
+
+enum error card_parse(struct bytes text, struct card *ret, unsigned *ret_line) {
+    struct reading reading = {0};
+    unsigned line = 0;
+    enum error error = text.n > CARD_MAX ? E_TOO_LARGE : E_OK;
+    while (error == E_OK && text.n > 0) {
+        line++;
+        error = read_line(next_line(&text), &reading);
+    }
+    if (error == E_OK) error = check_whole(&reading);
+    if (error == E_OK) *ret = reading.card;
+    else if (ret_line) *ret_line = line ? line : 1;
+    return error;
+}
+
+static void put_line(struct buf *out, const char *field, const char *value) {
+    char padded[16];
+    int n = snprintf(padded, sizeof padded, "%-10s ", field);
+    buf_add(out, padded, (size_t)n);
+    buf_add(out, value, strlen(value));
+    buf_add(out, "\n", 1);
+}
+
+static void put_key(struct buf *out, const char *field, const uint8_t key[static KEY_SIZE]) {
+    char hex[2 * KEY_SIZE + 1];
+    text_hex(key, KEY_SIZE, hex);
+    put_line(out, field, hex);
+}
+
+static int compare_keys(const void *a, const void *b) { return memcmp(a, b, KEY_SIZE); }
+static int compare_addresses(const void *a, const void *b) { return strcmp(a, b); }
+
+void card_format(const struct card *card, struct buf *out) {
+    struct card sorted = *card;
+    qsort(sorted.addresses, sorted.address_count, CARD_ADDRESS_SIZE, compare_addresses);
+    qsort(sorted.registrars, sorted.registrar_count, KEY_SIZE, compare_keys);
+    qsort(sorted.witnesses, sorted.witness_count, KEY_SIZE, compare_keys);
+    char number[16];
+    (void)snprintf(number, sizeof number, "%u", sorted.threshold);
+    buf_add(out, magic, sizeof magic - 1);
+    buf_add(out, " 0\n", 3);
+    put_line(out, "name", sorted.name);
+    for (size_t i = 0; i < sorted.address_count; i++) put_line(out, "address", sorted.addresses[i]);
+    put_key(out, "curve", sorted.curve);
+    put_key(out, "statement", sorted.statement);
+    put_key(out, "log", sorted.log);
+    for (size_t i = 0; i < sorted.registrar_count; i++) put_key(out, "registrar", sorted.registrars[i]);
+    put_line(out, "threshold", number);
+    for (size_t i = 0; i < sorted.witness_count; i++) put_key(out, "witness", sorted.witnesses[i]);
+}
+
+/* The canonical text fits a fixed room, so the number that people compare cannot depend on memory running out. */
+void card_hash(const struct card *card, uint8_t ret[static HASH_SIZE]) {
+    uint8_t room[CARD_CANONICAL_MAX];
+    struct buf text = {.p = room, .cap = sizeof room};
+    card_format(card, &text);
+    assert(text.p == room && !text.failed);
+    label_digest(LABEL_CARD, buf_bytes(&text), ret);
+}

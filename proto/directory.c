@@ -1,0 +1,652 @@
+/* directory.c - replay of the directory log.
+ *
+ * A leaf passes three stages. judge_*: is it valid, and what would the one record that it touches look like afterwards?
+ * Nothing is changed there, so directory_make_leaf asks the same question for the ledger. prepare: all memory the change
+ * needs. commit: puts the record in place and cannot fail. Hence a refused leaf, or one that meets the end of memory,
+ * leaves no trace.
+ *
+ * Records are allocated one by one and never move; they refer to each other by position (and, for readers outside, by
+ * pointer), so that a copy only has to set the pointers anew. The devices of a post form a chain in log order. */
+#include "directory.h"
+
+#include <assert.h>
+#include <sodium.h>
+
+#include "directory_index.h"
+#include "sign.h"
+#include "stamp.h"
+
+static const uint32_t NOWHERE = UINT32_MAX;
+
+enum { KEYS_PER_LEAF = 2, INDEX_PER_LEAF = 8 };
+
+struct post_record {
+    struct directory_post post;
+    uint32_t party, first, last; /* first and last device */
+};
+
+struct device_record {
+    struct directory_device device;
+    uint32_t post, next; /* next device of that post */
+};
+
+/* The three kinds of records. */
+enum table { TABLE_PARTIES, TABLE_POSTS, TABLE_DEVICES, TABLE_COUNT };
+
+static const size_t record_size[TABLE_COUNT] = {
+    [TABLE_PARTIES] = sizeof(struct directory_party),
+    [TABLE_POSTS] = sizeof(struct post_record),
+    [TABLE_DEVICES] = sizeof(struct device_record),
+};
+
+struct records {
+    void **p;
+    uint32_t count, capacity;
+};
+
+struct directory {
+    uint8_t (*registrars)[KEY_SIZE];
+    size_t registrar_count;
+    struct merkle_frontier frontier;
+    struct instant last; /* ledger time of the newest leaf */
+    struct records records[TABLE_COUNT];
+    struct index index;
+};
+
+/* What a valid leaf does: one record, new or replaced, and up to two keys that are from now on known. */
+struct change {
+    uint8_t statement[HASH_SIZE];
+    enum table table;
+    uint32_t at; /* equal to the count: a new record */
+    union {
+        struct directory_party party;
+        struct post_record post;
+        struct device_record device;
+    } record;
+    uint8_t keys[KEYS_PER_LEAF][KEY_SIZE];
+    size_t key_count;
+};
+
+/* A statement on its way through judgement. */
+struct judged {
+    const struct directory *directory;
+    enum label label;
+    struct bytes stamped, payload;
+    struct instant time;
+};
+
+/* ---- records ---- */
+
+static struct directory_party *party_at(const struct directory *directory, uint32_t at) {
+    return directory->records[TABLE_PARTIES].p[at];
+}
+
+static struct post_record *post_at(const struct directory *directory, uint32_t at) {
+    return directory->records[TABLE_POSTS].p[at];
+}
+
+static struct device_record *device_at(const struct directory *directory, uint32_t at) {
+    return directory->records[TABLE_DEVICES].p[at];
+}
+
+static bool find_party(const struct directory *directory, struct bytes name, uint32_t *ret) {
+    return index_get(&directory->index, INDEX_PARTY, name, ret);
+}
+
+static bool find_post(const struct directory *directory, struct bytes name, uint32_t *ret) {
+    return index_get(&directory->index, INDEX_POST, name, ret);
+}
+
+static bool find_device(const struct directory *directory, enum index_space space, const uint8_t key[static KEY_SIZE],
+                        uint32_t *ret) {
+    return index_get(&directory->index, space, bytes_of(key, KEY_SIZE), ret);
+}
+
+static bool key_equal(const uint8_t a[static KEY_SIZE], const uint8_t b[static KEY_SIZE]) {
+    return memcmp(a, b, KEY_SIZE) == 0;
+}
+
+/* Callers have checked the size against the table's bound. */
+static void put_text(struct bytes text, char *to, size_t size) {
+    assert(text.n < size);
+    if (text.n) memcpy(to, text.p, text.n);
+    to[text.n] = 0;
+}
+
+/* ---- keys ---- */
+
+/* X25519 gives no output for the points of small order (RFC 7748 section 6.1); any scalar shows it. */
+static bool transport_key_valid(const uint8_t key[static KEY_SIZE]) {
+    static const uint8_t scalar[KEY_SIZE] = {8};
+    uint8_t out[KEY_SIZE];
+    return crypto_scalarmult(out, scalar, key) == 0;
+}
+
+static void note_key(struct change *change, const uint8_t key[static KEY_SIZE]) {
+    assert(change->key_count < KEYS_PER_LEAF);
+    memcpy(change->keys[change->key_count++], key, KEY_SIZE);
+}
+
+static enum error check_signature(const struct judged *judged, const uint8_t key[static KEY_SIZE]) {
+    return stamp_verify(judged->label, key, judged->stamped, NULL);
+}
+
+/* ---- judgement: one function a kind of leaf; the rules stand in directory.h ---- */
+
+/* A title is shown to people and kept as a C string. */
+static bool title_valid(struct bytes title) {
+    for (size_t i = 0; i < title.n; i++)
+        if (title.p[i] < 0x20 || title.p[i] == 0x7f) return false;
+    return true;
+}
+
+static enum error judge_charter(const struct judged *judged, struct change *ret) {
+    struct charter charter;
+    TRY(charter_decode(judged->payload, &charter));
+    if (!text_is_party(charter.party) || !title_valid(charter.name)) return E_BAD_TEXT;
+    if (directory_party(judged->directory, charter.party)) return E_CONFLICT;
+    if (!sign_key_valid(charter.authority)) return E_BAD_KEY;
+    if (charter.has_recovery && !sign_key_valid(charter.recovery)) return E_BAD_KEY;
+    TRY(check_signature(judged, charter.authority));
+
+    ret->table = TABLE_PARTIES;
+    ret->at = judged->directory->records[TABLE_PARTIES].count;
+    struct directory_party *party = &ret->record.party;
+    *party = (struct directory_party){.kind = (enum party_kind)charter.kind};
+    put_text(charter.party, party->name, sizeof party->name);
+    put_text(charter.name, party->title, sizeof party->title);
+    memcpy(party->authority, charter.authority, KEY_SIZE);
+    memcpy(party->next, charter.next, HASH_SIZE);
+    memcpy(party->charter, ret->statement, HASH_SIZE);
+    note_key(ret, charter.authority);
+    if (charter.has_recovery) note_key(ret, charter.recovery);
+    return E_OK;
+}
+
+static bool is_registrar(const struct directory *directory, const uint8_t key[static KEY_SIZE]) {
+    for (size_t i = 0; i < directory->registrar_count; i++)
+        if (key_equal(directory->registrars[i], key)) return true;
+    return false;
+}
+
+static enum error admit(const struct admission *admission, struct instant time, struct directory_party *party) {
+    if (party->admitted) return E_CONFLICT;
+    if (!admission->has_charter) return E_MISSING_FIELD;
+    party->admitted = true;
+    party->admitted_at = time;
+    return E_OK;
+}
+
+static enum error judge_admission(const struct judged *judged, struct change *ret) {
+    struct admission admission;
+    TRY(admission_decode(judged->payload, &admission));
+    if (!is_registrar(judged->directory, admission.registrar)) return E_UNKNOWN_REGISTRAR;
+    uint32_t at;
+    if (!find_party(judged->directory, admission.party, &at)) return E_UNKNOWN_PARTY;
+    struct directory_party party = *party_at(judged->directory, at);
+    if (admission.has_charter && memcmp(admission.charter, party.charter, HASH_SIZE) != 0) return E_MISMATCH;
+    if (admission.action == ACTION_ADMIT)
+        TRY(admit(&admission, judged->time, &party));
+    else if (!party.admitted)
+        return E_NOT_ADMITTED;
+    TRY(check_signature(judged, admission.registrar));
+
+    party.suspended = admission.action == ACTION_SUSPEND;
+    party.has_quota_legs = admission.has_legs;
+    party.quota_legs = admission.has_legs ? admission.legs : 0;
+    party.has_quota_bytes = admission.has_bytes;
+    party.quota_bytes = admission.has_bytes ? admission.bytes : 0;
+    ret->table = TABLE_PARTIES;
+    ret->at = at;
+    ret->record.party = party;
+    return E_OK;
+}
+
+/* The post's record before this statement, or a fresh one. A revoked post stays so: its name is not given out again. */
+static enum error post_before(const struct judged *judged, struct bytes name, uint32_t party, struct change *ret) {
+    const struct directory *directory = judged->directory;
+    struct post_record *record = &ret->record.post;
+    ret->table = TABLE_POSTS;
+    if (find_post(directory, name, &ret->at)) {
+        *record = *post_at(directory, ret->at);
+        return record->post.revoked ? E_REVOKED : E_OK;
+    }
+    ret->at = directory->records[TABLE_POSTS].count;
+    *record = (struct post_record){.party = party, .first = NOWHERE, .last = NOWHERE};
+    record->post.party = party_at(directory, party);
+    record->post.added_at = judged->time;
+    put_text(name, record->post.name, sizeof record->post.name);
+    return E_OK;
+}
+
+static enum error judge_post(const struct judged *judged, struct change *ret) {
+    struct post post;
+    TRY(post_decode(judged->payload, &post));
+    if (!text_is_post(post.post)) return E_BAD_TEXT;
+    uint32_t at;
+    if (!find_party(judged->directory, text_party_of(post.post), &at)) return E_UNKNOWN_PARTY;
+    const struct directory_party *party = party_at(judged->directory, at);
+    if (!party->admitted) return E_NOT_ADMITTED;
+    if (!key_equal(post.authority, party->authority)) return E_FOREIGN_CERTIFICATE;
+    if (!sign_key_valid(post.key) || (post.has_revoker && !sign_key_valid(post.revoker))) return E_BAD_KEY;
+    TRY(post_before(judged, post.post, at, ret));
+    TRY(check_signature(judged, party->authority));
+
+    struct directory_post *record = &ret->record.post.post;
+    record->functions = (unsigned)post.functions;
+    memcpy(record->key, post.key, KEY_SIZE);
+    record->has_revoker = post.has_revoker;
+    memcpy(record->revoker, post.revoker, KEY_SIZE); /* zeros when absent */
+    note_key(ret, post.key);
+    if (post.has_revoker) note_key(ret, post.revoker);
+    return E_OK;
+}
+
+/* Counts those, too, that wait for their countersignature or their first day: otherwise they could all become live later. */
+static size_t standing_devices(const struct directory *directory, const struct post_record *post, struct instant time) {
+    size_t count = 0;
+    for (uint32_t at = post->first; at != NOWHERE; at = device_at(directory, at)->next) {
+        const struct directory_device *device = &device_at(directory, at)->device;
+        count += !device->revoked && time.ms < device->not_after.ms;
+    }
+    return count;
+}
+
+static enum error check_validity(const struct device *device) {
+    if (device->not_after.ms <= device->not_before.ms) return E_OUT_OF_RANGE;
+    return device->not_after.ms - device->not_before.ms > DEVICE_VALIDITY_MAX_MS ? E_OUT_OF_RANGE : E_OK;
+}
+
+static bool key_known(const struct directory *directory, const uint8_t key[static KEY_SIZE]) {
+    return index_has(&directory->index, INDEX_KEY, bytes_of(key, KEY_SIZE)) || is_registrar(directory, key);
+}
+
+static enum error check_device_keys(const struct directory *directory, const struct device *device) {
+    if (!sign_key_valid(device->device) || !transport_key_valid(device->transport)) return E_BAD_KEY;
+    if (key_known(directory, device->device) || key_known(directory, device->transport)) return E_CONFLICT;
+    return key_equal(device->device, device->transport) ? E_CONFLICT : E_OK;
+}
+
+static enum error judge_device(const struct judged *judged, struct change *ret) {
+    const struct directory *directory = judged->directory;
+    struct device device;
+    TRY(device_decode(judged->payload, &device));
+    uint32_t at;
+    if (!find_post(directory, device.post, &at)) return E_UNKNOWN_POST;
+    const struct post_record *post = post_at(directory, at);
+    if (post->post.revoked) return E_REVOKED;
+    if (!key_equal(device.issuer, post->post.key)) return E_FOREIGN_CERTIFICATE;
+    TRY(check_validity(&device));
+    TRY(check_device_keys(directory, &device));
+    if (standing_devices(directory, post, judged->time) >= DEVICES_PER_POST_MAX) return E_NOT_ALLOWED;
+    TRY(check_signature(judged, post->post.key));
+
+    ret->table = TABLE_DEVICES;
+    ret->at = directory->records[TABLE_DEVICES].count;
+    ret->record.device = (struct device_record){.post = at, .next = NOWHERE};
+    struct directory_device *record = &ret->record.device.device;
+    *record = (struct directory_device){
+        .role = (enum device_role)device.role,
+        .not_before = device.not_before,
+        .not_after = device.not_after,
+        .added_at = judged->time,
+        .post = &post->post,
+    };
+    memcpy(record->device, device.device, KEY_SIZE);
+    memcpy(record->transport, device.transport, KEY_SIZE);
+    memcpy(record->certificate, ret->statement, HASH_SIZE);
+    note_key(ret, device.device);
+    note_key(ret, device.transport);
+    return E_OK;
+}
+
+/* The authority of the device's party, or a live device of its post. */
+static enum error may_countersign(const struct judged *judged, const struct directory_device *device,
+                                  const uint8_t signer[static KEY_SIZE]) {
+    if (key_equal(signer, device->post->party->authority)) return E_OK;
+    const struct directory_device *sister = directory_device(judged->directory, signer);
+    if (!sister || sister->post != device->post) return E_NOT_ALLOWED;
+    return directory_live(sister, judged->time);
+}
+
+static enum error judge_countersign(const struct judged *judged, struct change *ret) {
+    struct countersign countersign;
+    TRY(countersign_decode(judged->payload, &countersign));
+    ret->table = TABLE_DEVICES;
+    if (!find_device(judged->directory, INDEX_CERTIFICATE, countersign.certificate, &ret->at)) return E_UNKNOWN_DEVICE;
+    ret->record.device = *device_at(judged->directory, ret->at);
+    struct directory_device *device = &ret->record.device.device;
+    if (device->revoked || device->post->revoked) return E_REVOKED;
+    TRY(may_countersign(judged, device, countersign.signer));
+    TRY(check_signature(judged, countersign.signer));
+    device->countersigned = true;
+    return E_OK;
+}
+
+static bool may_revoke(const struct directory_post *post, const struct revocation *revocation) {
+    const uint8_t *signer = revocation->signer;
+    return key_equal(signer, post->party->authority) || key_equal(signer, post->key) ||
+           (post->has_revoker && key_equal(signer, post->revoker)) ||
+           (revocation->has_device && key_equal(signer, revocation->device));
+}
+
+static enum error revoke_device(const struct judged *judged, const struct revocation *revocation,
+                                const struct directory_post *post, struct change *ret) {
+    ret->table = TABLE_DEVICES;
+    if (!find_device(judged->directory, INDEX_DEVICE, revocation->device, &ret->at)) return E_UNKNOWN_DEVICE;
+    ret->record.device = *device_at(judged->directory, ret->at);
+    struct directory_device *device = &ret->record.device.device;
+    if (device->post != post) return E_UNKNOWN_DEVICE;
+    if (device->revoked) return E_REVOKED;
+    device->revoked = true;
+    return E_OK;
+}
+
+static enum error revoke_post(const struct judged *judged, uint32_t at, struct change *ret) {
+    ret->table = TABLE_POSTS;
+    ret->at = at;
+    ret->record.post = *post_at(judged->directory, at);
+    if (ret->record.post.post.revoked) return E_REVOKED;
+    ret->record.post.post.revoked = true;
+    return E_OK;
+}
+
+static enum error judge_revocation(const struct judged *judged, struct change *ret) {
+    struct revocation revocation;
+    TRY(revocation_decode(judged->payload, &revocation));
+    uint32_t at;
+    if (!find_post(judged->directory, revocation.post, &at)) return E_UNKNOWN_POST;
+    const struct directory_post *post = &post_at(judged->directory, at)->post;
+    if (!may_revoke(post, &revocation)) return E_NOT_ALLOWED;
+    if (revocation.has_device)
+        TRY(revoke_device(judged, &revocation, post, ret));
+    else
+        TRY(revoke_post(judged, at, ret));
+    return check_signature(judged, revocation.signer);
+}
+
+static const struct leaf_rule {
+    enum label label;
+    enum error (*judge)(const struct judged *judged, struct change *ret);
+} rules[] = {
+    [LEAF_CHARTER] = {LABEL_CHARTER, judge_charter},
+    [LEAF_ADMISSION] = {LABEL_ADMISSION, judge_admission},
+    [LEAF_POST] = {LABEL_POST, judge_post},
+    [LEAF_DEVICE] = {LABEL_DEVICE, judge_device},
+    [LEAF_COUNTERSIGN] = {LABEL_COUNTERSIGN, judge_countersign},
+    [LEAF_REVOCATION] = {LABEL_REVOCATION, judge_revocation},
+};
+
+static const struct leaf_rule *rule_of(uint64_t kind) {
+    return kind < LENGTH(rules) && rules[kind].judge ? &rules[kind] : NULL;
+}
+
+/* A statement stands at most once in the log: else a relay could repeat an old one - a suspension, a post's former key -
+ * and undo what its signer said since. */
+static enum error judge(const struct directory *directory, const struct leaf *leaf, struct change *ret) {
+    const struct leaf_rule *rule = rule_of(leaf->kind);
+    if (!rule) return E_UNKNOWN_VERSION;
+    if (leaf->time.ms < directory->last.ms) return E_OUT_OF_RANGE;
+    struct judged judged = {directory, rule->label, leaf->statement, {0}, leaf->time};
+    TRY(stamp_peek(leaf->statement, &judged.payload));
+    stamp_hash(judged.payload, ret->statement);
+    if (index_has(&directory->index, INDEX_STATEMENT, bytes_of(ret->statement, HASH_SIZE))) return E_CONFLICT;
+    return rule->judge(&judged, ret);
+}
+
+/* ---- putting a change in place ---- */
+
+static enum error records_reserve(struct records *records) {
+    if (records->count < records->capacity) return E_OK;
+    if (records->capacity > NOWHERE / 4) return E_NO_MEMORY;
+    uint32_t capacity = records->capacity ? records->capacity * 2 : 16;
+    void **p = reallocarray(records->p, capacity, sizeof *p);
+    if (!p) return E_NO_MEMORY;
+    records->p = p;
+    records->capacity = capacity;
+    return E_OK;
+}
+
+static bool is_new(const struct directory *directory, const struct change *change) {
+    return change->at == directory->records[change->table].count;
+}
+
+/* ret_record: memory for a new record; NULL where an old one is replaced. */
+static enum error prepare(struct directory *directory, const struct change *change, void **ret_record) {
+    TRY(index_reserve(&directory->index, INDEX_PER_LEAF));
+    *ret_record = NULL;
+    if (!is_new(directory, change)) return E_OK;
+    TRY(records_reserve(&directory->records[change->table]));
+    *ret_record = malloc(record_size[change->table]);
+    return *ret_record ? E_OK : E_NO_MEMORY;
+}
+
+static void chain_device(struct directory *directory, uint32_t at) {
+    struct post_record *post = post_at(directory, device_at(directory, at)->post);
+    if (post->last == NOWHERE)
+        post->first = at;
+    else
+        device_at(directory, post->last)->next = at;
+    post->last = at;
+}
+
+static void index_record(struct directory *directory, const struct change *change) {
+    struct index *index = &directory->index;
+    uint32_t at = change->at;
+    switch (change->table) {
+    case TABLE_PARTIES: index_put(index, INDEX_PARTY, bytes_text(change->record.party.name), at); return;
+    case TABLE_POSTS: index_put(index, INDEX_POST, bytes_text(change->record.post.post.name), at); return;
+    case TABLE_DEVICES: {
+        const struct directory_device *device = &change->record.device.device;
+        index_put(index, INDEX_DEVICE, bytes_of(device->device, KEY_SIZE), at);
+        index_put(index, INDEX_TRANSPORT, bytes_of(device->transport, KEY_SIZE), at);
+        index_put(index, INDEX_CERTIFICATE, bytes_of(device->certificate, HASH_SIZE), at);
+        chain_device(directory, at);
+        return;
+    }
+    case TABLE_COUNT: break;
+    }
+    assert(!"a change names its table");
+}
+
+static void commit(struct directory *directory, const struct change *change, void *record) {
+    struct records *records = &directory->records[change->table];
+    bool added = record != NULL;
+    if (added) records->p[records->count++] = record;
+    memcpy(records->p[change->at], &change->record, record_size[change->table]);
+    if (added) index_record(directory, change);
+    index_put(&directory->index, INDEX_STATEMENT, bytes_of(change->statement, HASH_SIZE), 0);
+    for (size_t i = 0; i < change->key_count; i++)
+        index_put(&directory->index, INDEX_KEY, bytes_of(change->keys[i], KEY_SIZE), 0);
+}
+
+enum error directory_apply(struct directory *directory, struct bytes leaf_bytes) {
+    struct leaf leaf;
+    struct change change = {0};
+    void *record;
+    TRY(leaf_decode(leaf_bytes, &leaf));
+    TRY(judge(directory, &leaf, &change));
+    TRY(prepare(directory, &change, &record));
+    commit(directory, &change, record);
+
+    uint8_t hash[HASH_SIZE];
+    merkle_leaf(leaf_bytes, hash);
+    merkle_frontier_add(&directory->frontier, hash);
+    directory->last = leaf.time;
+    return E_OK;
+}
+
+enum error directory_make_leaf(const struct directory *directory, enum leaf_kind kind, struct bytes statement,
+                               struct instant time, struct buf *ret_leaf) {
+    struct leaf leaf = {.kind = (uint64_t)kind, .statement = statement, .time = time};
+    struct change change = {0};
+    if (statement.n > CERTIFICATE_MAX + STAMPED_OVERHEAD) return E_OUT_OF_RANGE;
+    TRY(judge(directory, &leaf, &change));
+    AUTO_BUF bytes = {0};
+    leaf_encode(&leaf, &bytes);
+    TRY(buf_error(&bytes));
+    buf_add_bytes(ret_leaf, buf_bytes(&bytes));
+    return buf_error(ret_leaf);
+}
+
+bool directory_holds(const struct directory *directory, struct bytes statement) {
+    struct bytes payload;
+    if (stamp_peek(statement, &payload) != E_OK) return false;
+    uint8_t hash[HASH_SIZE];
+    stamp_hash(payload, hash);
+    return index_has(&directory->index, INDEX_STATEMENT, bytes_of(hash, sizeof hash));
+}
+
+/* ---- making, copying, freeing ---- */
+
+struct directory *directory_new(const uint8_t (*registrars)[KEY_SIZE], size_t count) {
+    struct directory *directory = calloc(1, sizeof *directory);
+    if (!directory) return NULL;
+    index_init(&directory->index);
+    if (count == 0) return directory;
+    directory->registrars = reallocarray(NULL, count, KEY_SIZE);
+    if (!directory->registrars) {
+        free(directory);
+        return NULL;
+    }
+    memcpy(directory->registrars, registrars, count * KEY_SIZE);
+    directory->registrar_count = count;
+    return directory;
+}
+
+void directory_free(struct directory *directory) {
+    if (!directory) return;
+    for (unsigned table = 0; table < TABLE_COUNT; table++) {
+        struct records *records = &directory->records[table];
+        for (uint32_t i = 0; i < records->count; i++) free(records->p[i]);
+        free(records->p);
+    }
+    index_free(&directory->index);
+    free(directory->registrars);
+    free(directory);
+}
+
+static bool copy_records(const struct records *from, size_t size, struct records *to) {
+    if (from->count == 0) return true;
+    to->p = reallocarray(NULL, from->count, sizeof *to->p);
+    if (!to->p) return false;
+    to->capacity = from->count;
+    for (; to->count < from->count; to->count++) {
+        void *record = malloc(size);
+        if (!record) return false;
+        memcpy(record, from->p[to->count], size);
+        to->p[to->count] = record;
+    }
+    return true;
+}
+
+/* Copied records still point into the directory that they come from. */
+static void point_anew(struct directory *directory) {
+    for (uint32_t i = 0; i < directory->records[TABLE_POSTS].count; i++) {
+        struct post_record *record = post_at(directory, i);
+        record->post.party = party_at(directory, record->party);
+    }
+    for (uint32_t i = 0; i < directory->records[TABLE_DEVICES].count; i++) {
+        struct device_record *record = device_at(directory, i);
+        record->device.post = &post_at(directory, record->post)->post;
+    }
+}
+
+struct directory *directory_copy(const struct directory *directory) {
+    struct directory *copy = directory_new((const uint8_t(*)[KEY_SIZE])directory->registrars, directory->registrar_count);
+    if (!copy) return NULL;
+    bool copied = index_copy(&directory->index, &copy->index) == E_OK;
+    for (unsigned table = 0; copied && table < TABLE_COUNT; table++)
+        copied = copy_records(&directory->records[table], record_size[table], &copy->records[table]);
+    if (!copied) {
+        directory_free(copy);
+        return NULL;
+    }
+    copy->frontier = directory->frontier;
+    copy->last = directory->last;
+    point_anew(copy);
+    return copy;
+}
+
+/* ---- questions ---- */
+
+uint64_t directory_size(const struct directory *directory) { return directory->frontier.size; }
+
+void directory_root(const struct directory *directory, uint8_t ret[static HASH_SIZE]) {
+    merkle_frontier_root(&directory->frontier, ret);
+}
+
+const struct directory_party *directory_party(const struct directory *directory, struct bytes name) {
+    uint32_t at;
+    return find_party(directory, name, &at) ? party_at(directory, at) : NULL;
+}
+
+const struct directory_post *directory_post(const struct directory *directory, struct bytes name) {
+    uint32_t at;
+    return find_post(directory, name, &at) ? &post_at(directory, at)->post : NULL;
+}
+
+const struct directory_device *directory_device(const struct directory *directory, const uint8_t device[static KEY_SIZE]) {
+    uint32_t at;
+    return find_device(directory, INDEX_DEVICE, device, &at) ? &device_at(directory, at)->device : NULL;
+}
+
+const struct directory_device *directory_transport(const struct directory *directory,
+                                                   const uint8_t transport[static KEY_SIZE]) {
+    uint32_t at;
+    return find_device(directory, INDEX_TRANSPORT, transport, &at) ? &device_at(directory, at)->device : NULL;
+}
+
+const struct directory_party *directory_party_nth(const struct directory *directory, size_t n) {
+    return n < directory->records[TABLE_PARTIES].count ? party_at(directory, (uint32_t)n) : NULL;
+}
+
+const struct directory_post *directory_post_nth(const struct directory *directory, size_t n) {
+    return n < directory->records[TABLE_POSTS].count ? &post_at(directory, (uint32_t)n)->post : NULL;
+}
+
+const struct directory_device *directory_device_nth(const struct directory *directory, size_t n) {
+    return n < directory->records[TABLE_DEVICES].count ? &device_at(directory, (uint32_t)n)->device : NULL;
+}
+
+enum error directory_live(const struct directory_device *device, struct instant time) {
+    if (device->revoked || device->post->revoked) return E_REVOKED;
+    if (time.ms < device->not_before.ms || time.ms >= device->not_after.ms) return E_CERTIFICATE_EXPIRED;
+    return device->countersigned ? E_OK : E_NOT_COUNTERSIGNED;
+}
+
+enum error directory_may_submit(const struct directory_device *device, struct instant time) {
+    TRY(directory_live(device, time));
+    if (device->role == ROLE_BELL) return E_NOT_ALLOWED;
+    return device->post->party->suspended ? E_SUSPENDED : E_OK;
+}
+
+size_t directory_readers(const struct directory *directory, struct bytes post, struct instant time,
+                         const struct directory_device *ret[static DEVICES_PER_POST_MAX]) {
+    uint32_t at;
+    size_t count = 0;
+    if (!find_post(directory, post, &at)) return 0;
+    for (at = post_at(directory, at)->first; at != NOWHERE; at = device_at(directory, at)->next) {
+        const struct directory_device *device = &device_at(directory, at)->device;
+        if (device->role == ROLE_BELL || directory_live(device, time) != E_OK) continue;
+        if (count == DEVICES_PER_POST_MAX) break;
+        ret[count++] = device;
+    }
+    return count;
+}
+
+enum error directory_open_prekey(const struct directory *directory, struct bytes stamped, struct prekey *ret,
+                                 uint8_t ret_id[static PREKEY_ID_SIZE]) {
+    struct bytes payload;
+    struct prekey prekey;
+    TRY(stamp_peek(stamped, &payload));
+    TRY(prekey_decode(payload, &prekey));
+    if (!directory_device(directory, prekey.device)) return E_UNKNOWN_DEVICE;
+    if (!transport_key_valid(prekey.key)) return E_BAD_KEY;
+    TRY(stamp_verify(LABEL_PREKEY, prekey.device, stamped, NULL));
+    uint8_t hash[HASH_SIZE];
+    stamp_hash(payload, hash);
+    memcpy(ret_id, hash, PREKEY_ID_SIZE);
+    *ret = prekey;
+    return E_OK;
+}

@@ -1,0 +1,107 @@
+/* evidence.c - statements, entries, records and receipts, taken apart and held against each other. */
+#include "evidence.h"
+
+void statement_hash(struct bytes payload, uint8_t ret[static HASH_SIZE]) { stamp_hash(payload, ret); }
+
+void entry_hash(struct bytes entry, uint8_t ret[static HASH_SIZE]) { merkle_leaf(entry, ret); }
+
+enum error statement_open(struct bytes stamped, struct statement *ret, uint8_t ret_hash[static HASH_SIZE]) {
+    struct bytes payload;
+    struct statement statement;
+    TRY(stamp_peek(stamped, &payload));
+    TRY(statement_decode(payload, &statement));
+    if (!leg_event_row(statement.event)) return E_OUT_OF_RANGE;
+    TRY(stamp_verify(LABEL_STATEMENT, statement.device, stamped, NULL));
+    statement_hash(payload, ret_hash);
+    *ret = statement;
+    return E_OK;
+}
+
+static enum error relay_may(const struct statement *statement, const uint8_t relay_key[static KEY_SIZE]) {
+    return !statement->has_post && memcmp(statement->device, relay_key, KEY_SIZE) == 0 ? E_OK : E_NOT_ALLOWED;
+}
+
+static bool on_that_side(enum leg_actor actor, struct bytes post, struct bytes sender, struct bytes recipient) {
+    switch (actor) {
+    case ACTOR_RECIPIENT: return bytes_equal(post, recipient);
+    case ACTOR_SENDER: return bytes_equal(post, sender);
+    case ACTOR_EITHER: return bytes_equal(post, sender) || bytes_equal(post, recipient);
+    case ACTOR_RELAY: break;
+    }
+    return false;
+}
+
+/* A bell says nothing at all; what only a decider may say stands in leg.def. */
+static bool role_suffices(enum device_role role, const struct leg_event_row *event) {
+    return role == ROLE_DECIDER || (role == ROLE_READER && !event->decider);
+}
+
+enum error statement_may(const struct statement *statement, const struct directory *directory,
+                         const uint8_t relay_key[static KEY_SIZE], struct bytes sender_post,
+                         struct bytes recipient_post) {
+    const struct leg_event_row *event = leg_event_row(statement->event);
+    if (!event) return E_NOT_ALLOWED;
+    if (event->actor == ACTOR_RELAY) return relay_may(statement, relay_key);
+    if (!statement->has_post) return E_NOT_ALLOWED;
+    const struct directory_device *device = directory_device(directory, statement->device);
+    if (!device) return E_UNKNOWN_DEVICE;
+    if (!bytes_are(statement->post, device->post->name)) return E_NOT_ALLOWED;
+    if (!on_that_side(event->actor, statement->post, sender_post, recipient_post)) return E_NOT_ALLOWED;
+    return role_suffices(device->role, event) ? E_OK : E_NOT_ALLOWED;
+}
+
+/* Some row of leg.def takes `from` by this event to `to`, for whatever kind of leg: which kind, only the header tells. */
+static bool is_step(uint64_t from, uint64_t event, uint64_t to) {
+    const struct leg_step *step;
+    for (unsigned n = 0; (step = leg_step_nth(n)); n++)
+        if ((uint64_t)step->from == from && (uint64_t)step->event == event && (uint64_t)step->to == to) return true;
+    return false;
+}
+
+/* A leg's first entry, and only it, comes from nothing and names the leg itself as its predecessor. */
+static enum error check_beginning(const struct entry *entry) {
+    bool first = entry->ordinal == 0;
+    if (first != (entry->from == STATE_NONE)) return E_BAD_PROOF;
+    return first && memcmp(entry->previous, entry->leg, HASH_SIZE) != 0 ? E_BAD_PROOF : E_OK;
+}
+
+static enum error check_entry(const struct evidence *evidence) {
+    const struct statement *statement = &evidence->statement;
+    const struct entry *entry = &evidence->entry;
+    if (!statement->has_leg || memcmp(entry->leg, statement->leg, HASH_SIZE) != 0) return E_MISMATCH;
+    if (memcmp(entry->statement, evidence->statement_hash, HASH_SIZE) != 0) return E_MISMATCH;
+    if (entry->time.ms != evidence->record.time.ms) return E_MISMATCH;
+    if (!is_step(entry->from, statement->event, entry->to)) return E_WRONG_STATE;
+    return check_beginning(entry);
+}
+
+static enum error open_record(struct bytes stamped, const uint8_t relay_key[static KEY_SIZE], struct record *ret) {
+    struct bytes payload;
+    TRY(stamp_verify(LABEL_RECORD, relay_key, stamped, &payload));
+    return record_decode(payload, ret);
+}
+
+enum error evidence_open(struct bytes bytes, const uint8_t relay_key[static KEY_SIZE], struct evidence *ret) {
+    struct receipt receipt;
+    struct evidence evidence = {0};
+    TRY(receipt_decode(bytes, &receipt));
+    TRY(open_record(receipt.record, relay_key, &evidence.record));
+    TRY(statement_open(receipt.statement, &evidence.statement, evidence.statement_hash));
+    if (memcmp(evidence.record.statement, evidence.statement_hash, HASH_SIZE) != 0) return E_MISMATCH;
+    if (evidence.record.has_entry != evidence.record.has_index) return E_MALFORMED;
+    if (evidence.record.has_entry) {
+        TRY(entry_decode(evidence.record.entry, &evidence.entry));
+        TRY(check_entry(&evidence));
+        entry_hash(evidence.record.entry, evidence.entry_hash);
+        evidence.has_entry = true;
+    }
+    *ret = evidence;
+    return E_OK;
+}
+
+enum error evidence_follows(const struct evidence *evidence, int64_t last_ordinal,
+                            const uint8_t last_hash[static HASH_SIZE]) {
+    if (!evidence->has_entry || last_ordinal < -1) return E_BAD_PROOF;
+    if (evidence->entry.ordinal != (uint64_t)(last_ordinal + 1)) return E_BAD_PROOF;
+    return memcmp(evidence->entry.previous, last_hash, HASH_SIZE) == 0 ? E_OK : E_BAD_PROOF;
+}

@@ -1,0 +1,116 @@
+/* book.c - answers, feeds and quotas: what all parts of the ledger use. */
+#include "book.h"
+
+#include <stdio.h>
+
+void response_fail(struct response *response, enum error error, const char *detail) {
+    response->type = MESSAGE_FAILURE;
+    response->error = error;
+    snprintf(response->detail, sizeof response->detail, "%s", detail ? detail : "");
+}
+
+struct outcome *response_outcome(struct response *response, const uint8_t subject[static HASH_SIZE], enum error error) {
+    struct outcome *grown = realloc(response->outcomes, (response->outcome_count + 1) * sizeof *grown);
+    if (!grown) return NULL;
+    response->outcomes = grown;
+    struct outcome *outcome = &grown[response->outcome_count++];
+    *outcome = (struct outcome){.error = error, .pending = -1};
+    memcpy(outcome->subject, subject, HASH_SIZE);
+    return outcome;
+}
+
+void response_free(struct response *response) {
+    for (size_t i = 0; i < response->outcome_count; i++) buf_free(&response->outcomes[i].receipt);
+    free(response->outcomes);
+    buf_free(&response->body);
+    *response = (struct response){0};
+}
+
+const struct directory_device *book_device(const struct book *book, const struct job *job) {
+    return job->has_device ? directory_device(book_directory(book), job->device) : NULL;
+}
+
+static struct book_wake *wake_for(struct book *book, const char *post) {
+    for (size_t i = 0; i < book->wake_count; i++)
+        if (strcmp(book->wakes[i].post, post) == 0) return &book->wakes[i];
+    if (book->wake_count == book->wake_cap) {
+        size_t cap = book->wake_cap ? book->wake_cap * 2 : 16;
+        struct book_wake *grown = realloc(book->wakes, cap * sizeof *grown);
+        if (!grown) return NULL;
+        book->wakes = grown;
+        book->wake_cap = cap;
+    }
+    struct book_wake *wake = &book->wakes[book->wake_count++];
+    *wake = (struct book_wake){0};
+    snprintf(wake->post, sizeof wake->post, "%s", post);
+    return wake;
+}
+
+enum error book_feed(struct book *book, const char *post, const struct store_feed *item, unsigned precedence) {
+    uint64_t number;
+    TRY(book->store->ops->feed_add(book->store, post, item, &number));
+    struct book_wake *wake = wake_for(book, post);
+    if (!wake) return E_NO_MEMORY;
+    wake->newest = number;
+    if (precedence > wake->precedence) wake->precedence = precedence;
+    return E_OK;
+}
+
+/* ---- quotas: counters in the store, so that they are as durable as what they count ---- */
+
+enum { QUOTA_KEY_SIZE = 2 * POST_MAX + 16 };
+
+static const char *mark(bool exercise) { return exercise ? "exercise" : "real"; }
+
+static void key_of_party(char out[static QUOTA_KEY_SIZE], const char *what, const char *from, bool exercise) {
+    struct bytes party = text_party_of(bytes_text(from));
+    snprintf(out, QUOTA_KEY_SIZE, "%s %s %.*s", what, mark(exercise), (int)party.n, (const char *)party.p);
+}
+
+static void key_of_pair(char out[static QUOTA_KEY_SIZE], const char *from, const char *to, bool exercise) {
+    struct bytes party = text_party_of(bytes_text(from));
+    snprintf(out, QUOTA_KEY_SIZE, "pair %s %.*s %s", mark(exercise), (int)party.n, (const char *)party.p, to);
+}
+
+enum error book_quota_legs(struct book *book, const char *from, const char *to, bool exercise, int change) {
+    char party[QUOTA_KEY_SIZE], pair[QUOTA_KEY_SIZE];
+    key_of_party(party, "legs", from, exercise);
+    key_of_pair(pair, from, to, exercise);
+    TRY(book->store->ops->quota_add(book->store, party, change));
+    return book->store->ops->quota_add(book->store, pair, change);
+}
+
+enum error book_quota_bytes(struct book *book, const char *from, bool exercise, int64_t change) {
+    char party[QUOTA_KEY_SIZE];
+    key_of_party(party, "bytes", from, exercise);
+    return book->store->ops->quota_add(book->store, party, change);
+}
+
+/* The registrar's signed values in the directory win over the configuration; exercises have the configuration's only. */
+static void limits_of(const struct book *book, const char *from, bool exercise, uint64_t *ret_legs, uint64_t *ret_bytes) {
+    *ret_legs = exercise ? book->config->quota_exercise_legs : book->config->quota_legs;
+    *ret_bytes = exercise ? book->config->quota_exercise_bytes : book->config->quota_bytes;
+    const struct directory_party *party = directory_party(book_directory(book), text_party_of(bytes_text(from)));
+    if (!party || exercise) return;
+    if (party->has_quota_legs) *ret_legs = party->quota_legs;
+    if (party->has_quota_bytes) *ret_bytes = party->quota_bytes;
+}
+
+enum error book_quota_check(struct book *book, const char *from, const char *to, bool exercise, uint64_t legs,
+                            uint64_t bytes, enum error *ret) {
+    char key[QUOTA_KEY_SIZE];
+    uint64_t used, legs_limit, bytes_limit;
+    limits_of(book, from, exercise, &legs_limit, &bytes_limit);
+    *ret = E_OK;
+    key_of_party(key, "bytes", from, exercise);
+    TRY(book->store->ops->quota_get(book->store, key, &used));
+    if (bytes && used + bytes > bytes_limit) *ret = E_OVER_QUOTA;
+    key_of_party(key, "legs", from, exercise);
+    TRY(book->store->ops->quota_get(book->store, key, &used));
+    if (legs && used + legs > legs_limit) *ret = E_OVER_QUOTA;
+    if (!to) return E_OK;
+    key_of_pair(key, from, to, exercise);
+    TRY(book->store->ops->quota_get(book->store, key, &used));
+    if (legs && used + legs > book->config->quota_pair_legs) *ret = E_OVER_QUOTA;
+    return E_OK;
+}

@@ -1,0 +1,22 @@
+/* clock.h - ledger time: one never-decreasing time a batch.
+ *
+ * It follows the machine's wall clock. When that disagrees by more than CLOCK_JUMP_MS with the steady clock - a jump, by hand or
+ * by a broken time source - ledger time goes on by the steady clock and expiry is halted until the operator has looked and
+ * restarted the relay: a leg must not expire because a clock went wrong. */
+#ifndef CLOCK_H
+#define CLOCK_H
+
+#include "own.h"
+
+enum { CLOCK_JUMP_MS = 60 * 1000 };
+
+struct ledger_clock {
+    uint64_t last_ms, steady_ms; /* ledger time and steady clock when it was last read */
+    bool halted;
+};
+
+/* last: ledger time of the last batch in the store; 0 for a new one. */
+void clock_start(struct ledger_clock *clock, struct instant last);
+struct instant clock_read(struct ledger_clock *clock);
+
+#endif

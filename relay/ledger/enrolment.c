@@ -1,0 +1,148 @@
+/* enrolment.c - the directory grows, and prekeys beside it. What may enter is decided by directory_make_leaf, the same
+ * rules that every client replays; here stands only who may send what. A message is taken whole or not at all. */
+#include "book.h"
+
+enum { PREKEY_DAYS_BACK = 2, PREKEY_DAYS_SLACK = 2 };
+
+/* The directory of this batch, made when the first leaf comes. */
+static struct directory *growing(struct book *book) {
+    if (!book->growing) book->growing = directory_copy(book->directory);
+    return book->growing;
+}
+
+static enum error append(struct book *book, struct directory *directory, struct bytes leaf, enum error *ret_wrong) {
+    uint8_t root[HASH_SIZE];
+    uint64_t index = directory_size(directory);
+    *ret_wrong = directory_apply(directory, leaf);
+    if (*ret_wrong != E_OK) return E_OK;
+    directory_root(directory, root);
+    return book->store->ops->leaf_add(book->store, index, leaf, root);
+}
+
+/* All statements in order into a trial copy first: a later one that is refused must not leave earlier ones behind. */
+static enum error try_all(struct book *book, struct list statements, struct directory *trial) {
+    struct dirstatement statement;
+    while (dirstatement_next(&statements, &statement)) {
+        AUTO_BUF leaf = {0};
+        if (directory_holds(trial, statement.statement)) continue;
+        TRY(directory_make_leaf(trial, (enum leaf_kind)statement.kind, statement.statement, book->now, &leaf));
+        TRY(directory_apply(trial, buf_bytes(&leaf)));
+    }
+    return E_OK;
+}
+
+static enum error add_all(struct book *book, struct list statements, enum error *ret_wrong) {
+    struct directory *trial = directory_copy(book_directory(book));
+    if (!trial) return E_NO_MEMORY;
+    *ret_wrong = try_all(book, statements, trial);
+    directory_free(trial);
+    if (*ret_wrong == E_NO_MEMORY) return E_NO_MEMORY;
+    if (*ret_wrong != E_OK) return E_OK;
+    struct directory *directory = growing(book);
+    if (!directory) return E_NO_MEMORY;
+    struct dirstatement statement;
+    while (dirstatement_next(&statements, &statement)) {
+        AUTO_BUF leaf = {0};
+        if (directory_holds(directory, statement.statement)) continue;
+        TRY(directory_make_leaf(directory, (enum leaf_kind)statement.kind, statement.statement, book->now, &leaf));
+        TRY(append(book, directory, buf_bytes(&leaf), ret_wrong));
+        if (*ret_wrong != E_OK) return E_INTERNAL; /* it went through a moment ago */
+    }
+    return E_OK;
+}
+
+static enum error add_prekey(struct book *book, const uint8_t device[static KEY_SIZE], struct bytes stamped,
+                             enum error *ret_wrong) {
+    struct prekey prekey;
+    uint8_t id[PREKEY_ID_SIZE];
+    uint64_t today = book->now.ms / DAY_MS;
+    *ret_wrong = directory_open_prekey(book_directory(book), stamped, &prekey, id);
+    if (*ret_wrong != E_OK) return E_OK;
+    if (memcmp(prekey.device, device, KEY_SIZE) != 0) *ret_wrong = E_NOT_ALLOWED;
+    else if (prekey.day + PREKEY_DAYS_BACK < today || prekey.day > today + PREKEY_DAYS_AHEAD + PREKEY_DAYS_SLACK)
+        *ret_wrong = E_OUT_OF_RANGE;
+    if (*ret_wrong != E_OK) return E_OK;
+    enum error error = book->store->ops->prekey_put(book->store, device, (uint32_t)prekey.day, stamped);
+    if (error != E_CONFLICT) return error;
+    *ret_wrong = E_CONFLICT;
+    return E_OK;
+}
+
+static enum error add_prekeys(struct book *book, const uint8_t device[static KEY_SIZE], struct list prekeys,
+                              enum error *ret_wrong) {
+    struct bytes stamped;
+    *ret_wrong = E_OK;
+    while (*ret_wrong == E_OK && list_next_bytes(&prekeys, &stamped)) TRY(add_prekey(book, device, stamped, ret_wrong));
+    return E_OK;
+}
+
+static enum error answer_done(const struct book *book, struct response *response) {
+    struct done done = {.has_size = true, .size = directory_size(book_directory(book))};
+    response->type = MESSAGE_DONE;
+    done_encode(&done, &response->body);
+    return buf_error(&response->body);
+}
+
+/* A guest may bring a post, devices and countersignatures; charters and admissions are the registrar's to bring, and are
+ * passed over here where the directory holds them already (a certificate file carries its charter along). */
+static enum error check_enrol(const struct book *book, const struct job *job, const struct enrol *enrol,
+                              uint8_t ret_device[static KEY_SIZE]) {
+    struct list list = enrol->statements;
+    struct dirstatement statement;
+    bool found = false;
+    while (dirstatement_next(&list, &statement)) {
+        bool held = directory_holds(book_directory(book), statement.statement);
+        if (statement.kind == LEAF_CHARTER && !held) return E_NOT_ADMITTED;
+        bool may = held || statement.kind == LEAF_POST || statement.kind == LEAF_DEVICE || statement.kind == LEAF_COUNTERSIGN;
+        if (!may) return E_NOT_ALLOWED;
+        struct bytes payload;
+        struct device device;
+        if (statement.kind != LEAF_DEVICE) continue;
+        TRY(stamp_peek(statement.statement, &payload));
+        TRY(device_decode(payload, &device));
+        if (memcmp(device.transport, job->transport, KEY_SIZE) != 0) continue;
+        memcpy(ret_device, device.device, KEY_SIZE);
+        found = true;
+    }
+    return found ? E_OK : E_FOREIGN_CERTIFICATE; /* the key on the line must be one that these certificates name */
+}
+
+enum error enrolment_enrol(struct book *book, const struct job *job, const struct enrol *enrol, struct response *response) {
+    uint8_t device[KEY_SIZE];
+    enum error wrong = check_enrol(book, job, enrol, device);
+    if (wrong == E_OK) TRY(add_all(book, enrol->statements, &wrong));
+    if (wrong == E_OK) TRY(add_prekeys(book, device, enrol->prekeys, &wrong));
+    if (wrong == E_OK) return answer_done(book, response);
+    response_fail(response, wrong, NULL);
+    return E_OK;
+}
+
+enum error enrolment_revoke(struct book *book, const struct revoke *revoke, struct response *response) {
+    struct list list = revoke->statements;
+    struct dirstatement statement;
+    enum error wrong = revoke->statements.count ? E_OK : E_MALFORMED;
+    while (dirstatement_next(&list, &statement))
+        if (statement.kind != LEAF_REVOCATION) wrong = E_NOT_ALLOWED;
+    if (wrong == E_OK) TRY(add_all(book, revoke->statements, &wrong));
+    if (wrong == E_OK) return answer_done(book, response);
+    response_fail(response, wrong, NULL);
+    return E_OK;
+}
+
+enum error enrolment_publish(struct book *book, const struct job *job, const struct publish *publish,
+                             struct response *response) {
+    enum error wrong = E_UNKNOWN_DEVICE;
+    if (book_device(book, job)) TRY(add_prekeys(book, job->device, publish->prekeys, &wrong));
+    if (wrong == E_OK) return answer_done(book, response);
+    response_fail(response, wrong, NULL);
+    return E_OK;
+}
+
+enum error enrolment_record(struct book *book, struct list statements, enum error *ret_error) {
+    struct list list = statements;
+    struct dirstatement statement;
+    *ret_error = statements.count ? E_OK : E_MALFORMED;
+    while (dirstatement_next(&list, &statement))
+        if (statement.kind != LEAF_CHARTER && statement.kind != LEAF_ADMISSION) *ret_error = E_NOT_ALLOWED;
+    return *ret_error == E_OK ? add_all(book, statements, ret_error) : E_OK;
+}

@@ -1,0 +1,593 @@
+/* ledger.c - the loop of the process that remembers: gather a batch, write it, commit, answer.
+ *
+ *     poll ── jobs of the gate, commands of pouchctl, deadlines
+ *       └─ batch: apply (submission, transition, enrolment) ─ expiry ─ scribe signs ─ COMMIT ─ answer questions ─ send
+ *
+ * A store failure other than a full disk ends the process without answering anybody: what the disk holds is then read anew by
+ * the next ledger, and clients ask again. A full disk undoes the batch; it is tried again without new submissions, so that
+ * decisions and evidence still pass, and only then everything in it is told to wait. */
+#include "ledger.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "book.h"
+#include "fault.h"
+#include "keys.h"
+#include "log.h"
+#include "sign.h"
+
+enum {
+    BATCH_JOBS = 256,
+    BATCH_BYTES = 8 * 1024 * 1024,
+    CONTROLS = 8,
+    TICK_MS = 250, /* how late a deadline may be noticed */
+    HOUSEKEEPING_MS = 60 * 1000,
+    CARD_MAX = 64 * 1024,
+};
+
+struct task { /* one job or command of a batch */
+    struct job job;
+    struct frame frame;
+    const struct message_row *row;
+    struct link *control; /* a command instead of a job */
+    struct command command;
+    struct response response;
+};
+
+struct ledger {
+    struct book book;
+    struct link gate, controls[CONTROLS];
+    int gate_listen, control_listen, signals;
+    struct task *tasks;
+    size_t count;
+    struct pulse pulse;
+    struct instant started, housekept;
+    bool stop, more;
+};
+
+/* ---- start ---- */
+
+static enum error read_card(struct card *ret) {
+    AUTO_FREE(char) text = malloc(CARD_MAX);
+    if (!text) return E_NO_MEMORY;
+    int fd = open("relay.card", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, CARD_MAX);
+    if (fd >= 0) close(fd);
+    return n < 0 ? E_IO : card_parse(bytes_of(text, (size_t)n), ret, NULL);
+}
+
+static enum error read_statement_key(struct book *book) {
+    uint8_t seed[KEY_SIZE];
+    TRY(keys_read(".", "statement.key", seed));
+    crypto_sign_seed_keypair(book->statement_key, book->statement_secret, seed);
+    sodium_memzero(seed, sizeof seed);
+    return memcmp(book->statement_key, book->card.statement, KEY_SIZE) == 0 ? E_OK : E_WRONG_FINGERPRINT;
+}
+
+/* The directory is what its leaves say, replayed by the rules that every client uses. */
+static enum error replay(struct book *book) {
+    uint64_t count;
+    book->directory = directory_new((const uint8_t(*)[KEY_SIZE])book->card.registrars, book->card.registrar_count);
+    if (!book->directory) return E_NO_MEMORY;
+    TRY(book->store->ops->leaf_count(book->store, &count));
+    for (uint64_t i = 0; i < count; i++) {
+        AUTO_BUF leaf = {0};
+        TRY(book->store->ops->leaf_get(book->store, i, &leaf));
+        if (directory_apply(book->directory, buf_bytes(&leaf)) != E_OK) return E_CORRUPT;
+    }
+    uint8_t stored[HASH_SIZE], computed[HASH_SIZE];
+    if (count == 0) return E_OK;
+    TRY(book->store->ops->leaf_root(book->store, count, stored));
+    directory_root(book->directory, computed);
+    return memcmp(stored, computed, HASH_SIZE) == 0 ? E_OK : E_CORRUPT;
+}
+
+static enum error open_book(struct book *book, const struct config *config, const char **ret_what) {
+    uint64_t last;
+    book->config = config;
+    *ret_what = "relay.card";
+    TRY(read_card(&book->card));
+    *ret_what = "statement.key";
+    TRY(read_statement_key(book));
+    *ret_what = config->store_file;
+    TRY(store_sqlite_open(config->store_file, false, &book->store));
+    TRY(replay(book));
+    TRY(book->store->ops->meta_get(book->store, "time", &last));
+    clock_start(&book->clock, (struct instant){last});
+    return E_OK;
+}
+
+enum error ledger_create(const struct config *config) {
+    struct store *store;
+    TRY(store_sqlite_open(config->store_file, true, &store));
+    store->ops->close(store);
+    return E_OK;
+}
+
+/* ---- a batch ---- */
+
+/* Anything but a full disk leaves the store's state unknown: end here, answer nobody. */
+static _Noreturn void give_up(enum error error) {
+    log_line(LOG_ERR, "the store failed (%s): stopping without an answer; it is opened anew", error_row(error)->name);
+    _exit(error_row(E_IO)->exit);
+}
+
+static enum error apply_job(struct ledger *ledger, struct task *task) {
+    struct book *book = &ledger->book;
+    struct response *response = &task->response;
+    union {
+        struct submit submit;
+        struct chunk chunk;
+        struct state state;
+        struct enrol enrol;
+        struct revoke revoke;
+        struct publish publish;
+        uint8_t room[4096];
+    } body;
+    if (task->row->object->size > sizeof body) return E_INTERNAL;
+    enum error wrong = codec_decode(task->row->object, task->frame.body, &body);
+    if (wrong != E_OK) {
+        response_fail(response, wrong, task->row->object->name);
+        return E_OK;
+    }
+    switch (task->row->type) {
+    case MESSAGE_SUBMIT: return submission_submit(book, &task->job, &body.submit, response);
+    case MESSAGE_CHUNK: return submission_chunk(book, &task->job, &body.chunk, response);
+    case MESSAGE_STATE: return transition_state(book, &task->job, &body.state, response);
+    case MESSAGE_ENROL: return enrolment_enrol(book, &task->job, &body.enrol, response);
+    case MESSAGE_REVOKE: return enrolment_revoke(book, &body.revoke, response);
+    case MESSAGE_PUBLISH: return enrolment_publish(book, &task->job, &body.publish, response);
+    default: return E_OK; /* a question: after the commit */
+    }
+}
+
+static enum error apply_command(struct ledger *ledger, struct task *task) {
+    enum error wrong = E_OK;
+    if (task->command.verb == COMMAND_RECORD)
+        TRY(enrolment_record(&ledger->book, task->command.statements, &wrong));
+    else if (task->command.verb != COMMAND_STATUS) wrong = E_UNKNOWN_MESSAGE;
+    task->response.error = wrong;
+    return E_OK;
+}
+
+static bool disk_is_low(const struct book *book) {
+    struct statvfs disk;
+    if (statvfs(".", &disk) != 0) return false;
+    return (uint64_t)disk.f_bavail * disk.f_frsize < book->config->store_reserve;
+}
+
+static enum error housekeep(struct ledger *ledger) {
+    struct book *book = &ledger->book;
+    if (book->now.ms < ledger->housekept.ms + HOUSEKEEPING_MS) return E_OK;
+    uint64_t today = book->now.ms / DAY_MS;
+    TRY(submission_sweep(book));
+    TRY(book->store->ops->prekey_drop(book->store, (uint32_t)(today > PREKEY_DAYS_AHEAD ? today - PREKEY_DAYS_AHEAD : 0)));
+    ledger->housekept = book->now;
+    return E_OK;
+}
+
+static enum error write_batch(struct ledger *ledger) {
+    struct book *book = &ledger->book;
+    TRY(scribe_begin(&book->scribe, book->store, directory_size(book->directory)));
+    for (size_t i = 0; i < ledger->count; i++) {
+        struct task *task = &ledger->tasks[i];
+        TRY(task->control ? apply_command(ledger, task) : apply_job(ledger, task));
+    }
+    TRY(expiry_run(book, &ledger->more));
+    TRY(housekeep(ledger));
+    FAULT("ledger.applied");
+    TRY(scribe_sign(&book->scribe, book->store, book->statement_secret));
+    FAULT("ledger.signed");
+    return book->store->ops->meta_put(book->store, "time", book->now.ms);
+}
+
+static void undo_batch(struct ledger *ledger) {
+    struct book *book = &ledger->book;
+    book->store->ops->rollback(book->store);
+    directory_free(book->growing);
+    book->growing = NULL;
+    book->wake_count = 0;
+    for (size_t i = 0; i < ledger->count; i++) response_free(&ledger->tasks[i].response);
+}
+
+/* One transaction; E_STORE_FULL has undone it. */
+static enum error try_batch(struct ledger *ledger) {
+    struct book *book = &ledger->book;
+    enum error error = book->store->ops->begin(book->store);
+    if (error == E_OK) error = write_batch(ledger);
+    if (error == E_OK) {
+        FAULT("ledger.before-commit");
+        error = book->store->ops->commit(book->store);
+        if (error == E_OK) {
+            FAULT("ledger.committed");
+            return E_OK;
+        }
+    }
+    if (error != E_STORE_FULL) give_up(error);
+    undo_batch(ledger);
+    return error;
+}
+
+static void refuse_batch(struct ledger *ledger) {
+    for (size_t i = 0; i < ledger->count; i++) {
+        struct task *task = &ledger->tasks[i];
+        if (task->control) task->response.error = E_STORE_FULL;
+        else if (task->row->type >= MESSAGE_ENROL) response_fail(&task->response, E_STORE_FULL, NULL);
+    }
+    log_line(LOG_ERR, "the disk is full: everything waits until there is room");
+}
+
+/* ---- answers, after the commit ---- */
+
+static void answer_questions(struct ledger *ledger) {
+    for (size_t i = 0; i < ledger->count; i++) {
+        struct task *task = &ledger->tasks[i];
+        if (task->control || task->response.type != MESSAGE_NONE) continue;
+        enum error error = handover_answer(&ledger->book, &task->job, task->row->type, task->frame.body, &task->response);
+        if (error == E_IO || error == E_CORRUPT || error == E_NO_MEMORY || error == E_INTERNAL) give_up(error);
+        if (error != E_OK) response_fail(&task->response, error, task->row->object->name);
+    }
+}
+
+static struct bytes receipt_of(const struct book *book, const struct outcome *outcome) {
+    return outcome->pending >= 0 ? scribe_receipt(&book->scribe, outcome->pending) : buf_bytes(&outcome->receipt);
+}
+
+static void encode_results(const struct book *book, const struct response *response, struct buf *out) {
+    for (size_t i = 0; i < response->outcome_count; i++) {
+        const struct outcome *outcome = &response->outcomes[i];
+        struct result result = {.error = outcome->error, .receipt = receipt_of(book, outcome)};
+        result.has_receipt = result.receipt.n > 0;
+        memcpy(result.subject, outcome->subject, HASH_SIZE);
+        result_encode(&result, out);
+    }
+}
+
+/* The body of the answer's message, as its object. */
+static void encode_failure(const struct book *book, const struct response *response, struct buf *out) {
+    struct failed failure = {.error = response->error, .has_detail = response->detail[0] != 0,
+                              .detail = bytes_text(response->detail)};
+    for (size_t i = 0; i < response->outcome_count && !failure.has_refusal; i++) {
+        failure.refusal = receipt_of(book, &response->outcomes[i]);
+        failure.has_refusal = failure.refusal.n > 0;
+    }
+    failed_encode(&failure, out);
+}
+
+static void encode_body(const struct book *book, const struct response *response, struct buf *out) {
+    AUTO_BUF results = {0}, wants = {0};
+    if (response->type == MESSAGE_FAILURE) {
+        encode_failure(book, response, out);
+        return;
+    }
+    if (response->type != MESSAGE_SUBMITTED && response->type != MESSAGE_STATED) {
+        buf_add_bytes(out, buf_bytes(&response->body));
+        return;
+    }
+    encode_results(book, response, &results);
+    struct list list = list_of(&results, response->outcome_count);
+    if (response->type == MESSAGE_STATED) {
+        stated_encode(&(struct stated){.results = list}, out);
+        return;
+    }
+    for (size_t i = 0; i < response->want_count; i++) want_encode(&response->wants[i], &wants);
+    struct submitted submitted = {.results = list, .wants = list_of(&wants, response->want_count)};
+    memcpy(submitted.header, response->header, HASH_SIZE);
+    submitted_encode(&submitted, out);
+}
+
+static void send_reply(struct ledger *ledger, const struct task *task) {
+    AUTO_BUF body = {0}, frame = {0};
+    encode_body(&ledger->book, &task->response, &body);
+    frame_encode(&(struct frame){task->response.type, task->frame.number, buf_bytes(&body)}, &frame);
+    struct reply reply = {.session = task->job.session, .frame = buf_bytes(&frame)};
+    if (body.failed || frame.failed) give_up(E_NO_MEMORY);
+    if (link_put(&ledger->gate, PACKET_REPLY, &reply_object, &reply) != E_OK) link_close(&ledger->gate);
+}
+
+static void add_number(struct buf *out, size_t *count, const char *name, uint64_t value) {
+    number_encode(&(struct number){bytes_text(name), value <= INT64_MAX ? value : INT64_MAX}, out);
+    (*count)++;
+}
+
+static void add_directory_numbers(const struct directory *directory, struct buf *out, size_t *count) {
+    size_t parties = 0, posts = 0, devices = 0;
+    while (directory_party_nth(directory, parties)) parties++;
+    while (directory_post_nth(directory, posts)) posts++;
+    while (directory_device_nth(directory, devices)) devices++;
+    add_number(out, count, "parties", parties);
+    add_number(out, count, "posts", posts);
+    add_number(out, count, "devices", devices);
+    add_number(out, count, "directory_size", directory_size(directory));
+}
+
+static void add_status(struct ledger *ledger, struct buf *out, size_t *count) {
+    struct book *book = &ledger->book;
+    struct store_counts counts;
+    struct statvfs disk;
+    if (book->store->ops->counts(book->store, &counts) != E_OK) give_up(E_IO);
+    add_directory_numbers(book->directory, out, count);
+    add_number(out, count, "requests", counts.requests - counts.staged);
+    add_number(out, count, "staged", counts.staged);
+    add_number(out, count, "legs_total", counts.legs);
+    add_number(out, count, "legs_open", counts.legs_open);
+    add_number(out, count, "entries", counts.entries);
+    add_number(out, count, "receipts", counts.receipts);
+    add_number(out, count, "connections", ledger->pulse.connections);
+    add_number(out, count, "members", ledger->pulse.members);
+    add_number(out, count, "received", ledger->pulse.received);
+    add_number(out, count, "refused", ledger->pulse.refused);
+    add_number(out, count, "gate_pid", ledger->pulse.pid);
+    add_number(out, count, "ledger_pid", (uint64_t)getpid());
+    add_number(out, count, "store_bytes", counts.bytes);
+    add_number(out, count, "free_bytes", statvfs(".", &disk) == 0 ? (uint64_t)disk.f_bavail * disk.f_frsize : 0);
+    add_number(out, count, "disk_low", book->refuse_new);
+    add_number(out, count, "clock_halted", book->clock.halted);
+    add_number(out, count, "ledger_time_ms", book->now.ms);
+    add_number(out, count, "uptime_s", (book->now.ms - ledger->started.ms) / 1000);
+}
+
+static void send_answer(struct ledger *ledger, struct task *task) {
+    AUTO_BUF numbers = {0};
+    size_t count = 0;
+    if (task->command.verb == COMMAND_STATUS) add_status(ledger, &numbers, &count);
+    struct answer packet = {.error = task->response.error, .numbers = list_of(&numbers, count)};
+    if (link_put(task->control, PACKET_ANSWER, &answer_object, &packet) != E_OK) link_close(task->control);
+}
+
+/* Leaves from `from` on, in packets that the link takes. */
+static enum error send_leaves(struct ledger *ledger, uint64_t from) {
+    enum { PAGE = 100 };
+    struct book *book = &ledger->book;
+    uint64_t size = directory_size(book->directory);
+    do {
+        AUTO_BUF list = {0};
+        size_t count = 0;
+        for (; count < PAGE && from + count < size; count++) {
+            AUTO_BUF leaf = {0};
+            TRY(book->store->ops->leaf_get(book->store, from + count, &leaf));
+            cbor_put_bytes(&list, buf_bytes(&leaf));
+        }
+        struct grown grown = {.from = from, .leaves = list_of(&list, count), .size = size};
+        TRY(buf_error(&list));
+        TRY(link_put(&ledger->gate, PACKET_GROWN, &grown_object, &grown));
+        from += count;
+    } while (from < size);
+    return E_OK;
+}
+
+/* The gate learns of new devices and revocations before it sees the answers that depend on them. */
+static void publish_growth(struct ledger *ledger) {
+    struct book *book = &ledger->book;
+    if (!book->growing) return;
+    uint64_t from = directory_size(book->directory);
+    directory_free(book->directory);
+    book->directory = book->growing;
+    book->growing = NULL;
+    if (ledger->gate.fd >= 0 && send_leaves(ledger, from) != E_OK) link_close(&ledger->gate);
+}
+
+static void send_wakes(struct ledger *ledger) {
+    struct book *book = &ledger->book;
+    for (size_t i = 0; i < book->wake_count && ledger->gate.fd >= 0; i++) {
+        const struct book_wake *wake = &book->wakes[i];
+        struct wake packet = {bytes_text(wake->post), wake->newest, true, wake->precedence};
+        if (link_put(&ledger->gate, PACKET_WAKE, &wake_object, &packet) != E_OK) link_close(&ledger->gate);
+    }
+    book->wake_count = 0;
+}
+
+static void send_all(struct ledger *ledger) {
+    publish_growth(ledger);
+    for (size_t i = 0; i < ledger->count; i++) {
+        struct task *task = &ledger->tasks[i];
+        if (task->control) send_answer(ledger, task);
+        else if (ledger->gate.fd >= 0) send_reply(ledger, task);
+        response_free(&task->response);
+        FAULT("ledger.answered");
+    }
+    send_wakes(ledger);
+    ledger->count = 0;
+}
+
+static bool changes_anything(const struct ledger *ledger) {
+    for (size_t i = 0; i < ledger->count; i++) {
+        const struct task *task = &ledger->tasks[i];
+        if (task->control ? task->command.verb == COMMAND_RECORD : task->row->type >= MESSAGE_ENROL) return true;
+    }
+    return false;
+}
+
+/* Questions alone, with no deadline due, need no transaction. */
+static bool deadline_due(struct ledger *ledger) {
+    struct book *book = &ledger->book;
+    struct store_leg leg;
+    bool housekeeping = book->now.ms >= ledger->housekept.ms + HOUSEKEEPING_MS;
+    return housekeeping || ledger->more ||
+           (!book->clock.halted && book->store->ops->leg_due(book->store, book->now, &leg) == E_OK);
+}
+
+static void run_batch(struct ledger *ledger) {
+    struct book *book = &ledger->book;
+    book->now = clock_read(&book->clock);
+    book->refuse_new = disk_is_low(book);
+    if (changes_anything(ledger) || deadline_due(ledger)) {
+        enum error error = try_batch(ledger);
+        if (error == E_STORE_FULL && !book->refuse_new) {
+            book->refuse_new = true;
+            error = try_batch(ledger);
+        }
+        if (error != E_OK) refuse_batch(ledger);
+    }
+    answer_questions(ledger);
+    send_all(ledger);
+}
+
+/* ---- gathering ---- */
+
+static struct task *task_new(struct ledger *ledger) {
+    struct task *task = &ledger->tasks[ledger->count++];
+    *task = (struct task){0};
+    return task;
+}
+
+/* The gate has decoded it already; what it passes that does not decode is a fault of ours, and is dropped with a word. */
+static void take_packet(struct ledger *ledger, const struct packet *packet) {
+    struct task *task;
+    if (packet->kind == PACKET_PULSE) {
+        if (pulse_decode(packet->body, &ledger->pulse) != E_OK) log_line(LOG_WARNING, "a pulse of the gate does not decode");
+        return;
+    }
+    task = task_new(ledger);
+    enum error error = packet->kind == PACKET_JOB ? job_decode(packet->body, &task->job) : E_UNKNOWN_MESSAGE;
+    if (error == E_OK) error = message_decode(task->job.frame, &task->frame, &task->row);
+    if (error == E_OK && !task->row->from_client) error = E_UNKNOWN_MESSAGE;
+    if (error == E_OK) return;
+    log_line(LOG_WARNING, "a packet of the gate does not decode: %s", error_row(error)->name);
+    ledger->count--;
+}
+
+static void gather_gate(struct ledger *ledger, short revents) {
+    struct packet packet;
+    enum error error = E_OK;
+    if (revents & (POLLIN | POLLHUP | POLLERR)) {
+        size_t before;
+        do {
+            before = ledger->gate.in.n - ledger->gate.in_done;
+            error = link_fill(&ledger->gate);
+        } while (error == E_OK && ledger->gate.in.n - ledger->gate.in_done > before && ledger->gate.in.n < BATCH_BYTES);
+    }
+    enum error wrong = E_OK;
+    while (ledger->count < BATCH_JOBS && link_next(&ledger->gate, &packet, &wrong)) take_packet(ledger, &packet);
+    if (wrong != E_OK || (error != E_OK && ledger->count == 0)) {
+        link_close(&ledger->gate);
+        ledger->count = 0;
+    }
+}
+
+static void gather_control(struct ledger *ledger, struct link *link) {
+    struct packet packet;
+    enum error wrong = E_OK;
+    enum error error = link_fill(link);
+    if (ledger->count < BATCH_JOBS + CONTROLS && link_next(link, &packet, &wrong)) {
+        struct task *task = task_new(ledger);
+        task->control = link;
+        wrong = packet.kind == PACKET_COMMAND ? command_decode(packet.body, &task->command) : E_UNKNOWN_MESSAGE;
+        if (wrong == E_OK) return;
+        ledger->count--;
+    }
+    if (wrong != E_OK || error != E_OK) link_close(link);
+}
+
+/* A new gate replaces the old one, which can only be dead. */
+static void accept_gate(struct ledger *ledger) {
+    int fd = accept4(ledger->gate_listen, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0) return;
+    link_close(&ledger->gate);
+    link_open(&ledger->gate, fd);
+    if (send_leaves(ledger, 0) != E_OK) link_close(&ledger->gate);
+}
+
+static void accept_control(struct ledger *ledger) {
+    int fd = accept4(ledger->control_listen, NULL, NULL, SOCK_CLOEXEC);
+    for (size_t i = 0; i < CONTROLS && fd >= 0; i++) {
+        if (ledger->controls[i].fd >= 0) continue;
+        link_open(&ledger->controls[i], fd);
+        return;
+    }
+    if (fd >= 0) close(fd);
+}
+
+/* ---- the loop ---- */
+
+enum { POLL_SIGNAL, POLL_GATE_LISTEN, POLL_CONTROL_LISTEN, POLL_GATE, POLL_CONTROLS, POLL_COUNT = POLL_CONTROLS + CONTROLS };
+
+static void flush(struct link *link) {
+    if (link->fd >= 0 && link_flush(link) != E_OK) link_close(link);
+}
+
+static void poll_once(struct ledger *ledger, int timeout_ms) {
+    struct pollfd fds[POLL_COUNT] = {
+        [POLL_SIGNAL] = {ledger->signals, POLLIN, 0},
+        [POLL_GATE_LISTEN] = {ledger->gate_listen, POLLIN, 0},
+        [POLL_CONTROL_LISTEN] = {ledger->control_listen, POLLIN, 0},
+        [POLL_GATE] = {ledger->gate.fd, link_wants(&ledger->gate), 0},
+    };
+    for (int i = 0; i < CONTROLS; i++)
+        fds[POLL_CONTROLS + i] = (struct pollfd){ledger->controls[i].fd, link_wants(&ledger->controls[i]), 0};
+    int n = poll(fds, POLL_COUNT, timeout_ms);
+    if (n < 0 && errno != EINTR) give_up(E_INTERNAL);
+    if (n < 0) return;
+    if (fds[POLL_SIGNAL].revents) ledger->stop = true;
+    if (ledger->gate.fd >= 0) gather_gate(ledger, fds[POLL_GATE].revents);
+    for (size_t i = 0; i < CONTROLS; i++)
+        if (fds[POLL_CONTROLS + i].revents & (POLLIN | POLLHUP | POLLERR)) gather_control(ledger, &ledger->controls[i]);
+    run_batch(ledger);
+    if (fds[POLL_GATE_LISTEN].revents) accept_gate(ledger);
+    if (fds[POLL_CONTROL_LISTEN].revents) accept_control(ledger);
+    flush(&ledger->gate);
+    for (size_t i = 0; i < CONTROLS; i++) flush(&ledger->controls[i]);
+}
+
+/* More waits in the buffer than one batch took: go on at once. */
+static bool backlog(const struct ledger *ledger) {
+    return ledger->more || ledger->gate.in.n - ledger->gate.in_done > 64;
+}
+
+static void loop(struct ledger *ledger) {
+    bool busy = false;
+    while (!ledger->stop) {
+        size_t before = ledger->gate.in.n - ledger->gate.in_done;
+        poll_once(ledger, busy ? 0 : TICK_MS);
+        busy = backlog(ledger) && (ledger->more || ledger->gate.in.n - ledger->gate.in_done != before);
+    }
+}
+
+static int signal_fd(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void close_all(struct ledger *ledger) {
+    struct book *book = &ledger->book;
+    link_close(&ledger->gate);
+    for (size_t i = 0; i < CONTROLS; i++) link_close(&ledger->controls[i]);
+    if (book->store) book->store->ops->close(book->store);
+    directory_free(book->directory);
+    scribe_free(&book->scribe);
+    sodium_memzero(book->statement_secret, sizeof book->statement_secret);
+    free(book->wakes);
+    free(ledger->tasks);
+    close(ledger->signals);
+}
+
+int ledger_run(const struct config *config, int gate_fd, int control_fd) {
+    struct ledger ledger = {.gate = {.fd = -1}, .gate_listen = gate_fd, .control_listen = control_fd,
+                            .signals = signal_fd()};
+    const char *what = "";
+    for (size_t i = 0; i < CONTROLS; i++) ledger.controls[i].fd = -1;
+    ledger.tasks = calloc(BATCH_JOBS + CONTROLS + 1, sizeof *ledger.tasks);
+    enum error error = ledger.tasks ? open_book(&ledger.book, config, &what) : E_NO_MEMORY;
+    if (error != E_OK) {
+        log_line(LOG_ERR, "%s: %s; %s", what, error_row(error)->text, error_row(error)->hint);
+        close_all(&ledger);
+        return error_row(error)->exit == 3 ? 1 : error_row(error)->exit; /* 3 would ask for another try */
+    }
+    ledger.started = ledger.book.now = clock_read(&ledger.book.clock);
+    loop(&ledger);
+    close_all(&ledger);
+    return 0;
+}

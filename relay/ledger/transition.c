@@ -1,0 +1,182 @@
+/* transition.c - one event on one leg: who may, whether leg.def allows it, the entry, who hears of it, what follows. */
+#include "book.h"
+
+#include "header.h"
+
+enum { RECEIPTS_PER_LEG_MAX = 256 };
+
+static bool settled(const struct store_leg *leg) {
+    const struct leg_state_row *row = leg_state_row(leg->state);
+    return row->terminal || leg->state == STATE_ACKNOWLEDGED || (leg->kind == LEG_REPLY && leg->state == STATE_HANDED_OVER);
+}
+
+static enum error tell(struct book *book, const struct store_leg *leg, int64_t receipt, const char *post, unsigned precedence) {
+    struct store_feed item = {.kind = ITEM_CHANGED, .request = leg->request, .leg = leg->id, .receipt = receipt};
+    return book_feed(book, post, &item, precedence);
+}
+
+/* Ciphertext goes when nobody is waiting for it any more. */
+static enum error erase_if_unneeded(struct book *book, const struct store_leg *leg) {
+    uint64_t open;
+    struct store_request request;
+    TRY(book->store->ops->legs_open(book->store, leg->request, &open));
+    if (open > 0) return E_OK;
+    TRY(book->store->ops->request_by_row(book->store, leg->request, &request));
+    TRY(book->store->ops->chunk_erase(book->store, leg->request, PART_OFFER));
+    TRY(book->store->ops->chunk_erase(book->store, leg->request, PART_BODY));
+    return book_quota_bytes(book, request.from, request.exercise, -(int64_t)request.bytes);
+}
+
+/* From the acknowledgement on, `keep` counts anew: the exchange stays open for replies. */
+static void move_deadline(const struct book *book, struct store_leg *leg) {
+    if (leg->state == STATE_ACKNOWLEDGED) leg->expires.ms = book->now.ms + leg->keep_s * 1000;
+}
+
+/* Everything that an entry brings with it, after the scribe has moved the leg. */
+static enum error follow(struct book *book, struct store_leg *leg, bool was_settled, int pending, unsigned precedence) {
+    int64_t receipt = scribe_id(&book->scribe, pending);
+    move_deadline(book, leg);
+    TRY(book->store->ops->leg_update(book->store, leg));
+    TRY(tell(book, leg, receipt, leg->from, precedence));
+    bool first = leg->ordinal == 1; /* the recipient learns of STORED by the offer itself */
+    if (!first && strcmp(leg->from, leg->to) != 0) TRY(tell(book, leg, receipt, leg->to, precedence));
+    if (settled(leg) && !was_settled) TRY(book_quota_legs(book, leg->from, leg->to, leg->exercise, -1));
+    return leg_state_row(leg->state)->terminal ? erase_if_unneeded(book, leg) : E_OK;
+}
+
+enum error transition_relay(struct book *book, struct store_leg *leg, const uint8_t header[static HASH_SIZE],
+                            enum leg_event event, const uint64_t *reason, unsigned precedence, int *ret_pending) {
+    enum leg_state to;
+    TRY(leg_step(leg->state, event, leg->kind, &to));
+    AUTO_BUF payload = {0};
+    struct scribe_words words = {event, header, leg->leg, book->statement_key, book->now, reason};
+    struct scribe_note note = {.own = true, .now = book->now};
+    TRY(scribe_own(&words, &payload, note.hash));
+    note.statement = buf_bytes(&payload);
+    bool was_settled = settled(leg);
+    TRY(scribe_entry(&book->scribe, &note, leg, to, ret_pending));
+    return follow(book, leg, was_settled, *ret_pending, precedence);
+}
+
+/* ---- statements of devices ---- */
+
+/* A statement that does not move the leg: is it a repeat of what already is, or a decision that came too late, or neither? */
+static enum error judge_repeat(const struct statement *statement, const struct store_leg *leg, bool *ret_keep) {
+    *ret_keep = true;
+    enum leg_state target;
+    switch ((enum leg_event)statement->event) {
+    case EVENT_NOTIFIED: target = STATE_NOTIFIED; break;
+    case EVENT_OPENED: target = STATE_OPENED; break;
+    case EVENT_ACCEPTED: target = STATE_ACCEPTED; break;
+    case EVENT_HANDED_OVER: target = STATE_HANDED_OVER; break;
+    case EVENT_ACKNOWLEDGED: target = STATE_ACKNOWLEDGED; break;
+    case EVENT_DECLINED: return leg->state == STATE_DECLINED ? E_OK : E_WRONG_STATE;
+    case EVENT_WITHDRAWN: return leg->state == STATE_WITHDRAWN ? E_OK : E_WRONG_STATE;
+    case EVENT_CLOSED: return leg->state == STATE_CLOSED ? E_OK : E_WRONG_STATE;
+    case EVENT_CANNOT_OPEN: return E_OK;
+    default: *ret_keep = false; return E_NOT_ALLOWED;
+    }
+    if (target <= leg->furthest) return E_OK;
+    bool late_decision = statement->event == EVENT_ACCEPTED;
+    bool late_note = statement->event == EVENT_NOTIFIED || statement->event == EVENT_OPENED; /* after the end: a note */
+    *ret_keep = late_decision || late_note;
+    return late_note ? E_OK : E_WRONG_STATE;
+}
+
+static enum error receipt_quota(struct book *book, const struct store_leg *leg, bool *ret_full) {
+    char key[16 + 2 * HASH_SIZE];
+    uint64_t used;
+    memcpy(key, "receipts ", 9);
+    text_hex(leg->leg, HASH_SIZE / 2, key + 9);
+    TRY(book->store->ops->quota_get(book->store, key, &used));
+    *ret_full = used >= RECEIPTS_PER_LEG_MAX;
+    return *ret_full ? E_OK : book->store->ops->quota_add(book->store, key, 1);
+}
+
+/* A device receipt: shown to the signer's own post only. */
+static enum error keep_receipt(struct book *book, const struct scribe_note *note, const struct statement *statement,
+                               const struct store_leg *leg, struct outcome *outcome) {
+    bool full;
+    TRY(receipt_quota(book, leg, &full));
+    if (full) {
+        outcome->error = E_OVER_QUOTA;
+        return E_OK;
+    }
+    TRY(scribe_record(&book->scribe, note, leg->id, &outcome->pending));
+    const char *post = bytes_are(statement->post, leg->to) ? leg->to : leg->from;
+    return tell(book, leg, scribe_id(&book->scribe, outcome->pending), post, PRECEDENCE_ROUTINE);
+}
+
+static enum error apply(struct book *book, const struct scribe_note *note, const struct statement *statement,
+                        struct store_leg *leg, struct outcome *outcome) {
+    enum leg_state to;
+    if (leg_step(leg->state, statement->event, leg->kind, &to) == E_OK && statement->event != EVENT_FORWARDED) {
+        bool was_settled = settled(leg);
+        TRY(scribe_entry(&book->scribe, note, leg, to, &outcome->pending));
+        return follow(book, leg, was_settled, outcome->pending, PRECEDENCE_ROUTINE);
+    }
+    bool keep;
+    outcome->error = judge_repeat(statement, leg, &keep);
+    return keep ? keep_receipt(book, note, statement, leg, outcome) : E_OK;
+}
+
+/* What was answered once is answered the same again: the statement's hash names it. */
+static enum error answered_before(struct book *book, const uint8_t hash[static HASH_SIZE], struct outcome *outcome,
+                                  bool *ret) {
+    *ret = true;
+    outcome->pending = scribe_find(&book->scribe, hash);
+    if (outcome->pending >= 0) return E_OK;
+    enum error error = book->store->ops->receipt_by_hash(book->store, hash, &outcome->receipt);
+    if (error == E_OK) return E_OK;
+    *ret = false;
+    return error == E_UNKNOWN_REQUEST ? E_OK : error;
+}
+
+/* E_OK in *ret and the leg, or what the peer did wrong. */
+static enum error find_leg(struct book *book, const struct statement *statement, struct store_leg *ret_leg, enum error *ret) {
+    struct store_request request;
+    *ret = E_MALFORMED;
+    if (!statement->has_leg) return E_OK;
+    enum error error = book->store->ops->leg_by_id(book->store, statement->leg, ret_leg);
+    if (error == E_UNKNOWN_REQUEST) *ret = E_UNKNOWN_REQUEST;
+    if (error == E_UNKNOWN_REQUEST) return E_OK;
+    TRY(error);
+    TRY(book->store->ops->request_by_row(book->store, ret_leg->request, &request));
+    *ret = memcmp(request.digest, statement->header, HASH_SIZE) == 0 ? E_OK : E_MISMATCH;
+    return E_OK;
+}
+
+static enum error one(struct book *book, const struct job *job, const struct said *said, struct response *response) {
+    struct bytes payload;
+    struct statement statement;
+    struct store_leg leg;
+    uint8_t nobody[HASH_SIZE] = {0};
+    struct scribe_note note = {.statement = said->statement, .now = book->now};
+    enum error wrong = stamp_peek(said->statement, &payload);
+    if (wrong == E_OK) wrong = statement_decode(payload, &statement);
+    if (wrong == E_OK) statement_hash(payload, note.hash);
+    struct outcome *outcome = response_outcome(response, wrong == E_OK ? note.hash : nobody, wrong);
+    if (!outcome) return E_NO_MEMORY;
+    if (wrong != E_OK) return E_OK;
+    if (!job->has_device || memcmp(statement.device, job->device, KEY_SIZE) != 0) {
+        outcome->error = E_NOT_ALLOWED;
+        return E_OK;
+    }
+    bool before;
+    TRY(answered_before(book, note.hash, outcome, &before));
+    if (before) return E_OK;
+    TRY(find_leg(book, &statement, &leg, &outcome->error));
+    if (outcome->error != E_OK) return E_OK;
+    outcome->error = statement_may(&statement, book_directory(book), book->statement_key, bytes_text(leg.from),
+                                   bytes_text(leg.to));
+    if (outcome->error != E_OK) return E_OK;
+    return apply(book, &note, &statement, &leg, outcome);
+}
+
+enum error transition_state(struct book *book, const struct job *job, const struct state *state, struct response *response) {
+    struct list list = state->said;
+    struct said said;
+    response->type = MESSAGE_STATED;
+    while (said_next(&list, &said)) TRY(one(book, job, &said, response));
+    return E_OK;
+}

@@ -1,0 +1,36 @@
+/* schema.sql.h - the embedded store's tables. user_version 1. */
+#ifndef SCHEMA_SQL_H
+#define SCHEMA_SQL_H
+
+enum { SCHEMA_VERSION = 1 };
+
+static const char schema_sql[] =
+    "CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE leaf(idx INTEGER PRIMARY KEY, bytes BLOB NOT NULL, root BLOB NOT NULL);"
+    "CREATE TABLE request(id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, device BLOB NOT NULL, request BLOB NOT NULL,"
+    "  sender TEXT NOT NULL, exercise INTEGER NOT NULL, stored INTEGER NOT NULL, at INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+    "  kept BLOB NOT NULL, waiting BLOB, UNIQUE(device, request));"
+    "CREATE INDEX request_staged ON request(at) WHERE stored = 0;"
+    "CREATE TABLE conflict(request INTEGER NOT NULL, digest BLOB NOT NULL UNIQUE, header BLOB NOT NULL);"
+    "CREATE INDEX conflict_request ON conflict(request);"
+    "CREATE TABLE chunk(request INTEGER NOT NULL, part INTEGER NOT NULL, idx INTEGER NOT NULL, data BLOB NOT NULL,"
+    "  UNIQUE(request, part, idx));"
+    "CREATE TABLE leg(id INTEGER PRIMARY KEY, request INTEGER NOT NULL, leg BLOB NOT NULL UNIQUE, device BLOB NOT NULL,"
+    "  sender TEXT NOT NULL, recipient TEXT NOT NULL, sequence INTEGER NOT NULL, keep_s INTEGER NOT NULL,"
+    "  position INTEGER NOT NULL, ordinal INTEGER NOT NULL, generation INTEGER NOT NULL, kind INTEGER NOT NULL,"
+    "  state INTEGER NOT NULL, furthest INTEGER NOT NULL, exercise INTEGER NOT NULL, head BLOB NOT NULL,"
+    "  expires INTEGER NOT NULL, parent INTEGER NOT NULL, opening BLOB NOT NULL, wrapset BLOB NOT NULL,"
+    "  addressed TEXT NOT NULL, UNIQUE(device, addressed, sequence));"
+    "CREATE INDEX leg_request ON leg(request);"
+    "CREATE INDEX leg_due ON leg(expires) WHERE state < 8;"
+    "CREATE TABLE receipt(id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, leg INTEGER NOT NULL, ordinal INTEGER,"
+    "  idx INTEGER, bytes BLOB NOT NULL);"
+    "CREATE UNIQUE INDEX receipt_entry ON receipt(leg, ordinal) WHERE ordinal IS NOT NULL;"
+    "CREATE UNIQUE INDEX receipt_index ON receipt(idx) WHERE idx IS NOT NULL;"
+    "CREATE TABLE feed(post TEXT NOT NULL, number INTEGER NOT NULL, kind INTEGER NOT NULL, request INTEGER NOT NULL,"
+    "  leg INTEGER NOT NULL, receipt INTEGER NOT NULL, PRIMARY KEY(post, number)) WITHOUT ROWID;"
+    "CREATE TABLE prekey(device BLOB NOT NULL, day INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY(device, day))"
+    "  WITHOUT ROWID;"
+    "CREATE TABLE quota(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;";
+
+#endif

@@ -1,0 +1,148 @@
+/* store.h - what the ledger remembers, as a table of functions. sqlite.c is the embedded store; others can follow, and the
+ * same tests run on all.
+ *
+ * Contract
+ *   One ledger, one thread, one store. Everything between begin and commit becomes durable together at commit, or not at all.
+ *   After commit returned E_OK it survives power loss. E_STORE_FULL: nothing of the transaction stays, rollback and go on.
+ *   Any other error of commit has an unknown outcome: the caller ends the process without answering anybody.
+ *   Reads inside a transaction see its writes. "Not there" is E_UNKNOWN_REQUEST and is no failure of the store.
+ *   Outputs are untouched on failure; struct buf outputs are appended to.
+ *
+ * Rows
+ *   leaf      directory statement at its index, and the tree's root once it is in
+ *   request   one header; `staged` while chunks are missing, then `stored`. kept: the `submit` object without chunks and
+ *             without the legs' wrap sets; waiting: the `submit` object as sent, while staged
+ *   chunk     (request, part, index) -> ciphertext
+ *   leg       one recipient of a stored request; the only row that changes
+ *   receipt   statement + record by number, by statement hash, and by (leg, ordinal) where it is an entry
+ *   feed      per post, numbered from 1 without gaps: what its devices have to fetch
+ *   prekey    (device, day) -> stamped prekey
+ *   quota     counters by key */
+#ifndef STORE_H
+#define STORE_H
+
+#include "objects.h"
+
+struct store;
+
+enum { CONFLICTS_MAX = 8 };
+
+struct store_request {
+    int64_t id;
+    uint8_t digest[HASH_SIZE], device[KEY_SIZE], request[REQUEST_ID_SIZE];
+    char from[POST_MAX + 1];
+    bool exercise, stored;
+    struct instant at;  /* staged or stored */
+    uint64_t bytes;     /* of both parts, as counted in the quota */
+};
+
+struct store_leg {
+    int64_t id, request;
+    uint8_t leg[HASH_SIZE], device[KEY_SIZE]; /* the sender's device */
+    char from[POST_MAX + 1], to[POST_MAX + 1]; /* to: the post that it is with now */
+    uint64_t sequence, keep_s;
+    uint32_t position, ordinal, generation; /* ordinal: of the next entry */
+    unsigned kind, state, furthest;          /* enum leg_kind, enum leg_state; furthest rung reached */
+    bool exercise;
+    uint8_t head[HASH_SIZE];                 /* hash of the last entry, or the leg id */
+    struct instant expires;                  /* decisive deadline */
+    int64_t parent;                          /* a reply: row of the leg it belongs to; else 0 */
+};
+
+struct store_feed {
+    uint64_t number;
+    enum item_kind kind;
+    int64_t request, leg, receipt; /* 0: none */
+};
+
+struct store_counts {
+    uint64_t requests, staged, legs, legs_open, entries, receipts, bytes;
+};
+
+struct store_ops {
+    void (*close)(struct store *store);
+    enum error (*begin)(struct store *store);
+    enum error (*commit)(struct store *store);
+    void (*rollback)(struct store *store);
+
+    enum error (*meta_get)(struct store *store, const char *key, uint64_t *ret); /* 0 when never put */
+    enum error (*meta_put)(struct store *store, const char *key, uint64_t value);
+
+    enum error (*leaf_add)(struct store *store, uint64_t index, struct bytes leaf, const uint8_t *root);
+    enum error (*leaf_get)(struct store *store, uint64_t index, struct buf *ret);
+    /* The directory's root when it had `size` leaves, size > 0. */
+    enum error (*leaf_root)(struct store *store, uint64_t size, uint8_t *ret);
+    enum error (*leaf_count)(struct store *store, uint64_t *ret);
+
+    enum error (*request_add)(struct store *store, const struct store_request *row, struct bytes kept, struct bytes waiting,
+                              int64_t *ret_id);
+    enum error (*request_by_digest)(struct store *store, const uint8_t *digest, struct store_request *ret);
+    enum error (*request_by_name)(struct store *store, const uint8_t *device, const uint8_t *request,
+                                  struct store_request *ret);
+    enum error (*request_by_row)(struct store *store, int64_t id, struct store_request *ret);
+    enum error (*request_kept)(struct store *store, int64_t id, struct buf *ret);
+    enum error (*request_waiting)(struct store *store, int64_t id, struct buf *ret);
+    enum error (*request_set_waiting)(struct store *store, int64_t id, struct bytes waiting);
+    enum error (*request_complete)(struct store *store, int64_t id, struct instant at); /* staged -> stored */
+    enum error (*request_drop)(struct store *store, int64_t id);                        /* staged only, with its chunks */
+    /* A staged request older than `before`, or E_UNKNOWN_REQUEST. */
+    enum error (*request_stale)(struct store *store, struct instant before, struct store_request *ret);
+
+    /* Another header under the same (device, request id): kept as proof, at most CONFLICTS_MAX for one request. */
+    enum error (*conflict_add)(struct store *store, int64_t request, const uint8_t *digest, struct bytes header);
+
+    enum error (*chunk_put)(struct store *store, int64_t request, unsigned part, uint32_t index, struct bytes data);
+    enum error (*chunk_get)(struct store *store, int64_t request, unsigned part, uint32_t index, struct buf *ret);
+    /* The first index below `count` that is missing, or count. */
+    enum error (*chunk_missing)(struct store *store, int64_t request, unsigned part, uint32_t count, uint32_t *ret);
+    enum error (*chunk_erase)(struct store *store, int64_t request, unsigned part);
+
+    enum error (*leg_add)(struct store *store, const struct store_leg *row, struct bytes opening, struct bytes wrapset,
+                          int64_t *ret_id);
+    enum error (*leg_by_id)(struct store *store, const uint8_t *leg, struct store_leg *ret);
+    enum error (*leg_by_row)(struct store *store, int64_t id, struct store_leg *ret);
+    enum error (*leg_sealed)(struct store *store, int64_t id, struct buf *ret_opening, struct buf *ret_wrapset);
+    enum error (*leg_update)(struct store *store, const struct store_leg *row); /* state, furthest, ordinal, head, expires */
+    enum error (*leg_reseal)(struct store *store, int64_t id, uint32_t generation, struct bytes wrapset);
+    /* Is this number taken for (device, recipient post)? */
+    enum error (*leg_sequence_used)(struct store *store, const uint8_t *device, const char *to, uint64_t sequence,
+                                    bool *ret);
+    /* The nth leg (from 0) of a request, or E_UNKNOWN_REQUEST. */
+    enum error (*leg_nth)(struct store *store, int64_t request, unsigned n, struct store_leg *ret);
+    /* A leg, not terminal, whose deadline lies before `now`, earliest first; or E_UNKNOWN_REQUEST. */
+    enum error (*leg_due)(struct store *store, struct instant now, struct store_leg *ret);
+    /* How many legs of the request still wait for, or are entitled to, its content. */
+    enum error (*legs_open)(struct store *store, int64_t request, uint64_t *ret);
+
+    enum error (*receipt_next)(struct store *store, int64_t *ret_id); /* the number after the last one stored */
+    enum error (*receipt_put)(struct store *store, int64_t id, const uint8_t *hash, int64_t leg, int64_t ordinal,
+                              int64_t index, struct bytes receipt); /* ordinal and index -1: no entry */
+    enum error (*receipt_by_hash)(struct store *store, const uint8_t *hash, struct buf *ret);
+    enum error (*receipt_get)(struct store *store, int64_t id, struct buf *ret);
+    enum error (*receipt_of)(struct store *store, int64_t leg, uint32_t ordinal, struct buf *ret);
+    enum error (*entry_count)(struct store *store, uint64_t *ret);
+
+    enum error (*feed_add)(struct store *store, const char *post, const struct store_feed *item, uint64_t *ret_number);
+    enum error (*feed_newest)(struct store *store, const char *post, uint64_t *ret);
+    /* The first item numbered above `after`, or E_UNKNOWN_REQUEST. */
+    enum error (*feed_next)(struct store *store, const char *post, uint64_t after, struct store_feed *ret);
+
+    enum error (*prekey_put)(struct store *store, const uint8_t *device, uint32_t day, struct bytes stamped); /* E_CONFLICT */
+    enum error (*prekey_newest)(struct store *store, const uint8_t *device, uint32_t day, struct buf *ret);
+    enum error (*prekey_drop)(struct store *store, uint32_t before_day);
+
+    enum error (*quota_get)(struct store *store, const char *key, uint64_t *ret);
+    enum error (*quota_add)(struct store *store, const char *key, int64_t change);
+
+    enum error (*counts)(struct store *store, struct store_counts *ret);
+};
+
+struct store {
+    const struct store_ops *ops;
+};
+
+/* Opens, or with `create` makes, the embedded store: SQLite, WAL, synchronous FULL, one connection. E_IO, E_CORRUPT (not a
+ * store, damaged, or of another schema), E_STORE_FULL. */
+CHECKED enum error store_sqlite_open(const char *path, bool create, struct store **ret);
+
+#endif

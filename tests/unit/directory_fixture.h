@@ -1,0 +1,254 @@
+/* directory_fixture.h - a small world for tests: deterministic keys, signed directory statements, and a directory that checks at
+ * every leaf that asking (directory_make_leaf) and doing (directory_apply) agree, and that a refusal changes nothing. */
+#ifndef DIRECTORY_FIXTURE_H
+#define DIRECTORY_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka needs the four above first */
+#include <cmocka.h>
+#include <sodium.h>
+#include <stdio.h>
+
+#include "directory.h"
+#include "sign.h"
+#include "stamp.h"
+
+#define UNUSED __attribute__((unused))
+#define assert_error(call, wanted) assert_string_equal(error_row(call)->name, error_row(wanted)->name)
+#define assert_ok(call) assert_error(call, E_OK)
+
+struct pair {
+    uint8_t public[KEY_SIZE], secret[SIGN_SECRET_SIZE];
+};
+
+UNUSED static struct pair pair_of(unsigned number) {
+    struct pair pair;
+    uint8_t seed[crypto_sign_SEEDBYTES] = {(uint8_t)number, (uint8_t)(number >> 8), 1};
+    assert_int_equal(crypto_sign_seed_keypair(pair.public, pair.secret, seed), 0);
+    return pair;
+}
+
+UNUSED static void transport_of(unsigned number, uint8_t ret[static KEY_SIZE]) {
+    uint8_t secret[KEY_SIZE] = {0, (uint8_t)number, (uint8_t)(number >> 8), 2}; /* the first bits are clamped away */
+    assert_int_equal(crypto_scalarmult_base(ret, secret), 0);
+}
+
+enum { REGISTRAR = 1, AUTHORITY, POST_KEY, REVOKER, OTHER_AUTHORITY, OTHER_POST_KEY, STRANGER, DEVICE = 100 };
+#define WORLD_TIME ((uint64_t)1800000000000)
+
+struct world {
+    struct directory *directory;
+    struct buf leaves[128]; /* those accepted, for a second reader */
+    size_t count;
+    uint64_t time;
+};
+
+UNUSED static struct directory *fresh_directory(void) {
+    uint8_t registrars[2][KEY_SIZE];
+    memcpy(registrars[0], pair_of(STRANGER + 50).public, KEY_SIZE);
+    memcpy(registrars[1], pair_of(REGISTRAR).public, KEY_SIZE);
+    struct directory *directory = directory_new((const uint8_t(*)[KEY_SIZE])registrars, 2);
+    assert_non_null(directory);
+    return directory;
+}
+
+UNUSED static void world_free(struct world *world) {
+    directory_free(world->directory);
+    for (size_t i = 0; i < world->count; i++) buf_free(&world->leaves[i]);
+}
+
+/* Everything that can be asked of a directory, in one hash. */
+UNUSED static void hash_directory(const struct directory *directory, uint8_t ret[static HASH_SIZE]) {
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, NULL, 0, HASH_SIZE);
+    uint8_t root[HASH_SIZE];
+    directory_root(directory, root);
+    crypto_generichash_update(&state, root, sizeof root);
+    uint64_t size = directory_size(directory);
+    crypto_generichash_update(&state, (const uint8_t *)&size, sizeof size);
+    const struct directory_party *party;
+    for (size_t i = 0; (party = directory_party_nth(directory, i)); i++) {
+        assert_ptr_equal(directory_party(directory, bytes_text(party->name)), party);
+        crypto_generichash_update(&state, (const uint8_t *)party, sizeof *party);
+    }
+    const struct directory_post *post;
+    for (size_t i = 0; (post = directory_post_nth(directory, i)); i++) {
+        assert_ptr_equal(directory_post(directory, bytes_text(post->name)), post);
+        crypto_generichash_update(&state, (const uint8_t *)post, offsetof(struct directory_post, party));
+    }
+    const struct directory_device *device;
+    for (size_t i = 0; (device = directory_device_nth(directory, i)); i++) {
+        assert_ptr_equal(directory_device(directory, device->device), device);
+        assert_ptr_equal(directory_transport(directory, device->transport), device);
+        crypto_generichash_update(&state, (const uint8_t *)device, offsetof(struct directory_device, post));
+    }
+    crypto_generichash_final(&state, ret, HASH_SIZE);
+}
+
+UNUSED static void leaf_bytes(enum leaf_kind kind, struct bytes statement, uint64_t time, struct buf *out) {
+    struct leaf leaf = {.kind = (uint64_t)kind, .statement = statement, .time = {time}};
+    leaf_encode(&leaf, out);
+    assert_ok(buf_error(out));
+}
+
+/* The next leaf, with all that must hold whether it is accepted or not. */
+UNUSED static enum error world_leaf(struct world *world, enum leaf_kind kind, struct bytes statement) {
+    AUTO_BUF leaf = {0};
+    AUTO_BUF asked = {0};
+    uint8_t before[HASH_SIZE], after[HASH_SIZE];
+    bool held = directory_holds(world->directory, statement);
+    leaf_bytes(kind, statement, world->time, &leaf);
+    hash_directory(world->directory, before);
+    enum error answer = directory_make_leaf(world->directory, kind, statement, (struct instant){world->time}, &asked);
+    hash_directory(world->directory, after);
+    assert_memory_equal(before, after, HASH_SIZE);
+
+    enum error error = directory_apply(world->directory, buf_bytes(&leaf));
+    assert_error(answer, error);
+    hash_directory(world->directory, after);
+    if (error != E_OK) {
+        assert_memory_equal(before, after, HASH_SIZE);
+        assert_int_equal(asked.n, 0);
+        assert_int_equal(directory_holds(world->directory, statement), held);
+        return error;
+    }
+    assert_memory_not_equal(before, after, HASH_SIZE);
+    assert_false(held);
+    assert_true(directory_holds(world->directory, statement));
+    assert_true(bytes_equal(buf_bytes(&asked), buf_bytes(&leaf)));
+    assert_true(world->count < LENGTH(world->leaves));
+    world->leaves[world->count++] = buf_take(&leaf);
+    world->time += 1000;
+    return error;
+}
+
+/* sign_<object>(value, key, out) and say_<object>(world, value, key). */
+#define STATEMENT(object, LABEL, KIND)                                                                                 \
+    UNUSED static void sign_##object(const struct object *value, unsigned key, struct buf *out) {                      \
+        AUTO_BUF payload = {0};                                                                                        \
+        struct pair pair = pair_of(key);                                                                               \
+        object##_encode(value, &payload);                                                                              \
+        assert_ok(stamp_sign_one(LABEL, pair.secret, buf_bytes(&payload), out));                                       \
+    }                                                                                                                  \
+    UNUSED static void hash_##object(const struct object *value, uint8_t ret[static HASH_SIZE]) {                      \
+        AUTO_BUF payload = {0};                                                                                        \
+        object##_encode(value, &payload);                                                                              \
+        stamp_hash(buf_bytes(&payload), ret);                                                                          \
+    }                                                                                                                  \
+    UNUSED static enum error say_##object(struct world *world, const struct object *value, unsigned key) {             \
+        AUTO_BUF stamped = {0};                                                                                        \
+        sign_##object(value, key, &stamped);                                                                           \
+        return world_leaf(world, KIND, buf_bytes(&stamped));                                                           \
+    }
+STATEMENT(charter, LABEL_CHARTER, LEAF_CHARTER)
+STATEMENT(admission, LABEL_ADMISSION, LEAF_ADMISSION)
+STATEMENT(post, LABEL_POST, LEAF_POST)
+STATEMENT(device, LABEL_DEVICE, LEAF_DEVICE)
+STATEMENT(countersign, LABEL_COUNTERSIGN, LEAF_COUNTERSIGN)
+STATEMENT(revocation, LABEL_REVOCATION, LEAF_REVOCATION)
+
+UNUSED static struct charter charter_of(const char *party, unsigned authority) {
+    struct charter charter = {
+        .party = bytes_text(party), .name = bytes_text("A member"), .kind = PARTY_STATE, .created = {7}};
+    memcpy(charter.authority, pair_of(authority).public, KEY_SIZE);
+    memset(charter.next, 0x5a, HASH_SIZE);
+    return charter;
+}
+
+UNUSED static struct admission admission_of(const char *party, enum admission_action action, unsigned authority) {
+    static uint64_t created;
+    struct admission admission = {.party = bytes_text(party), .action = (uint64_t)action, .created = {++created}};
+    memcpy(admission.registrar, pair_of(REGISTRAR).public, KEY_SIZE);
+    if (action == ACTION_ADMIT) {
+        struct charter charter = charter_of(party, authority);
+        admission.has_charter = true;
+        hash_charter(&charter, admission.charter);
+    }
+    return admission;
+}
+
+UNUSED static struct post post_of(const char *name, unsigned authority, unsigned key) {
+    static uint64_t created;
+    struct post post = {.post = bytes_text(name), .functions = FUNCTION_TECHNICAL, .created = {++created}};
+    memcpy(post.key, pair_of(key).public, KEY_SIZE);
+    memcpy(post.authority, pair_of(authority).public, KEY_SIZE);
+    post.has_revoker = true;
+    memcpy(post.revoker, pair_of(key + 1000).public, KEY_SIZE);
+    return post;
+}
+
+UNUSED static struct device device_of(const char *post, unsigned issuer, unsigned number, enum device_role role) {
+    struct device device = {.post = bytes_text(post),
+                            .role = (uint64_t)role,
+                            .not_before = {WORLD_TIME - DAY_MS},
+                            .not_after = {WORLD_TIME + 300 * DAY_MS}};
+    memcpy(device.device, pair_of(number).public, KEY_SIZE);
+    transport_of(number, device.transport);
+    memcpy(device.issuer, pair_of(issuer).public, KEY_SIZE);
+    return device;
+}
+
+UNUSED static struct countersign countersign_of(const struct device *device, unsigned signer) {
+    static uint64_t created;
+    struct countersign countersign = {.created = {++created}};
+    hash_device(device, countersign.certificate);
+    memcpy(countersign.signer, pair_of(signer).public, KEY_SIZE);
+    return countersign;
+}
+
+/* device 0: the whole post. */
+UNUSED static struct revocation revocation_of(const char *post, unsigned device, unsigned signer) {
+    static uint64_t created;
+    struct revocation revocation = {.post = bytes_text(post), .has_device = device != 0, .created = {++created}};
+    if (device) memcpy(revocation.device, pair_of(device).public, KEY_SIZE);
+    memcpy(revocation.signer, pair_of(signer).public, KEY_SIZE);
+    return revocation;
+}
+
+UNUSED static void world_party(struct world *world, const char *party, unsigned authority) {
+    struct charter charter = charter_of(party, authority);
+    struct admission admission = admission_of(party, ACTION_ADMIT, authority);
+    assert_ok(say_charter(world, &charter, authority));
+    assert_ok(say_admission(world, &admission, REGISTRAR));
+}
+
+UNUSED static void world_post(struct world *world, const char *name, unsigned authority, unsigned key) {
+    struct post post = post_of(name, authority, key);
+    assert_ok(say_post(world, &post, authority));
+}
+
+/* Certified and countersigned by the authority. */
+UNUSED static void world_device(struct world *world, const char *post, unsigned authority, unsigned key, unsigned number,
+                                enum device_role role) {
+    struct device device = device_of(post, key, number, role);
+    struct countersign countersign = countersign_of(&device, authority);
+    assert_ok(say_device(world, &device, key));
+    assert_ok(say_countersign(world, &countersign, authority));
+}
+
+/* de with de/technical (DEVICE decider, DEVICE+1 reader, DEVICE+2 bell) and fj with fj/national (DEVICE+10 decider,
+ * DEVICE+11 reader). */
+UNUSED static struct world world_new(void) {
+    struct world world = {.directory = fresh_directory(), .time = WORLD_TIME};
+    world_party(&world, "de", AUTHORITY);
+    world_post(&world, "de/technical", AUTHORITY, POST_KEY);
+    world_device(&world, "de/technical", AUTHORITY, POST_KEY, DEVICE, ROLE_DECIDER);
+    world_device(&world, "de/technical", AUTHORITY, POST_KEY, DEVICE + 1, ROLE_READER);
+    world_device(&world, "de/technical", AUTHORITY, POST_KEY, DEVICE + 2, ROLE_BELL);
+    world_party(&world, "fj", OTHER_AUTHORITY);
+    world_post(&world, "fj/national", OTHER_AUTHORITY, OTHER_POST_KEY);
+    world_device(&world, "fj/national", OTHER_AUTHORITY, OTHER_POST_KEY, DEVICE + 10, ROLE_DECIDER);
+    world_device(&world, "fj/national", OTHER_AUTHORITY, OTHER_POST_KEY, DEVICE + 11, ROLE_READER);
+    return world;
+}
+
+UNUSED static const struct directory_device *world_find(const struct world *world, unsigned number) {
+    return directory_device(world->directory, pair_of(number).public);
+}
+
+#define AUTO_WORLD __attribute__((cleanup(world_free))) struct world
+
+#endif

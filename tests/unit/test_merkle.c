@@ -1,0 +1,261 @@
+/* test_merkle.c - RFC 6962 trees against Certificate Transparency's reference tree and published proofs, good and bad. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "merkle.h"
+#include "vectors.h"
+
+static void hex_list(const json_t *list, struct buf *out) {
+    size_t i;
+    json_t *one;
+    json_array_foreach(list, i, one) vectors_hex(one, out);
+}
+
+/* False when an item is not a hash: our paths are lists of hashes by their type, so such a one cannot even be asked. */
+static bool base64_list(const json_t *list, struct buf *out) {
+    size_t i;
+    json_t *one;
+    json_array_foreach(list, i, one) {
+        size_t before = out->n;
+        vectors_base64(one, out);
+        if (out->n - before != HASH_SIZE) return false;
+    }
+    return true;
+}
+
+static void leaves_and_nodes_hash_as_published(void **state) {
+    (void)state;
+    AUTO_JSON *file = vectors_load("merkle/rfc6962_reference_tree.json");
+    AUTO_BUF want = {0}, inputs = {0};
+    hex_list(json_object_get(file, "leaf_hashes_hex"), &want);
+    size_t i;
+    json_t *one;
+    json_array_foreach(json_object_get(file, "leaf_inputs_hex"), i, one) {
+        uint8_t got[HASH_SIZE];
+        buf_clear(&inputs);
+        vectors_hex(one, &inputs);
+        merkle_leaf(buf_bytes(&inputs), got);
+        assert_memory_equal(got, want.p + i * HASH_SIZE, HASH_SIZE);
+    }
+    assert_int_equal(i, 8);
+    const json_t *examples = json_object_get(file, "hash_examples");
+    buf_clear(&want);
+    json_array_foreach(examples, i, one) vectors_hex(json_object_get(one, "hex"), &want);
+    uint8_t got[HASH_SIZE];
+    merkle_root(NULL, 0, got);
+    assert_memory_equal(got, want.p, HASH_SIZE);
+    merkle_leaf((struct bytes){0}, got);
+    assert_memory_equal(got, want.p + HASH_SIZE, HASH_SIZE);
+    merkle_leaf(bytes_text("L123456"), got);
+    assert_memory_equal(got, want.p + 2 * HASH_SIZE, HASH_SIZE);
+}
+
+static void roots_of_every_size_are_as_published(void **state) {
+    (void)state;
+    AUTO_JSON *file = vectors_load("merkle/rfc6962_reference_tree.json");
+    AUTO_BUF leaves = {0}, roots = {0};
+    hex_list(json_object_get(file, "leaf_hashes_hex"), &leaves);
+    hex_list(json_object_get(file, "root_hashes_hex_by_size_0_to_8"), &roots);
+    struct merkle_frontier frontier = {0};
+    for (size_t n = 0; n <= 8; n++) {
+        uint8_t got[HASH_SIZE];
+        merkle_root(leaves.p, n, got);
+        assert_memory_equal(got, roots.p + n * HASH_SIZE, HASH_SIZE);
+        merkle_frontier_root(&frontier, got);
+        assert_memory_equal(got, roots.p + n * HASH_SIZE, HASH_SIZE);
+        if (n < 8) merkle_frontier_add(&frontier, leaves.p + n * HASH_SIZE);
+    }
+}
+
+static void proofs_are_made_as_published_and_verify(void **state) {
+    (void)state;
+    AUTO_JSON *file = vectors_load("merkle/rfc6962_reference_tree.json");
+    AUTO_BUF leaves = {0}, roots = {0};
+    hex_list(json_object_get(file, "leaf_hashes_hex"), &leaves);
+    hex_list(json_object_get(file, "root_hashes_hex_by_size_0_to_8"), &roots);
+    size_t i;
+    json_t *one;
+    json_array_foreach(json_object_get(file, "inclusion_proofs_derived"), i, one) {
+        AUTO_BUF want = {0}, got = {0};
+        size_t index = vectors_uint(one, "leafIdx"), size = vectors_uint(one, "treeSize");
+        hex_list(json_object_get(one, "proof_hex"), &want);
+        merkle_path(leaves.p, size, index, &got);
+        assert_true(bytes_equal(buf_bytes(&got), buf_bytes(&want)));
+        assert_int_equal(merkle_verify_inclusion(leaves.p + index * HASH_SIZE, index, size, buf_bytes(&got),
+                                                 bytes_of(roots.p + size * HASH_SIZE, HASH_SIZE)), E_OK);
+    }
+    assert_int_equal(i, 36);
+    json_array_foreach(json_object_get(file, "consistency_proofs_derived"), i, one) {
+        AUTO_BUF want = {0}, got = {0};
+        size_t old = vectors_uint(one, "size1"), size = vectors_uint(one, "size2");
+        hex_list(json_object_get(one, "proof_hex"), &want);
+        merkle_consistency_path(leaves.p, size, old, &got);
+        assert_true(bytes_equal(buf_bytes(&got), buf_bytes(&want)));
+        assert_int_equal(merkle_verify_consistency(old, bytes_of(roots.p + old * HASH_SIZE, HASH_SIZE), size,
+                                                   bytes_of(roots.p + size * HASH_SIZE, HASH_SIZE), buf_bytes(&got)),
+                         E_OK);
+    }
+    assert_int_equal(i, 36);
+}
+
+static void every_published_inclusion_case_is_judged_as_its_file_says(void **state) {
+    (void)state;
+    AUTO_JSON *file = vectors_load("merkle/transparency-dev_inclusion.json");
+    const char *name;
+    json_t *one;
+    size_t good = 0, bad = 0;
+    json_object_foreach(file, name, one) {
+        AUTO_BUF leaf = {0}, root = {0}, path = {0};
+        vectors_base64(json_object_get(one, "leafHash"), &leaf);
+        vectors_base64(json_object_get(one, "root"), &root);
+        bool hashes = base64_list(json_object_get(one, "proof"), &path) && leaf.n == HASH_SIZE;
+        enum error error = E_BAD_PROOF;
+        if (hashes)
+            error = merkle_verify_inclusion(leaf.p, vectors_uint(one, "leafIdx"), vectors_uint(one, "treeSize"),
+                                            buf_bytes(&path), buf_bytes(&root));
+        if ((error != E_OK) != vectors_bool(one, "wantErr")) fail_msg("%s", name);
+        if (error == E_OK) good++;
+        else bad++;
+    }
+    assert_true(good > 2 && bad > 30);
+}
+
+/* Sizes of zero: the library that the vectors are from lets an empty tree prove its own emptiness. Here size 0 proves
+ * nothing, as the two have no leaf in common; no vector of the file asks for more than the equal roots. */
+static void every_published_consistency_case_is_judged_as_its_file_says(void **state) {
+    (void)state;
+    AUTO_JSON *file = vectors_load("merkle/transparency-dev_consistency.json");
+    const char *name;
+    json_t *one;
+    size_t good = 0, bad = 0;
+    json_object_foreach(file, name, one) {
+        AUTO_BUF old_root = {0}, new_root = {0}, path = {0};
+        vectors_base64(json_object_get(one, "root1"), &old_root);
+        vectors_base64(json_object_get(one, "root2"), &new_root);
+        enum error error = E_BAD_PROOF;
+        if (base64_list(json_object_get(one, "proof"), &path))
+            error = merkle_verify_consistency(vectors_uint(one, "size1"), buf_bytes(&old_root),
+                                              vectors_uint(one, "size2"), buf_bytes(&new_root), buf_bytes(&path));
+        if ((error != E_OK) != vectors_bool(one, "wantErr")) fail_msg("%s", name);
+        if (error == E_OK) good++;
+        else bad++;
+    }
+    assert_true(good > 2 && bad > 30);
+}
+
+enum { MANY = 70 };
+
+static void some_leaves(uint8_t *hashes) {
+    for (size_t i = 0; i < MANY; i++) merkle_leaf(bytes_of(&i, sizeof i), hashes + i * HASH_SIZE);
+}
+
+static void every_path_of_every_small_tree_verifies_at_its_place_only(void **state) {
+    (void)state;
+    uint8_t hashes[MANY * HASH_SIZE];
+    some_leaves(hashes);
+    for (size_t n = 1; n <= MANY; n++) {
+        uint8_t root[HASH_SIZE];
+        merkle_root(hashes, n, root);
+        for (size_t i = 0; i < n; i++) {
+            AUTO_BUF path = {0};
+            const uint8_t *leaf = hashes + i * HASH_SIZE;
+            merkle_path(hashes, n, i, &path);
+            for (size_t at = 0; at < n + 2; at++) {
+                enum error error = merkle_verify_inclusion(leaf, at, n, buf_bytes(&path), bytes_of(root, HASH_SIZE));
+                assert_int_equal(error, at == i ? E_OK : E_BAD_PROOF);
+            }
+            buf_add(&path, root, HASH_SIZE);
+            assert_int_not_equal(merkle_verify_inclusion(leaf, i, n, buf_bytes(&path), bytes_of(root, HASH_SIZE)), E_OK);
+        }
+    }
+}
+
+static void levels_give_the_same_root_and_paths(void **state) {
+    (void)state;
+    uint8_t hashes[MANY * HASH_SIZE];
+    some_leaves(hashes);
+    for (size_t n = 1; n <= MANY; n++) {
+        size_t count = merkle_levels_count(n);
+        uint8_t *levels = malloc(count * HASH_SIZE), root[HASH_SIZE], path[MERKLE_DEPTH_MAX * HASH_SIZE];
+        memcpy(levels, hashes, n * HASH_SIZE);
+        merkle_levels(levels, n);
+        merkle_root(hashes, n, root);
+        assert_memory_equal(levels + (count - 1) * HASH_SIZE, root, HASH_SIZE);
+        for (size_t i = 0; i < n; i++) {
+            AUTO_BUF want = {0};
+            merkle_path(hashes, n, i, &want);
+            size_t length = merkle_levels_path(levels, n, i, path);
+            assert_true(bytes_equal(bytes_of(path, length * HASH_SIZE), buf_bytes(&want)));
+        }
+        free(levels);
+    }
+}
+
+static void every_consistency_path_verifies_and_no_other_size_does(void **state) {
+    (void)state;
+    uint8_t hashes[MANY * HASH_SIZE], roots[(MANY + 1) * HASH_SIZE];
+    some_leaves(hashes);
+    for (size_t n = 0; n <= MANY; n++) merkle_root(hashes, n, roots + n * HASH_SIZE);
+    for (size_t n = 1; n <= MANY; n++) {
+        struct bytes new_root = bytes_of(roots + n * HASH_SIZE, HASH_SIZE);
+        for (size_t old = 1; old <= n; old++) {
+            AUTO_BUF path = {0};
+            merkle_consistency_path(hashes, n, old, &path);
+            for (size_t claim = 0; claim <= n; claim++) {
+                struct bytes old_root = bytes_of(roots + claim * HASH_SIZE, HASH_SIZE);
+                enum error error = merkle_verify_consistency(claim, old_root, n, new_root, buf_bytes(&path));
+                assert_int_equal(error, claim == old ? E_OK : E_BAD_PROOF);
+            }
+        }
+    }
+}
+
+static void a_rewritten_tree_is_not_consistent(void **state) {
+    (void)state;
+    uint8_t hashes[MANY * HASH_SIZE], old_root[HASH_SIZE], new_root[HASH_SIZE];
+    some_leaves(hashes);
+    for (size_t old = 1; old < MANY; old++) {
+        AUTO_BUF path = {0};
+        merkle_root(hashes, old, old_root);
+        hashes[0] ^= 1;
+        merkle_root(hashes, MANY, new_root);
+        merkle_consistency_path(hashes, MANY, old, &path);
+        hashes[0] ^= 1;
+        assert_int_equal(merkle_verify_consistency(old, bytes_of(old_root, HASH_SIZE), MANY,
+                                                   bytes_of(new_root, HASH_SIZE), buf_bytes(&path)), E_BAD_PROOF);
+    }
+}
+
+static void a_path_of_broken_length_is_refused(void **state) {
+    (void)state;
+    uint8_t hashes[MANY * HASH_SIZE], root[HASH_SIZE];
+    some_leaves(hashes);
+    AUTO_BUF path = {0};
+    merkle_root(hashes, 8, root);
+    merkle_path(hashes, 8, 3, &path);
+    struct bytes want = bytes_of(root, HASH_SIZE);
+    for (size_t n = 0; n < path.n; n++)
+        assert_int_equal(merkle_verify_inclusion(hashes + 3 * HASH_SIZE, 3, 8, bytes_of(path.p, n), want), E_BAD_PROOF);
+    want.n--;
+    assert_int_equal(merkle_verify_inclusion(hashes + 3 * HASH_SIZE, 3, 8, buf_bytes(&path), want), E_BAD_PROOF);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(leaves_and_nodes_hash_as_published),
+        cmocka_unit_test(roots_of_every_size_are_as_published),
+        cmocka_unit_test(proofs_are_made_as_published_and_verify),
+        cmocka_unit_test(every_published_inclusion_case_is_judged_as_its_file_says),
+        cmocka_unit_test(every_published_consistency_case_is_judged_as_its_file_says),
+        cmocka_unit_test(every_path_of_every_small_tree_verifies_at_its_place_only),
+        cmocka_unit_test(levels_give_the_same_root_and_paths),
+        cmocka_unit_test(every_consistency_path_verifies_and_no_other_size_does),
+        cmocka_unit_test(a_rewritten_tree_is_not_consistent),
+        cmocka_unit_test(a_path_of_broken_length_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
