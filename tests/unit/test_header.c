@@ -164,7 +164,7 @@ static void naive_build(const struct legs_leaf *leaves, size_t count, const uint
         naive->used[0][leaves[i].position] = true;
     }
     for (unsigned level = 0; level <= LEGS_DEPTH; level++)
-        for (uint32_t i = 0; i < LEGS_MAX >> level; i++) {
+        for (uint32_t i = 0; i < (uint32_t)LEGS_MAX >> level; i++) {
             if (level > 0) {
                 naive->used[level][i] = naive->used[level - 1][2 * i] || naive->used[level - 1][2 * i + 1];
                 merkle_node(naive->hash[level - 1][2 * i], naive->hash[level - 1][2 * i + 1], naive->hash[level][i]);

@@ -1,0 +1,317 @@
+/* run.c - what all commands share. */
+#include "run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "files.h"
+#include "units.h"
+#include "words.h"
+
+/* ---- options ---- */
+
+enum { SHARED_HOME = 1000, SHARED_JSON, SHARED_QUIET, SHARED_NO_COLOR, SHARED_YES, SHARED_PASSPHRASE, SHARED_NO_PASSPHRASE,
+       SHARED_OFFLINE, SHARED_OFFICER, SHARED_MACHINE };
+
+const struct cli_option run_shared_options[] = {
+    {"home", SHARED_HOME, true},
+    {"json", SHARED_JSON, false},
+    {"quiet", SHARED_QUIET, false},
+    {"no-color", SHARED_NO_COLOR, false},
+    {"yes", SHARED_YES, false},
+    {"passphrase-file", SHARED_PASSPHRASE, true},
+    {"no-passphrase", SHARED_NO_PASSPHRASE, false},
+    {"offline", SHARED_OFFLINE, false},
+    {"officer", SHARED_OFFICER, false},
+    {"machine", SHARED_MACHINE, false},
+    {"help", 'h', false},
+};
+const size_t run_shared_count = LENGTH(run_shared_options);
+
+bool run_shared(struct run *run, int id) {
+    switch (id) {
+    case SHARED_HOME: run->home_path = run->args.value; return true;
+    case SHARED_JSON: run->cli.json = true; return true;
+    case SHARED_QUIET: run->quiet = true; return true;
+    case SHARED_NO_COLOR: run->no_color = true; return true;
+    case SHARED_YES: run->yes = true; return true;
+    case SHARED_PASSPHRASE: run->passphrase_file = run->args.value; return true;
+    case SHARED_NO_PASSPHRASE: run->no_passphrase = true; return true;
+    case SHARED_OFFLINE: run->offline = true; return true;
+    case SHARED_OFFICER: run->officer = true; return true;
+    case SHARED_MACHINE: run->officer = false; return true;
+    default: return false;
+    }
+}
+
+int run_next(struct run *run) {
+    int id = cli_next(&run->args);
+    while (run_shared(run, id)) id = cli_next(&run->args);
+    if (id == 'h') {
+        run_help(run->command);
+        exit(0);
+    }
+    if (id == CLI_END) run->look = look_of(stdout, run->no_color);
+    return id;
+}
+
+int run_usage_text(struct run *run, const char *format, ...) {
+    char text[512], hint[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    snprintf(hint, sizeof hint, "pouch %s %s; see pouch %s --help", run->command->name, run->command->usage,
+             run->command->name);
+    return cli_fail_hint(&run->cli, E_USAGE, hint, "%s", text);
+}
+
+int run_usage(struct run *run) {
+    if (run->args.problem[0]) return run_usage_text(run, "%s", run->args.problem);
+    return run_usage_text(run, "%.80s is one word too many", run->args.value ? run->args.value : "something");
+}
+
+bool run_duration(struct run *run, uint64_t *ret_s, int *ret_exit) {
+    enum { DURATION_MAX_S = 10 * 366 * 86400 };
+    if (units_duration(bytes_text(run->args.value), ret_s) == E_OK && *ret_s <= DURATION_MAX_S) return true;
+    *ret_exit = run_usage_text(run, "%.80s is no duration, such as 30s, 10m, 24h, 14d", run->args.value);
+    return false;
+}
+
+bool run_word(struct run *run, int words_table, unsigned *ret, int *ret_exit) {
+    char list[256];
+    if (words_parse((enum words)words_table, run->args.value, ret) == E_OK) return true;
+    words_list((enum words)words_table, list, sizeof list);
+    *ret_exit = run_usage_text(run, "%.80s is none of %s", run->args.value, list);
+    return false;
+}
+
+/* ---- the pass-phrase ---- */
+
+static struct termios terminal_before;
+static volatile sig_atomic_t terminal_is_quiet;
+
+/* Everything that matters is written whole or not at all, so an interrupt may end the program where it stands. */
+static void interrupted(int signal) {
+    (void)signal;
+    if (terminal_is_quiet) tcsetattr(STDIN_FILENO, TCSAFLUSH, &terminal_before);
+    _exit(130);
+}
+
+void run_catch_interrupt(void) {
+    struct sigaction action = {.sa_handler = interrupted};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
+
+/* Reads up to the end of a line into guarded memory, byte by byte, so that nothing is left in a stream's buffer. */
+static enum error secret_line(int fd, struct secret *ret) {
+    AUTO_SECRET line = {0};
+    TRY(secret_new(RUN_PASSPHRASE_MAX, &line));
+    size_t n = 0;
+    for (;;) {
+        ssize_t got = read(fd, line.p + n, 1);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return E_IO;
+        if (got == 0 || line.p[n] == '\n') break;
+        if (++n == line.n) return E_OUT_OF_RANGE;
+    }
+    if (n > 0 && line.p[n - 1] == '\r') n--;
+    line.p[n] = '\0';
+    *ret = line;
+    line = (struct secret){0};
+    return E_OK;
+}
+
+static enum error secret_from(struct run *run, const char *path) {
+    bool standard = strcmp(path, "-") == 0;
+    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return files_failure(&run->failure, path);
+    enum error error = secret_line(fd, &run->passphrase);
+    if (!standard) close(fd);
+    return error == E_OK ? E_OK : fail(&run->failure, error, "the pass-phrase from %s", path);
+}
+
+static enum error secret_asked(struct run *run, const char *prompt, struct secret *ret) {
+    if (tcgetattr(STDIN_FILENO, &terminal_before) != 0) return fail(&run->failure, E_NEEDS_TERMINAL, "the pass-phrase");
+    struct termios silent = terminal_before;
+    silent.c_lflag &= ~(tcflag_t)ECHO;
+    terminal_is_quiet = 1;
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+    fputs(prompt, stderr);
+    enum error error = secret_line(STDIN_FILENO, ret);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &terminal_before);
+    terminal_is_quiet = 0;
+    fputc('\n', stderr);
+    return error;
+}
+
+static enum error secret_twice(struct run *run) {
+    AUTO_SECRET again = {0};
+    TRY(secret_asked(run, "New pass-phrase: ", &run->passphrase));
+    if (run->passphrase.p[0] == '\0') {
+        enum error error = fail(&run->failure, E_BAD_PASSPHRASE, "it is empty");
+        fail_hint(&run->failure, "for a home without one, say --no-passphrase");
+        return error;
+    }
+    TRY(secret_asked(run, "The same again: ", &again));
+    if (strcmp((const char *)again.p, (const char *)run->passphrase.p) == 0) return E_OK;
+    return fail(&run->failure, E_BAD_PASSPHRASE, "the two differ");
+}
+
+/* systemd's LoadCredential=pouch-passphrase:... */
+static bool credential(char *ret, size_t size) {
+    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+    if (!folder) return false;
+    int n = snprintf(ret, size, "%s/pouch-passphrase", folder);
+    return n > 0 && (size_t)n < size && files_exists(ret);
+}
+
+static enum error needs_passphrase(struct run *run, bool *ret) {
+    char home[4096], keys[4200];
+    TRY(home_path(run->home_path, home, sizeof home, &run->failure));
+    TRY(files_join(home, "keys", keys, sizeof keys, &run->failure));
+    *ret = false;
+    return files_exists(keys) ? keystore_is_sealed(keys, ret, &run->failure) : E_OK;
+}
+
+enum error run_passphrase(struct run *run, bool fresh) {
+    char path[4096];
+    bool sealed = true;
+    if (run->passphrase.p || run->no_passphrase) return E_OK;
+    if (!fresh) TRY(needs_passphrase(run, &sealed));
+    if (!sealed) return E_OK;
+    if (run->passphrase_file) return secret_from(run, run->passphrase_file);
+    if (credential(path, sizeof path)) return secret_from(run, path);
+    if (isatty(STDIN_FILENO) == 1) return fresh ? secret_twice(run) : secret_asked(run, "Pass-phrase: ", &run->passphrase);
+    if (!fresh) return E_OK; /* home_open says what is missing */
+    enum error error = fail(&run->failure, E_NEEDS_TERMINAL, "a pass-phrase for the new home");
+    fail_hint(&run->failure, "give --passphrase-file FILE (- for standard input), or --no-passphrase");
+    return error;
+}
+
+/* ---- the home and the relay ---- */
+
+struct home_options run_home_options(struct run *run) {
+    return (struct home_options){.path = run->home_path, .passphrase = (const char *)run->passphrase.p};
+}
+
+enum error run_open(struct run *run) {
+    TRY(run_passphrase(run, false));
+    struct home_options options = run_home_options(run);
+    return home_open(&options, &run->home, &run->failure);
+}
+
+enum error run_open_post(struct run *run) {
+    TRY(run_open(run));
+    if (run->home.kind != HOME_POST) {
+        enum error error = fail(&run->failure, E_NOT_ALLOWED, "%s is an authority's home", run->home.path);
+        fail_hint(&run->failure, "name a post's home with --home");
+        return error;
+    }
+    return run->home.joined ? E_OK : fail(&run->failure, E_NOT_JOINED, "%s", run->home.post);
+}
+
+struct client_options run_client_options(struct run *run) {
+    struct client_options options = {.officer = run->officer};
+    if (!run->quiet && isatty(STDERR_FILENO) == 1) options.progress = (struct progress){bar_report, &run->bar};
+    return options;
+}
+
+static void say_summary(const struct run *run, const struct sync_summary *summary) {
+    if (summary->alarms)
+        run_say(run, "pouch: %u thing%s from the relay did not verify or is missing; see pouch status", summary->alarms,
+                summary->alarms == 1 ? "" : "s");
+}
+
+enum error run_sync(struct run *run) {
+    struct client_options options = run_client_options(run);
+    struct sync_summary summary = {0};
+    if (run->offline) {
+        run->link = fail(&run->link_failure, E_UNREACHABLE, "--offline was asked for");
+        return E_OK;
+    }
+    enum error error = client_connect(&run->home, &options, &run->relay, &run->failure);
+    if (error == E_OK) error = client_sync(&run->home, run->relay, &summary, &run->failure);
+    bar_end(&run->bar);
+    run->link = error;
+    if (error == E_OK) say_summary(run, &summary);
+    if (error == E_OK) return E_OK;
+    client_disconnect(&run->relay);
+    run->link_failure = run->failure;
+    return error_row(error)->again ? E_OK : error;
+}
+
+void run_try_sync(struct run *run) {
+    enum error error = run_sync(run);
+    run->link = error != E_OK ? error : run->link;
+}
+
+void run_close(struct run *run) {
+    client_disconnect(&run->relay);
+    if (run->home.path[0]) home_close(&run->home);
+    secret_free(&run->passphrase);
+}
+
+/* ---- ends ---- */
+
+static int fail_with(struct run *run, enum error error, const struct failure *failure, const char *hint) {
+    bool known = failure->error == error;
+    if (known && failure->hint[0]) hint = failure->hint;
+    return cli_fail_hint(&run->cli, error, hint, "%s", known ? failure->where : "");
+}
+
+int run_fail(struct run *run, enum error error) {
+    return fail_with(run, error, &run->failure, error_row(error)->hint);
+}
+
+int run_kept(struct run *run) {
+    const struct failure plain = {.error = run->link};
+    char where[FAILURE_WHERE_SIZE + 32];
+    snprintf(where, sizeof where, "%s%skept in the outbox", run->link_failure.where, run->link_failure.where[0] ? "; " : "");
+    return cli_fail_hint(&run->cli, plain.error, "nothing is lost: pouch sync, or any later command, sends it", "%s", where);
+}
+
+int run_shown(struct run *run) {
+    if (run->link == E_OK || (run->offline && run->link == E_UNREACHABLE)) return 0;
+    bool trust = !error_row(run->link)->again;
+    if (run->quiet && !trust) return 0;
+    int exit_code = fail_with(run, run->link, &run->link_failure, "shown is what this home already has");
+    return trust ? exit_code : 0;
+}
+
+void run_say(const struct run *run, const char *format, ...) {
+    if (run->quiet) return;
+    va_list arguments;
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+}
+
+/* ---- questions ---- */
+
+bool run_can_ask(const struct run *run) {
+    return !run->yes && !run->cli.json && isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
+}
+
+bool run_read_line(char *ret, size_t size) {
+    if (!fgets(ret, (int)size, stdin)) return false;
+    ret[strcspn(ret, "\r\n")] = '\0';
+    return true;
+}
+
+bool run_ask(struct run *run, bool otherwise, const char *format, ...) {
+    char answer[16];
+    if (!run_can_ask(run)) return otherwise;
+    va_list arguments;
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputs(" [y/N] ", stderr);
+    return run_read_line(answer, sizeof answer) && (answer[0] == 'y' || answer[0] == 'Y');
+}
