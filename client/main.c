@@ -118,8 +118,8 @@ static void examples(const char *text, FILE *out) {
 void run_help(const struct command *command) {
     fputs("Examples:\n", stdout);
     examples(command->examples, stdout);
-    printf("\nUsage: pouch %s%s%s\n\n%s%c%s.\n", command->name, *command->usage ? " " : "", command->usage, command->name,
-           ':', command->text);
+    printf("\nUsage: pouch %s%s%s\n\n", command->name, *command->usage ? " " : "", command->usage);
+    printf("%s: %s.\n", command->name, command->text);
     if (*command->help) printf("%s\n", command->help);
     printf("\n%s", shared_help);
 }
@@ -137,6 +137,12 @@ static void help(FILE *out) {
     fprintf(out, "\n%s", shared_help);
 }
 
+static const struct command_row *named(const char *name) {
+    for (size_t i = 0; i < LENGTH(rows); i++)
+        if (strcmp(rows[i].name, name) == 0) return &rows[i];
+    return NULL;
+}
+
 /* A table row, found by the word just read and, for two-word names, the one after it. */
 static const struct command_row *find(struct cli_args *args) {
     const char *first = args->value, *second = *args->argv;
@@ -148,9 +154,8 @@ static const struct command_row *find(struct cli_args *args) {
         args->argv++;
         return &rows[i];
     }
-    /* The first of a family that needs no word of its own. */
-    return strcmp(first, "directory") == 0 && (!second || second[0] == '-') ? find(&(struct cli_args){
-        .value = "directory", .argv = (char *const[]){(char *)(uintptr_t) "list", NULL}}) : NULL;
+    bool bare = strcmp(first, "directory") == 0 && (!second || second[0] == '-');
+    return bare ? named("directory list") : NULL;
 }
 
 static int unknown_command(struct run *run) {
@@ -189,8 +194,7 @@ static int dispatch(struct run *run) {
         if (id == 'h') return help(stdout), 0;
         if (id == CLI_BAD && strstr(run->args.problem, "--version")) return puts("pouch " POUCH_VERSION) < 0 ? 3 : 0;
         if (id == CLI_BAD) return cli_fail(&run->cli, E_USAGE, "%s", run->args.problem);
-        if (id == CLI_END) return run_row(run, find(&(struct cli_args){
-            .value = "status", .argv = (char *const[]){NULL}}));
+        if (id == CLI_END) return run_row(run, named("status"));
         if (strcmp(run->args.value, "help") == 0) return help(stdout), 0;
         const struct command_row *row = find(&run->args);
         return row ? run_row(run, row) : unknown_command(run);
@@ -208,7 +212,9 @@ int main(int argc, char **argv) {
     struct run run = {.cli = {.program = "pouch"}, .officer = isatty(STDIN_FILENO) == 1};
     (void)argc;
     setlocale(LC_CTYPE, "C.UTF-8"); /* widths; formats and messages stay as they are */
+#ifndef __SANITIZE_ADDRESS__ /* its leak checker traces the process */
     prctl(PR_SET_DUMPABLE, 0);
+#endif
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     run.args.argv = argv + (argv[0] ? 1 : 0);
     run.cli.json = wants_json(run.args.argv);

@@ -89,10 +89,10 @@ static bool printable(struct bytes text) {
 static bool host_ok(struct bytes host) {
     if (bytes_are(host, "*")) return true;
     bool bracketed = host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']';
-    const char *allowed = bracketed ? "0123456789abcdefABCDEF:.%" : "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+    const char *letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
     if (bracketed) host = bytes_of(host.p + 1, host.n - 2);
     for (size_t i = 0; i < host.n; i++)
-        if (!strchr(allowed, host.p[i])) return false;
+        if (!strchr(letters, host.p[i]) && !(bracketed && strchr(":%", host.p[i]))) return false;
     return host.n > 0;
 }
 
@@ -210,14 +210,15 @@ static void read_address(struct reading *reading, const struct row *row, const s
         return;
     }
     char *at = (char *)field_of(&reading->config, row) + count * CONFIG_ADDRESS_SIZE;
-    memset(at, 0, CONFIG_ADDRESS_SIZE);
     memcpy(at, node->text, strlen(node->text));
     count++;
     memcpy((char *)&reading->config + row->count_offset, &count, sizeof count);
 }
 
 static void read_addresses(struct reading *reading, const struct row *row, const struct tree_node *node) {
-    memset((char *)&reading->config + row->count_offset, 0, sizeof(size_t)); /* what is written replaces the default */
+    /* What is written replaces the default. */
+    memset(field_of(&reading->config, row), 0, CONFIG_ADDRESSES_MAX * CONFIG_ADDRESS_SIZE);
+    memset((char *)&reading->config + row->count_offset, 0, sizeof(size_t));
     if (node->kind != TREE_LIST) {
         read_address(reading, row, node);
         return;

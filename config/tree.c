@@ -248,7 +248,9 @@ static struct tree_node *read_node(struct pass *pass, unsigned depth) {
     if (!node) return NULL;
     if (type != YAML_SCALAR_EVENT) {
         read_children(pass, node, depth);
-        return node;
+        if (!pass->stopped || node->kind == TREE_MAP) return node;
+        tree_free(node); /* half a list would only bring errors that are none; of half a mapping the members count */
+        return NULL;
     }
     node->quoted = pass->event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
     node->text = scalar_text(pass);

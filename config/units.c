@@ -23,8 +23,9 @@ static enum error eat_number(struct bytes *text, uint64_t *ret) {
     uint64_t value = 0;
     size_t n = 0;
     while (n < text->n && text->p[n] >= '0' && text->p[n] <= '9') {
-        if (value > ((uint64_t)INT64_MAX - 9) / 10) return E_OUT_OF_RANGE;
-        value = value * 10 + (uint64_t)(text->p[n++] - '0');
+        uint64_t digit = (uint64_t)(text->p[n++] - '0');
+        if (value > ((uint64_t)INT64_MAX - digit) / 10) return E_OUT_OF_RANGE;
+        value = value * 10 + digit;
     }
     if (n == 0) return E_BAD_TEXT;
     *text = bytes_of(text->p + n, text->n - n);

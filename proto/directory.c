@@ -1,9 +1,9 @@
 /* directory.c - replay of the directory log.
  *
  * A leaf passes three stages. judge_*: is it valid, and what would the one record that it touches look like afterwards?
- * Nothing is changed there, so directory_make_leaf asks the same question for the ledger. prepare: all memory the change
- * needs. commit: puts the record in place and cannot fail. Hence a refused leaf, or one that meets the end of memory,
- * leaves no trace.
+ * Nothing is changed there, so directory_make_leaf asks the same question for the ledger. prepare: all memory the
+ * change needs. commit: puts the record in place and cannot fail. Hence a refused leaf, or one that meets the end of
+ * memory, leaves no trace.
  *
  * Records are allocated one by one and never move; they refer to each other by position (and, for readers outside, by
  * pointer), so that a copy only has to set the pointers anew. The devices of a post form a chain in log order. */
@@ -242,7 +242,8 @@ static enum error judge_post(const struct judged *judged, struct change *ret) {
     return E_OK;
 }
 
-/* Counts those, too, that wait for their countersignature or their first day: otherwise they could all become live later. */
+/* Counts those, too, that wait for their countersignature or their first day: otherwise they could all become live
+ * later. */
 static size_t standing_devices(const struct directory *directory, const struct post_record *post, struct instant time) {
     size_t count = 0;
     for (uint32_t at = post->first; at != NOWHERE; at = device_at(directory, at)->next) {
@@ -381,8 +382,8 @@ static const struct leaf_rule *rule_of(uint64_t kind) {
     return kind < LENGTH(rules) && rules[kind].judge ? &rules[kind] : NULL;
 }
 
-/* A statement stands at most once in the log: else a relay could repeat an old one - a suspension, a post's former key -
- * and undo what its signer said since. */
+/* A statement stands at most once in the log: else a relay could repeat an old one - a suspension, a post's former key
+ * - and undo what its signer said since. */
 static enum error judge(const struct directory *directory, const struct leaf *leaf, struct change *ret) {
     const struct leaf_rule *rule = rule_of(leaf->kind);
     if (!rule) return E_UNKNOWN_VERSION;
@@ -553,7 +554,8 @@ static void point_anew(struct directory *directory) {
 }
 
 struct directory *directory_copy(const struct directory *directory) {
-    struct directory *copy = directory_new((const uint8_t(*)[KEY_SIZE])directory->registrars, directory->registrar_count);
+    struct directory *copy =
+        directory_new((const uint8_t(*)[KEY_SIZE])directory->registrars, directory->registrar_count);
     if (!copy) return NULL;
     bool copied = index_copy(&directory->index, &copy->index) == E_OK;
     for (unsigned table = 0; copied && table < TABLE_COUNT; table++)
@@ -586,7 +588,8 @@ const struct directory_post *directory_post(const struct directory *directory, s
     return find_post(directory, name, &at) ? &post_at(directory, at)->post : NULL;
 }
 
-const struct directory_device *directory_device(const struct directory *directory, const uint8_t device[static KEY_SIZE]) {
+const struct directory_device *directory_device(const struct directory *directory,
+                                                const uint8_t device[static KEY_SIZE]) {
     uint32_t at;
     return find_device(directory, INDEX_DEVICE, device, &at) ? &device_at(directory, at)->device : NULL;
 }

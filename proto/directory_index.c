@@ -26,12 +26,14 @@ static void digest_of(const struct index *index, enum index_space space, struct 
     crypto_generichash_final(&state, ret, INDEX_DIGEST_SIZE);
 }
 
-/* The slot that holds the digest, or the free one where it belongs. There always is one: the table is at most half full. */
+/* The slot that holds the digest, or the free one where it belongs. There always is one: the table is at most half
+ * full. */
 static size_t slot_of(const struct index_slot *slots, size_t capacity, const uint8_t digest[static INDEX_DIGEST_SIZE]) {
     uint64_t start;
     memcpy(&start, digest, sizeof start);
     size_t at = (size_t)start & (capacity - 1);
-    while (slots[at].at != 0 && memcmp(slots[at].digest, digest, INDEX_DIGEST_SIZE) != 0) at = (at + 1) & (capacity - 1);
+    while (slots[at].at != 0 && memcmp(slots[at].digest, digest, INDEX_DIGEST_SIZE) != 0)
+        at = (at + 1) & (capacity - 1);
     return at;
 }
 

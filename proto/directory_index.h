@@ -1,8 +1,8 @@
 /* directory_index.h - from a name or key to the position of its record: the look-up table beneath directory.c.
  *
- * One open-addressing table for all kinds of keys. A key is reduced, with its space, to 16 bytes by BLAKE2b under a random key
- * of this process: nobody outside can aim at one slot or make two keys equal, so the digest alone is kept and compared.
- * Nothing is ever removed, because the log never forgets.
+ * One open-addressing table for all kinds of keys. A key is reduced, with its space, to 16 bytes by BLAKE2b under a
+ * random key of this process: nobody outside can aim at one slot or make two keys equal, so the digest alone is kept
+ * and compared. Nothing is ever removed, because the log never forgets.
  *
  * Order of calls: index_reserve, which may fail, then as many index_put as were reserved, which may not. */
 #ifndef DIRECTORY_INDEX_H

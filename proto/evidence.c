@@ -50,7 +50,8 @@ enum error statement_may(const struct statement *statement, const struct directo
     return role_suffices(device->role, event) ? E_OK : E_NOT_ALLOWED;
 }
 
-/* Some row of leg.def takes `from` by this event to `to`, for whatever kind of leg: which kind, only the header tells. */
+/* Some row of leg.def takes `from` by this event to `to`, for whatever kind of leg: which kind, only the header tells.
+ */
 static bool is_step(uint64_t from, uint64_t event, uint64_t to) {
     const struct leg_step *step;
     for (unsigned n = 0; (step = leg_step_nth(n)); n++)

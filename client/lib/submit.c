@@ -147,9 +147,14 @@ static enum error all_wait(struct shipment *shipment, enum error reason) {
     return E_OK;
 }
 
+/* The relay does not take this device's word at all: nothing to do with the request, which stays. */
+static bool about_this_device(enum error error) {
+    return error == E_UNKNOWN_DEVICE || error == E_REVOKED || error == E_CERTIFICATE_EXPIRED || error == E_NOT_COUNTERSIGNED;
+}
+
 /* The whole message failed. */
 static enum error take_failure(struct shipment *shipment, const struct relay_answer *answer) {
-    if (outbox_is_fatal(answer->error)) return fail(shipment->failure, answer->error, "%s", answer->detail);
+    if (outbox_is_fatal(answer->error) || about_this_device(answer->error)) return fail(shipment->failure, answer->error, "%s", answer->detail);
     if (error_row(answer->error)->again) return all_wait(shipment, answer->error);
     return all_refused(shipment, answer);
 }

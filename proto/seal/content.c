@@ -11,8 +11,8 @@ enum { CHUNK_NONCE_SIZE = 12, NOTE_STEP = 64 };
 
 static unsigned bits_of(uint64_t value) { return value ? 64 - (unsigned)__builtin_clzll(value) : 0; }
 
-/* Padme: of the size's binary digits after the first, as many are kept as the number of digits has digits itself; the rest
- * is rounded up. */
+/* Padme: of the size's binary digits after the first, as many are kept as the number of digits has digits itself; the
+ * rest is rounded up. */
 static uint64_t padme(uint64_t size) {
     if (size < 2) return size;
     unsigned exponent = bits_of(size) - 1;

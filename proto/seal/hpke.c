@@ -1,5 +1,6 @@
-/* hpke.c - RFC 9180 over libsodium's X25519, HMAC-SHA256 and ChaCha20-Poly1305. Function and variable names are those of
- * the RFC where it has one; its section stands beside each. Nothing is allocated but what is appended to a caller's buf. */
+/* hpke.c - RFC 9180 over libsodium's X25519, HMAC-SHA256 and ChaCha20-Poly1305. Function and variable names are those
+ * of the RFC where it has one; its section stands beside each. Nothing is allocated but what is appended to a caller's
+ * buf. */
 #include "hpke.h"
 
 #include <assert.h>
@@ -44,8 +45,8 @@ static void extract_pieces(struct bytes salt, const struct bytes *pieces, size_t
 }
 
 /* T(i) = HMAC(PRK, T(i-1) || info || i), section 2.3. */
-static enum error expand_pieces(const uint8_t prk[static HASH_SIZE], const struct bytes *info, size_t count, uint8_t *ret,
-                                size_t n) {
+static enum error expand_pieces(const uint8_t prk[static HASH_SIZE], const struct bytes *info, size_t count,
+                                uint8_t *ret, size_t n) {
     if (n > 255 * HASH_SIZE) return E_OUT_OF_RANGE;
     AUTO_WIPE block;
     uint8_t number = 0;
@@ -90,7 +91,8 @@ static enum error labeled_expand(struct bytes suite, const uint8_t prk[static HA
 
 /* ---- the KEM, section 4.1 and 7.1 ---- */
 
-enum error hpke_derive_pair(struct bytes ikm, uint8_t ret_secret[static KEY_SIZE], uint8_t ret_public[static KEY_SIZE]) {
+enum error hpke_derive_pair(struct bytes ikm, uint8_t ret_secret[static KEY_SIZE],
+                            uint8_t ret_public[static KEY_SIZE]) {
     AUTO_WIPE dkp_prk;
     AUTO_WIPE secret;
     uint8_t public[KEY_SIZE];
@@ -108,8 +110,8 @@ enum error hpke_generate_pair(uint8_t ret_secret[static KEY_SIZE], uint8_t ret_p
     return hpke_derive_pair(bytes_of(ikm.p, sizeof ikm.p), ret_secret, ret_public);
 }
 
-/* ExtractAndExpand over the Diffie-Hellman output. crypto_scalarmult refuses the all-zero output that section 7.1.4 asks
- * to be refused. */
+/* ExtractAndExpand over the Diffie-Hellman output. crypto_scalarmult refuses the all-zero output that section 7.1.4
+ * asks to be refused. */
 static enum error shared_secret(const uint8_t secret[static KEY_SIZE], const uint8_t public[static KEY_SIZE],
                                 const uint8_t enc[static KEY_SIZE], const uint8_t receiver[static KEY_SIZE],
                                 uint8_t ret[static HASH_SIZE]) {
@@ -120,7 +122,8 @@ static enum error shared_secret(const uint8_t secret[static KEY_SIZE], const uin
     memcpy(kem_context, enc, KEY_SIZE);
     memcpy(kem_context + KEY_SIZE, receiver, KEY_SIZE);
     labeled_extract(kem_id(), (struct bytes){0}, "eae_prk", bytes_of(dh.p, sizeof dh.p), eae_prk.p);
-    return labeled_expand(kem_id(), eae_prk.p, "shared_secret", bytes_of(kem_context, sizeof kem_context), ret, HASH_SIZE);
+    return labeled_expand(kem_id(), eae_prk.p, "shared_secret", bytes_of(kem_context, sizeof kem_context), ret,
+                          HASH_SIZE);
 }
 
 /* ---- key schedule, section 5.1 ---- */
@@ -161,7 +164,8 @@ static enum error setup(const uint8_t secret[static KEY_SIZE], const uint8_t pub
 }
 
 enum error hpke_setup_sender(const uint8_t receiver[static KEY_SIZE], struct bytes info, const struct hpke_psk *psk,
-                             const uint8_t *ephemeral, uint8_t ret_enc[static HPKE_ENC_SIZE], struct hpke_context *ret) {
+                             const uint8_t *ephemeral, uint8_t ret_enc[static HPKE_ENC_SIZE],
+                             struct hpke_context *ret) {
     AUTO_WIPE secret;
     uint8_t enc[KEY_SIZE];
     if (ephemeral) {
@@ -210,7 +214,8 @@ enum error hpke_open(struct hpke_context *context, struct bytes aad, struct byte
     uint8_t *to = buf_extend(out, cipher.n - TAG_SIZE);
     if (!to) return E_NO_MEMORY;
     compute_nonce(context, nonce);
-    if (crypto_aead_chacha20poly1305_ietf_decrypt(to, NULL, NULL, cipher.p, cipher.n, aad.p, aad.n, nonce, context->key)) {
+    if (crypto_aead_chacha20poly1305_ietf_decrypt(to, NULL, NULL, cipher.p, cipher.n, aad.p, aad.n, nonce,
+                                                  context->key)) {
         out->n = before;
         return E_CANNOT_OPEN;
     }

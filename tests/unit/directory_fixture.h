@@ -1,5 +1,6 @@
-/* directory_fixture.h - a small world for tests: deterministic keys, signed directory statements, and a directory that checks at
- * every leaf that asking (directory_make_leaf) and doing (directory_apply) agree, and that a refusal changes nothing. */
+/* directory_fixture.h - a small world for tests: deterministic keys, signed directory statements, and a directory that
+ * checks at every leaf that asking (directory_make_leaf) and doing (directory_apply) agree, and that a refusal changes
+ * nothing. */
 #ifndef DIRECTORY_FIXTURE_H
 #define DIRECTORY_FIXTURE_H
 
@@ -221,8 +222,8 @@ UNUSED static void world_post(struct world *world, const char *name, unsigned au
 }
 
 /* Certified and countersigned by the authority. */
-UNUSED static void world_device(struct world *world, const char *post, unsigned authority, unsigned key, unsigned number,
-                                enum device_role role) {
+UNUSED static void world_device(struct world *world, const char *post, unsigned authority, unsigned key,
+                                unsigned number, enum device_role role) {
     struct device device = device_of(post, key, number, role);
     struct countersign countersign = countersign_of(&device, authority);
     assert_ok(say_device(world, &device, key));

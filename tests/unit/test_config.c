@@ -66,6 +66,7 @@ static void formatted_values_read_back_as_themselves(void **state) {
     AUTO_FREE(char) report = NULL;
     AUTO_BUF text = {0};
     config_defaults(&config);
+    memset(config.listen, 0, sizeof config.listen);
     snprintf(config.listen[0], sizeof config.listen[0], "tcp://[::1]:443");
     snprintf(config.listen[1], sizeof config.listen[1], "ipc://relay.sock");
     config.listen_count = 2;
@@ -191,7 +192,7 @@ static void what_yaml_could_do_beyond_is_refused(void **state) {
     EXPECT("? [a, b]\n: 1\nname: ok\n", "f:1:3: a key must be a plain word");
     EXPECT("? *a\n: 1\n", "f:1:3: a key must be a plain word");
     EXPECT("name: a\n---\nname: b\n", "f:2:1: a second document");
-    EXPECT("<<: *a\n", "f:1:1: unknown key \"<<\"", "f:1:5: aliases");
+    EXPECT("<<: *a\n", "f:1:5: aliases");
 }
 
 static void syntax_errors_have_a_place(void **state) {

@@ -9,6 +9,7 @@
 
 #include "content.h"
 #include "hpke.h"
+#include "starve.h"
 
 #define assert_error(call, wanted) assert_string_equal(error_row(call)->name, error_row(wanted)->name)
 #define assert_ok(call) assert_error(call, E_OK)
@@ -32,14 +33,30 @@ static void fill(size_t n, struct buf *out) {
 
 static void padded_sizes_are_padme(void **state) {
     (void)state;
-    /* by the definition of the paper, computed by hand: E = floor(log2 L), S = floor(log2 E) + 1, keep 1 + S bits at most */
+    /* by the definition of the paper, computed by hand: E = floor(log2 L), S = floor(log2 E) + 1, keep 1 + S bits at
+     * most */
     static const struct {
         uint64_t size, padded;
     } table[] = {
-        {0, 256},           {1, 256},         {255, 256},         {256, 256},       {257, 272},
-        {272, 272},         {273, 288},       {511, 512},         {512, 512},       {513, 544},
-        {1000, 1024},       {1025, 1088},     {65536, 65536},     {65537, 67584},   {67584, 67584},
-        {67585, 69632},     {100000, 100352}, {1000000, 1015808}, {((uint64_t)1 << 40) - 1, (uint64_t)1 << 40},
+        {0, 256},
+        {1, 256},
+        {255, 256},
+        {256, 256},
+        {257, 272},
+        {272, 272},
+        {273, 288},
+        {511, 512},
+        {512, 512},
+        {513, 544},
+        {1000, 1024},
+        {1025, 1088},
+        {65536, 65536},
+        {65537, 67584},
+        {67584, 67584},
+        {67585, 69632},
+        {100000, 100352},
+        {1000000, 1015808},
+        {((uint64_t)1 << 40) - 1, (uint64_t)1 << 40},
         {((uint64_t)1 << 40) + 1, ((uint64_t)1 << 40) + ((uint64_t)1 << 34)},
     };
     for (size_t i = 0; i < LENGTH(table); i++) assert_int_equal(content_padme(table[i].size), table[i].padded);
@@ -90,9 +107,21 @@ static enum error open_all(const struct content_context *context, struct bytes c
 
 static void parts_of_many_sizes_come_back(void **state) {
     (void)state;
-    static const size_t sizes[] = {1,           2,           15,          16,          17,           255,
-                                   256,         4096,        CHUNK_PLAIN - 1, CHUNK_PLAIN, CHUNK_PLAIN + 1,
-                                   2 * CHUNK_PLAIN - 1, 2 * CHUNK_PLAIN, 2 * CHUNK_PLAIN + 1, 5 * CHUNK_PLAIN + 777};
+    static const size_t sizes[] = {1,
+                                   2,
+                                   15,
+                                   16,
+                                   17,
+                                   255,
+                                   256,
+                                   4096,
+                                   CHUNK_PLAIN - 1,
+                                   CHUNK_PLAIN,
+                                   CHUNK_PLAIN + 1,
+                                   2 * CHUNK_PLAIN - 1,
+                                   2 * CHUNK_PLAIN,
+                                   2 * CHUNK_PLAIN + 1,
+                                   5 * CHUNK_PLAIN + 777};
     struct content_context context = context_of(PART_BODY);
     for (size_t i = 0; i < LENGTH(sizes); i++) {
         AUTO_BUF plain = {0};
@@ -437,9 +466,14 @@ static void note_with_wrong_padding_is_refused(void **state) {
         size_t size, words, mark; /* mark: a byte behind the words that is not zero */
         enum error error;
     } cases[] = {
-        {64, 5, 0, E_OK},           {128, 65, 0, E_OK},          {128, 128, 0, E_OK},
-        {128, 64, 0, E_BAD_PADDING}, {128, 5, 0, E_BAD_PADDING}, {64, 5, 63, E_BAD_PADDING},
-        {128, 65, 100, E_BAD_PADDING}, {65, 60, 0, E_BAD_PADDING},
+        {64, 5, 0, E_OK},
+        {128, 65, 0, E_OK},
+        {128, 128, 0, E_OK},
+        {128, 64, 0, E_BAD_PADDING},
+        {128, 5, 0, E_BAD_PADDING},
+        {64, 5, 63, E_BAD_PADDING},
+        {128, 65, 100, E_BAD_PADDING},
+        {65, 60, 0, E_BAD_PADDING},
     };
     for (size_t i = 0; i < LENGTH(cases); i++) {
         AUTO_BUF out = {0};
@@ -450,6 +484,42 @@ static void note_with_wrong_padding_is_refused(void **state) {
         assert_error(content_open_note(key, nonce, header_hash, leg, bytes_of(note, cases[i].size + TAG_SIZE), &out),
                      cases[i].error);
         assert_int_equal(out.n, cases[i].error == E_OK ? cases[i].words : 0);
+    }
+}
+
+static void chunks_and_notes_survive_the_end_of_memory(void **state) {
+    (void)state;
+    if (!CAN_STARVE) skip();
+    struct content_context context = context_of(PART_BODY);
+    AUTO_BUF chunk = {0};
+    AUTO_BUF note = {0};
+    assert_ok(content_seal_chunk(&context, key, 0, true, bytes_text("words"), &chunk));
+    assert_ok(content_seal_note(key, nonce, header_hash, leg, bytes_text("words"), &note));
+    bool reached = true;
+    for (long n = 0; reached; n++) {
+        enum error errors[4];
+        bool failed[4];
+        struct buf out[4] = {0};
+        starve(n);
+        errors[0] = content_seal_chunk(&context, key, 0, true, bytes_text("words"), &out[0]);
+        failed[0] = starve_end();
+        starve(n);
+        errors[1] = content_open_chunk(&context, key, 0, true, buf_bytes(&chunk), &out[1]);
+        failed[1] = starve_end();
+        starve(n);
+        errors[2] = content_seal_note(key, nonce, header_hash, leg, bytes_text("words"), &out[2]);
+        failed[2] = starve_end();
+        starve(n);
+        errors[3] = content_open_note(key, nonce, header_hash, leg, buf_bytes(&note), &out[3]);
+        failed[3] = starve_end();
+        reached = false;
+        for (size_t i = 0; i < LENGTH(errors); i++) {
+            assert_error(errors[i], failed[i] ? E_NO_MEMORY : E_OK);
+            if (failed[i]) assert_int_equal(out[i].n, 0);
+            reached = reached || failed[i];
+            buf_free(&out[i]);
+        }
+        assert_true(n > 1 || reached);
     }
 }
 
@@ -475,6 +545,7 @@ int main(void) {
         cmocka_unit_test(note_with_zeros_or_too_long_is_not_sealed),
         cmocka_unit_test(note_opens_in_its_own_place_only),
         cmocka_unit_test(note_with_wrong_padding_is_refused),
+        cmocka_unit_test(chunks_and_notes_survive_the_end_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,20 +1,6 @@
 /* test_directory.c - every rule of directory.h, kept and broken. */
 #include "directory_fixture.h"
-
-/* ---- running out of memory: the nth allocation fails ---- */
-
-#if !defined(__SANITIZE_ADDRESS__)
-#define CAN_STARVE 1
-extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
-static long allocations_left = -1;
-static bool starved(void) { return allocations_left >= 0 && allocations_left-- == 0; }
-void *malloc(size_t n) { return starved() ? NULL : __libc_malloc(n); }
-void *calloc(size_t count, size_t n) { return starved() ? NULL : __libc_calloc(count, n); }
-void *realloc(void *p, size_t n) { return starved() ? NULL : __libc_realloc(p, n); }
-#else
-#define CAN_STARVE 0
-static long allocations_left = -1;
-#endif
+#include "starve.h"
 
 /* ---- keys that are no keys ---- */
 
@@ -512,8 +498,8 @@ static void three_keys_may_revoke_a_post(void **state) {
 static void nobody_else_revokes(void **state) {
     (void)state;
     AUTO_WORLD world = world_new();
-    static const unsigned strangers[] = {OTHER_AUTHORITY, OTHER_POST_KEY, OTHER_POST_KEY + 1000, DEVICE + 1, DEVICE + 10,
-                                         REGISTRAR,       STRANGER};
+    static const unsigned strangers[] = {
+        OTHER_AUTHORITY, OTHER_POST_KEY, OTHER_POST_KEY + 1000, DEVICE + 1, DEVICE + 10, REGISTRAR, STRANGER};
     for (size_t i = 0; i < LENGTH(strangers); i++) {
         struct revocation revocation = revocation_of("de/technical", DEVICE, strangers[i]);
         assert_error(say_revocation(&world, &revocation, strangers[i]), E_NOT_ALLOWED);
@@ -701,7 +687,8 @@ static void oversized_statement_makes_no_leaf(void **state) {
     AUTO_BUF out = {0};
     static const uint8_t big[CERTIFICATE_MAX + STAMPED_OVERHEAD + 1];
     assert_error(directory_make_leaf(world.directory, LEAF_CHARTER, bytes_of(big, sizeof big),
-                                     (struct instant){world.time}, &out), E_OUT_OF_RANGE);
+                                     (struct instant){world.time}, &out),
+                 E_OUT_OF_RANGE);
     assert_int_equal(out.n, 0);
 }
 
@@ -752,7 +739,8 @@ static void copy_lives_on_its_own(void **state) {
     world_party(&world, "it", STRANGER);
     hash_directory(copy, after);
     assert_memory_equal(before, after, HASH_SIZE);
-    for (size_t i = world.count - 3; i < world.count; i++) assert_ok(directory_apply(copy, buf_bytes(&world.leaves[i])));
+    for (size_t i = world.count - 3; i < world.count; i++)
+        assert_ok(directory_apply(copy, buf_bytes(&world.leaves[i])));
     hash_directory(world.directory, before);
     directory_free(world.directory);
     world.directory = copy; /* and it does not lean on what it was copied from */
@@ -761,6 +749,20 @@ static void copy_lives_on_its_own(void **state) {
     world_post(&world, "it/technical", STRANGER, STRANGER + 1);
     world_device(&world, "it/technical", STRANGER, STRANGER + 1, DEVICE + 60, ROLE_DECIDER);
     world_device(&world, "de/technical", AUTHORITY, POST_KEY, DEVICE + 61, ROLE_DECIDER);
+}
+
+static void copy_knows_the_newest_ledger_time(void **state) {
+    (void)state;
+    AUTO_WORLD world = world_new();
+    struct directory *original = world.directory;
+    world.directory = directory_copy(original);
+    assert_non_null(world.directory);
+    directory_free(original);
+    struct charter charter = charter_of("it", STRANGER);
+    world.time -= 1001;
+    assert_error(say_charter(&world, &charter, STRANGER), E_OUT_OF_RANGE);
+    world.time += 1;
+    assert_ok(say_charter(&world, &charter, STRANGER));
 }
 
 static void empty_directory_answers_nothing(void **state) {
@@ -845,10 +847,9 @@ static void directory_survives_the_end_of_memory_unchanged(void **state) {
         uint8_t before[HASH_SIZE], after[HASH_SIZE];
         hash_directory(second, before);
         for (long n = 0;; n++) {
-            allocations_left = n;
+            starve(n);
             enum error error = directory_apply(second, buf_bytes(&world.leaves[i]));
-            bool reached = allocations_left < 0;
-            allocations_left = -1;
+            bool reached = starve_end();
             hash_directory(second, after);
             if (!reached) {
                 assert_ok(error);
@@ -872,10 +873,9 @@ static void copying_survives_the_end_of_memory(void **state) {
     if (!CAN_STARVE) skip();
     AUTO_WORLD world = world_new();
     for (long n = 0;; n++) {
-        allocations_left = n;
+        starve(n);
         struct directory *copy = directory_copy(world.directory);
-        bool reached = allocations_left < 0;
-        allocations_left = -1;
+        bool reached = starve_end();
         if (!reached) {
             assert_non_null(copy);
             directory_free(copy);
@@ -959,6 +959,7 @@ int main(void) {
         cmocka_unit_test(second_reader_comes_to_the_same_directory),
         cmocka_unit_test(leaves_in_another_order_are_refused),
         cmocka_unit_test(copy_lives_on_its_own),
+        cmocka_unit_test(copy_knows_the_newest_ledger_time),
         cmocka_unit_test(empty_directory_answers_nothing),
         cmocka_unit_test(every_truncation_of_a_leaf_is_refused),
         cmocka_unit_test(every_bit_flip_of_a_leaf_is_refused_or_changes_the_time_only),

@@ -288,11 +288,11 @@ static void each_event_has_its_speakers(void **state) {
         unsigned sides; /* 0: the relay */
         bool reader;
     } rights[] = {
-        {EVENT_STORED, 0, false},     {EVENT_REFUSED, 0, false},      {EVENT_EXPIRED, 0, false},
-        {EVENT_REKEY_NEEDED, 0, false}, {EVENT_NOTIFIED, R, true},    {EVENT_OPENED, R, true},
-        {EVENT_HANDED_OVER, R, true}, {EVENT_ACKNOWLEDGED, R, true},  {EVENT_CANNOT_OPEN, R, true},
-        {EVENT_ACCEPTED, R, false},   {EVENT_DECLINED, R, false},     {EVENT_FORWARDED, R, false},
-        {EVENT_WITHDRAWN, S, false},  {EVENT_CLOSED, BOTH, false},    {EVENT_RESEALED, BOTH, true},
+        {EVENT_STORED, 0, false},       {EVENT_REFUSED, 0, false},     {EVENT_EXPIRED, 0, false},
+        {EVENT_REKEY_NEEDED, 0, false}, {EVENT_NOTIFIED, R, true},     {EVENT_OPENED, R, true},
+        {EVENT_HANDED_OVER, R, true},   {EVENT_ACKNOWLEDGED, R, true}, {EVENT_CANNOT_OPEN, R, true},
+        {EVENT_ACCEPTED, R, false},     {EVENT_DECLINED, R, false},    {EVENT_FORWARDED, R, false},
+        {EVENT_WITHDRAWN, S, false},    {EVENT_CLOSED, BOTH, false},   {EVENT_RESEALED, BOTH, true},
     };
     static const struct {
         const char *post;

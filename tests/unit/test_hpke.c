@@ -1,5 +1,5 @@
-/* test_hpke.c - RFC 9180 against its published vectors, base and psk mode. The file also holds auth and auth_psk (modes 2 and
- * 3): Pouch has no such code, its wrap sets are signed instead, so those two are counted and passed over. */
+/* test_hpke.c - RFC 9180 against its published vectors, base and psk mode. The file also holds auth and auth_psk (modes
+ * 2 and 3): Pouch has no such code, its wrap sets are signed instead, so those two are counted and passed over. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,17 +24,26 @@ static void vector_read(const json_t *json, struct vector *ret) {
         const char *name;
         struct buf *to;
     } members[] = {
-        {"info", &ret->info}, {"ikmE", &ret->ikm_e},      {"ikmR", &ret->ikm_r}, {"skEm", &ret->sk_e},
-        {"skRm", &ret->sk_r}, {"pkEm", &ret->pk_e},       {"pkRm", &ret->pk_r},  {"enc", &ret->enc},
-        {"key", &ret->key},   {"base_nonce", &ret->base_nonce}, {"exporter_secret", &ret->exporter},
-        {"psk", &ret->psk},   {"psk_id", &ret->psk_id},
+        {"info", &ret->info},
+        {"ikmE", &ret->ikm_e},
+        {"ikmR", &ret->ikm_r},
+        {"skEm", &ret->sk_e},
+        {"skRm", &ret->sk_r},
+        {"pkEm", &ret->pk_e},
+        {"pkRm", &ret->pk_r},
+        {"enc", &ret->enc},
+        {"key", &ret->key},
+        {"base_nonce", &ret->base_nonce},
+        {"exporter_secret", &ret->exporter},
+        {"psk", &ret->psk},
+        {"psk_id", &ret->psk_id},
     };
     for (size_t i = 0; i < LENGTH(members); i++) vectors_hex(json_object_get(json, members[i].name), members[i].to);
 }
 
 static void vector_free(struct vector *vector) {
-    struct buf *all[] = {&vector->info, &vector->ikm_e, &vector->ikm_r, &vector->sk_e,       &vector->sk_r,
-                         &vector->pk_e, &vector->pk_r,  &vector->enc,   &vector->key,        &vector->base_nonce,
+    struct buf *all[] = {&vector->info, &vector->ikm_e,  &vector->ikm_r,   &vector->sk_e, &vector->sk_r,
+                         &vector->pk_e, &vector->pk_r,   &vector->enc,     &vector->key,  &vector->base_nonce,
                          &vector->psk,  &vector->psk_id, &vector->exporter};
     for (size_t i = 0; i < LENGTH(all); i++) buf_free(all[i]);
 }
@@ -181,7 +190,8 @@ static void check_failures(const struct vector *vector) {
     assert_int_equal(receiver.sequence, 0); /* a failure does not use a number up */
     assert_int_equal(hpke_open(&receiver, aad, buf_bytes(&sealed), &opened), E_OK);
     assert_memory_equal(opened.p, "keptBeauty", 10);
-    assert_int_equal(hpke_open(&receiver, aad, buf_bytes(&sealed), &opened), E_CANNOT_OPEN); /* the next number's turn */
+    assert_int_equal(hpke_open(&receiver, aad, buf_bytes(&sealed), &opened),
+                     E_CANNOT_OPEN); /* the next number's turn */
 }
 
 static void damaged_seal_is_refused_and_uses_no_number(void **state) {
@@ -198,8 +208,8 @@ static void fresh_ephemeral_keys_give_different_seals_that_open(void **state) {
         AUTO_BUF sealed = {0};
         AUTO_BUF opened = {0};
         assert_int_equal(hpke_setup_sender(public, bytes_text("info"), NULL, NULL, enc[i], &sender), E_OK);
-        assert_int_equal(hpke_setup_receiver(bytes_of(enc[i], HPKE_ENC_SIZE), secret, bytes_text("info"), NULL, &receiver),
-                         E_OK);
+        assert_int_equal(
+            hpke_setup_receiver(bytes_of(enc[i], HPKE_ENC_SIZE), secret, bytes_text("info"), NULL, &receiver), E_OK);
         assert_int_equal(hpke_seal(&sender, (struct bytes){0}, (struct bytes){0}, &sealed), E_OK);
         assert_int_equal(sealed.n, TAG_SIZE);
         assert_int_equal(hpke_open(&receiver, (struct bytes){0}, buf_bytes(&sealed), &opened), E_OK);

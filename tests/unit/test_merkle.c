@@ -232,6 +232,19 @@ static void a_rewritten_tree_is_not_consistent(void **state) {
     }
 }
 
+static void an_empty_tree_proves_nothing(void **state) {
+    (void)state;
+    uint8_t empty[HASH_SIZE], root[HASH_SIZE];
+    merkle_root(NULL, 0, empty);
+    merkle_leaf(bytes_text("first"), root);
+    struct bytes nothing = {0}, none = bytes_of(empty, HASH_SIZE), one = bytes_of(root, HASH_SIZE);
+    assert_int_equal(merkle_verify_consistency(0, none, 0, none, nothing), E_BAD_PROOF);
+    assert_int_equal(merkle_verify_consistency(0, none, 1, one, nothing), E_BAD_PROOF);
+    assert_int_equal(merkle_verify_consistency(0, one, 1, one, one), E_BAD_PROOF);
+    assert_int_equal(merkle_verify_inclusion(root, 0, 0, nothing, none), E_BAD_PROOF);
+    assert_int_equal(merkle_verify_consistency(1, one, 1, one, nothing), E_OK);
+}
+
 static void a_path_of_broken_length_is_refused(void **state) {
     (void)state;
     uint8_t hashes[MANY * HASH_SIZE], root[HASH_SIZE];
@@ -257,6 +270,7 @@ int main(void) {
         cmocka_unit_test(levels_give_the_same_root_and_paths),
         cmocka_unit_test(every_consistency_path_verifies_and_no_other_size_does),
         cmocka_unit_test(a_rewritten_tree_is_not_consistent),
+        cmocka_unit_test(an_empty_tree_proves_nothing),
         cmocka_unit_test(a_path_of_broken_length_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

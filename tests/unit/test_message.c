@@ -98,18 +98,18 @@ static void an_unknown_type_is_told_apart_from_damage(void **state) {
     assert_int_equal(message_decode(buf_bytes(&out), &frame, &row), E_UNKNOWN_MESSAGE);
 }
 
-static void decode_failure(const struct buf *out, struct failure *ret) {
+static void decode_failure(const struct buf *out, struct failed *ret) {
     struct frame frame;
     const struct message_row *row;
     assert_int_equal(message_decode(buf_bytes(out), &frame, &row), E_OK);
     assert_int_equal(row->type, MESSAGE_FAILURE);
-    assert_int_equal(failure_decode(frame.body, ret), E_OK);
+    assert_int_equal(failed_decode(frame.body, ret), E_OK);
 }
 
 static void a_failure_says_its_error(void **state) {
     (void)state;
     AUTO_BUF plain = {0}, detailed = {0};
-    struct failure failure;
+    struct failed failure;
     message_encode_failure(9, E_BUSY, NULL, &plain);
     decode_failure(&plain, &failure);
     assert_int_equal(failure.error, E_BUSY);
@@ -129,7 +129,7 @@ static void a_long_detail_is_cut_between_letters(void **state) {
         for (size_t i = before; i + 4 < sizeof detail; i += 4) memcpy(detail + i, "\xf0\x9f\x98\x80", 4);
         detail[sizeof detail - 1] = 0;
         AUTO_BUF out = {0};
-        struct failure failure;
+        struct failed failure;
         message_encode_failure(9, E_INTERNAL, detail, &out);
         decode_failure(&out, &failure);
         assert_in_range(failure.detail.n, SUBJECT_MAX - 3, SUBJECT_MAX);

@@ -50,7 +50,8 @@ static void x25519_agrees_and_refuses_a_zero_result(void **state) {
 
 static unsigned other_nonces;
 
-/* libsodium's interface has no nonce size: those tests with another are the caller's to refuse, and ours is a constant. */
+/* libsodium's interface has no nonce size: those tests with another are the caller's to refuse, and ours is a constant.
+ */
 static void check_chacha20(const json_t *group, const json_t *test) {
     AUTO_BUF key = {0};
     AUTO_BUF nonce = {0};
@@ -72,7 +73,8 @@ static void check_chacha20(const json_t *group, const json_t *test) {
     }
     uint8_t *to = buf_extend(&got, plain.n + TAG_SIZE);
     assert_non_null(to);
-    int rc = crypto_aead_chacha20poly1305_ietf_decrypt(to, NULL, NULL, cipher.p, cipher.n, aad.p, aad.n, nonce.p, key.p);
+    int rc =
+        crypto_aead_chacha20poly1305_ietf_decrypt(to, NULL, NULL, cipher.p, cipher.n, aad.p, aad.n, nonce.p, key.p);
     assert_int_equal(rc, is_valid(test) ? 0 : -1);
     if (!is_valid(test)) return;
     assert_memory_equal(to, plain.p, plain.n);

@@ -50,8 +50,7 @@ static void the_working_groups_example_is_refused_for_its_algorithm(void **state
     assert_int_equal(crypto_sign_verify_detached(signature, message.p, message.n, key.p), 0);
 }
 
-/* Puts a signature into the narrow form, for vectors that sign a message of their own: they are checked below Sig_structure
- * by libsodium, here only as keys. */
+/* The Ed25519 beneath sign1_verify: these vectors sign messages of their own, not a Sig_structure. */
 static bool plain_verify(const struct buf *key, const struct buf *message, const struct buf *signature) {
     if (signature->n != SIGNATURE_SIZE) return false;
     return crypto_sign_verify_detached(signature->p, message->p, message->n, key->p) == 0;
@@ -199,6 +198,25 @@ static void a_wide_signature_verifies_but_is_not_narrow(void **state) {
     }
 }
 
+/* RFC 9052 section 3: a label may stand in one of the two headers only. The unsigned one is added to a good signature. */
+static void a_kid_in_both_headers_is_refused(void **state) {
+    (void)state;
+    AUTO_JSON *file = vectors_load("cose/project_sign1_ed25519.json");
+    const json_t *one = json_array_get(json_object_get(file, "cases"), 2);
+    AUTO_BUF key = {0}, good = {0}, aad = {0}, detached = {0}, both = {0};
+    member(file, "public_key_hex", &key);
+    member(one, "cose_hex", &good);
+    member(one, "external_aad_hex", &aad);
+    member(one, "detached_payload_hex", &detached);
+    enum { UNPROTECTED = 10 }; /* tag, array, and the eight bytes of the protected header stand before it */
+    assert_int_equal(good.p[UNPROTECTED], 0xa0);
+    buf_add(&both, good.p, UNPROTECTED);
+    buf_add(&both, "\xa1\x04\x41k", 4);
+    buf_add(&both, good.p + UNPROTECTED + 1, good.n - UNPROTECTED - 1);
+    assert_int_equal(sign1_verify(key.p, buf_bytes(&aad), buf_bytes(&good), buf_bytes(&detached), NULL), E_OK);
+    assert_int_equal(sign1_verify(key.p, buf_bytes(&aad), buf_bytes(&both), buf_bytes(&detached), NULL), E_MALFORMED);
+}
+
 int main(void) {
     if (sign_self_test() != E_OK) return 1;
     const struct CMUnitTest tests[] = {
@@ -210,6 +228,7 @@ int main(void) {
         cmocka_unit_test(what_was_signed_verifies_and_is_narrow),
         cmocka_unit_test(another_label_payload_or_key_fails),
         cmocka_unit_test(every_truncation_and_every_bit_flip_of_a_signature_is_refused),
+        cmocka_unit_test(a_kid_in_both_headers_is_refused),
         cmocka_unit_test(a_wide_signature_verifies_but_is_not_narrow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -135,6 +135,45 @@ static void a_signature_that_is_not_narrow_is_refused(void **state) {
     assert_int_equal(stamp_verify(LABEL_HEADER, pair.key, buf_bytes(&out), NULL), E_MALFORMED);
 }
 
+/* With everything good already in the cache, nothing bad may profit from it. */
+static void a_cache_judges_as_verification_does(void **state) {
+    (void)state;
+    struct pair pair = pair_of(1), other = pair_of(2);
+    struct bytes payloads[3], got;
+    struct buf stamped[3] = {0};
+    struct stamp_cache cache = {0};
+    for (size_t i = 0; i < 3; i++) payloads[i] = payload_of(i + 1);
+    assert_int_equal(stamp_sign(LABEL_RECORD, pair.secret, payloads, 3, stamped), E_OK);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(stamp_verify_cached(LABEL_RECORD, pair.key, buf_bytes(&stamped[i]), &cache, &got), E_OK);
+        assert_true(bytes_equal(got, payloads[i]));
+    }
+    assert_int_equal(cache.count, 1);
+    struct buf *one = &stamped[1];
+    assert_int_equal(stamp_verify_cached(LABEL_HEADER, pair.key, buf_bytes(one), &cache, NULL), E_BAD_SIGNATURE);
+    assert_int_equal(stamp_verify_cached(LABEL_RECORD, other.key, buf_bytes(one), &cache, NULL), E_BAD_SIGNATURE);
+    for (size_t bit = 0; bit < 8 * one->n; bit++) {
+        one->p[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_int_not_equal(stamp_verify_cached(LABEL_RECORD, pair.key, buf_bytes(one), &cache, NULL), E_OK);
+        one->p[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    assert_int_equal(cache.count, 1);
+    free_all(stamped, 3);
+}
+
+static void a_cache_holds_only_so_many_and_forgets_the_oldest(void **state) {
+    (void)state;
+    struct pair pair = pair_of(1);
+    struct stamp_cache cache = {0};
+    for (size_t i = 0; i < 3 * STAMP_CACHE_MAX; i++) {
+        AUTO_BUF out = {0};
+        assert_int_equal(stamp_sign_one(LABEL_RECORD, pair.secret, payload_of(i), &out), E_OK);
+        assert_int_equal(stamp_verify_cached(LABEL_RECORD, pair.key, buf_bytes(&out), &cache, NULL), E_OK);
+        assert_int_equal(stamp_verify_cached(LABEL_RECORD, pair.key, buf_bytes(&out), &cache, NULL), E_OK);
+        assert_int_equal(cache.count, i + 1 < STAMP_CACHE_MAX ? i + 1 : STAMP_CACHE_MAX);
+    }
+}
+
 static void a_thousand_payloads_cost_one_signature(void **state) {
     (void)state;
     enum { N = 1024 };
@@ -190,6 +229,8 @@ int main(void) {
         cmocka_unit_test(a_payload_does_not_verify_at_its_sisters_place),
         cmocka_unit_test(every_truncation_and_every_bit_flip_is_refused),
         cmocka_unit_test(a_signature_that_is_not_narrow_is_refused),
+        cmocka_unit_test(a_cache_judges_as_verification_does),
+        cmocka_unit_test(a_cache_holds_only_so_many_and_forgets_the_oldest),
         cmocka_unit_test(a_thousand_payloads_cost_one_signature),
         cmocka_unit_test(the_overhead_of_the_largest_batch_is_within_its_limit),
         cmocka_unit_test(a_payload_too_large_for_any_object_is_refused),

@@ -1,5 +1,6 @@
 /* test_wrapping.c - content keys sealed to devices, and prekeys. */
 #include "directory_fixture.h"
+#include "starve.h"
 #include "wrapping.h"
 
 enum { TARGETS = 3 };
@@ -170,7 +171,8 @@ static void wrap_opens_in_its_own_place_only(void **state) {
         assert_error(open_first(&scene.set, &bad, &scene), E_CANNOT_OPEN);
 }
 
-/* The top bit of a u-coordinate does not count for X25519 (RFC 7748 section 5), but enc is bound into the shared secret. */
+/* The top bit of a u-coordinate does not count for X25519 (RFC 7748 section 5), but enc is bound into the shared
+ * secret. */
 static void every_bit_flip_of_a_wrap_is_refused(void **state) {
     (void)state;
     AUTO_SCENE scene;
@@ -260,6 +262,49 @@ static void largest_keys_fit_a_wrap(void **state) {
     assert_error(wrapping_make(&what, &scene.keys, many, 1, &out), E_OUT_OF_RANGE);
 }
 
+static void sealing_and_opening_survive_the_end_of_memory(void **state) {
+    (void)state;
+    if (!CAN_STARVE) skip();
+    AUTO_SCENE scene;
+    scene_new(&scene, TARGETS, true);
+    struct wrapping_set set = set_of(&scene, true);
+    struct wrap wrap;
+    assert_ok(wrapping_find(&scene.set, scene.targets[0].device, &wrap));
+    bool sealed = false, opened = false;
+    for (long n = 0; !sealed || !opened; n++) {
+        AUTO_BUF out = {0};
+        AUTO_BUF plain = {0};
+        struct wrapped got;
+        starve(n);
+        enum error error = wrapping_make(&set, &scene.keys, scene.targets, TARGETS, &out);
+        sealed = !starve_end();
+        assert_error(error, sealed ? E_OK : E_NO_MEMORY);
+        starve(n);
+        error = wrapping_open(&scene.set, &wrap, scene.secrets[0], &plain, &got);
+        opened = !starve_end();
+        assert_error(error, opened ? E_OK : E_NO_MEMORY);
+        assert_true(n > 1 || (!sealed && !opened));
+    }
+}
+
+static void prekeys_survive_the_end_of_memory(void **state) {
+    (void)state;
+    if (!CAN_STARVE) skip();
+    struct pair device = pair_of(DEVICE);
+    bool made = false;
+    for (long n = 0; !made; n++) {
+        struct buf stamped[2] = {0};
+        uint8_t secrets[2][KEY_SIZE] = {0}, ids[2][PREKEY_ID_SIZE] = {0};
+        starve(n);
+        enum error error = prekey_make(device.secret, 7, 2, stamped, secrets[0], ids[0]);
+        made = !starve_end();
+        assert_error(error, made ? E_OK : E_NO_MEMORY);
+        if (!made) assert_true(sodium_is_zero(secrets[0], sizeof secrets) && sodium_is_zero(ids[0], sizeof ids));
+        for (size_t i = 0; i < LENGTH(stamped); i++) buf_free(&stamped[i]);
+        assert_true(n > 3 || !made);
+    }
+}
+
 static void prekeys_are_signed_by_their_device(void **state) {
     (void)state;
     enum { COUNT = PREKEY_DAYS_AHEAD };
@@ -311,6 +356,8 @@ int main(void) {
         cmocka_unit_test(sealed_nonsense_is_refused_after_opening),
         cmocka_unit_test(too_many_targets_or_a_bad_prekey_make_no_set),
         cmocka_unit_test(largest_keys_fit_a_wrap),
+        cmocka_unit_test(sealing_and_opening_survive_the_end_of_memory),
+        cmocka_unit_test(prekeys_survive_the_end_of_memory),
         cmocka_unit_test(prekeys_are_signed_by_their_device),
         cmocka_unit_test(prekeys_beyond_the_limits_are_not_made),
     };

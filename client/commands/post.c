@@ -1,0 +1,111 @@
+/* post.c - a post's keys, and its joining of a relay. */
+#include <unistd.h>
+
+#include "commands.h"
+#include "files.h"
+#include "text.h"
+
+enum { OPTION_CARD = 1, OPTION_CERT, OPTION_FINGERPRINT, CARD_MAX = 64 * 1024 };
+
+/* ---- init ---- */
+
+COMMAND_OPTIONS(post_init);
+
+static int post_made(struct run *run, const char *post) {
+    char base[POST_MAX + 1], home[4096], key[4200];
+    enum error error = home_path(run->home_path, home, sizeof home, &run->failure);
+    if (error == E_OK) error = files_join(home, "post.key", key, sizeof key, &run->failure);
+    if (error != E_OK) return run_fail(run, error);
+    snprintf(base, sizeof base, "%s", post);
+    for (char *p = base; *p; p++)
+        if (*p == '/') *p = '-';
+    if (run->cli.json) {
+        char request[POST_MAX + 16], slip[POST_MAX + 16];
+        snprintf(request, sizeof request, "%s.request", base);
+        snprintf(slip, sizeof slip, "%s.revocation", base);
+        present_json(stdout, json_pack("{s:s, s:s, s:s, s:s}", "post", post, "request", request, "revocation", slip,
+                                       "post_key", key));
+        return 0;
+    }
+    printf("%s.request     for your authority to certify: pouch authority certify\n", base);
+    printf("%s.revocation  keep it in a safe; whoever holds it can only revoke\n", base);
+    printf("%s  the post key: take it away from this machine; it is needed only to add devices\n", key);
+    return 0;
+}
+
+int post_init(struct run *run) {
+    struct home_new_post what = {0};
+    for (int id; (id = run_next(run)) != CLI_END;) switch (id) {
+        case CLI_WORD:
+            if (what.post) return run_usage(run);
+            what.post = run->args.value;
+            break;
+        default: return run_usage(run);
+        }
+    if (!what.post) return run_usage_text(run, "POST is needed, such as fj/technical");
+    enum error error = run_passphrase(run, true);
+    struct home_options options = run_home_options(run);
+    if (error == E_OK) error = home_init_post(&options, &what, &run->failure);
+    return error == E_OK ? post_made(run, what.post) : run_fail(run, error);
+}
+
+/* ---- join ---- */
+
+COMMAND_OPTIONS(post_join, {"card", OPTION_CARD, true}, {"cert", OPTION_CERT, true},
+                {"fingerprint", OPTION_FINGERPRINT, true});
+
+static enum error read_card(struct run *run, const char *path, struct card *ret) {
+    AUTO_BUF text = {0};
+    unsigned line = 0;
+    TRY(files_read(path, CARD_MAX, &text, &run->failure));
+    enum error error = card_parse(buf_bytes(&text), ret, &line);
+    return error == E_OK ? E_OK : fail(&run->failure, error, "%s:%u", path, line);
+}
+
+/* The card is the one thing that nothing but a person's comparison can vouch for. */
+static enum error confirm_card(struct run *run, const struct card *card, const char *typed,
+                               char ret[static TEXT_FINGERPRINT_SIZE]) {
+    uint8_t hash[HASH_SIZE];
+    card_hash(card, hash);
+    text_fingerprint(hash, ret);
+    if (typed && text_fingerprint_matches(hash, typed)) return E_OK;
+    if (typed) return fail(&run->failure, E_WRONG_FINGERPRINT, "the card of %s", card->name);
+    if (run->yes) return E_OK;
+    if (!run_can_ask(run)) {
+        enum error error = fail(&run->failure, E_NEEDS_TERMINAL, "the fingerprint of the card of %s", card->name);
+        fail_hint(&run->failure, "give what the operator read to you as --fingerprint N, or --yes to go without");
+        return error;
+    }
+    fprintf(stderr, "The card of %s has the fingerprint\n\n    %s\n\nRing the relay's operator and compare.\n", card->name, ret);
+    if (run_ask(run, false, "Does the operator read the same number?")) return E_OK;
+    return fail(&run->failure, E_WRONG_FINGERPRINT, "the card of %s was not confirmed", card->name);
+}
+
+static enum error join(struct run *run, const char *card_path, const char *certificate, const char *typed) {
+    struct card card;
+    char fingerprint[TEXT_FINGERPRINT_SIZE];
+    TRY(read_card(run, card_path, &card));
+    TRY(confirm_card(run, &card, typed, fingerprint));
+    TRY(run_open(run));
+    struct client_options options = run_client_options(run);
+    TRY(client_join(&run->home, card_path, certificate, &options, &run->failure));
+    if (run->cli.json)
+        present_json(stdout, json_pack("{s:s, s:s, s:s}", "post", run->home.post, "relay", card.name, "fingerprint",
+                                       fingerprint));
+    else
+        printf("%s has joined %s\n", run->home.post, card.name);
+    return E_OK;
+}
+
+int post_join(struct run *run) {
+    const char *card = NULL, *certificate = NULL, *typed = NULL;
+    for (int id; (id = run_next(run)) != CLI_END;) switch (id) {
+        case OPTION_CARD: card = run->args.value; break;
+        case OPTION_CERT: certificate = run->args.value; break;
+        case OPTION_FINGERPRINT: typed = run->args.value; break;
+        default: return run_usage(run);
+        }
+    if (!card || !certificate) return run_usage_text(run, "--card and --cert are needed");
+    enum error error = join(run, card, certificate, typed);
+    return error == E_OK ? 0 : run_fail(run, error);
+}

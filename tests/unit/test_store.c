@@ -1,0 +1,429 @@
+/* test_store.c - the store's contract (relay/store/store.h), on every store there is. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "leg.h"
+#include "store.h"
+
+static char folder[] = "/tmp/pouch-store-XXXXXX";
+static char path[64];
+
+static struct store *open_store(bool create) {
+    struct store *store = NULL;
+    assert_int_equal(store_sqlite_open(path, create, &store), E_OK);
+    return store;
+}
+
+static int fresh(void **state) {
+    char command[128];
+    snprintf(command, sizeof command, "rm -f %s*", path);
+    assert_int_equal(system(command), 0);
+    *state = open_store(true);
+    return 0;
+}
+
+static int finish(void **state) {
+    struct store *store = *state;
+    if (store) store->ops->close(store);
+    return 0;
+}
+
+static void fill(uint8_t *p, size_t n, uint8_t with) { memset(p, with, n); }
+
+static struct store_request sample_request(uint8_t mark) {
+    struct store_request row = {.from = "fj/technical", .at = {1000}, .bytes = 500};
+    fill(row.digest, HASH_SIZE, mark);
+    fill(row.device, KEY_SIZE, 1);
+    fill(row.request, REQUEST_ID_SIZE, mark);
+    return row;
+}
+
+static int64_t add_request(struct store *store, uint8_t mark) {
+    struct store_request row = sample_request(mark);
+    int64_t id = 0;
+    assert_int_equal(store->ops->request_add(store, &row, bytes_text("kept"), (struct bytes){0}, &id), E_OK);
+    return id;
+}
+
+static struct store_leg sample_leg(int64_t request, uint8_t mark) {
+    struct store_leg leg = {.request = request, .from = "fj/technical", .to = "de/technical", .sequence = mark,
+                            .keep_s = 60, .position = 7, .generation = 1, .kind = LEG_REQUEST, .state = STATE_STORED,
+                            .furthest = STATE_STORED, .ordinal = 1, .expires = {5000}};
+    fill(leg.leg, HASH_SIZE, mark);
+    fill(leg.device, KEY_SIZE, 1);
+    fill(leg.head, HASH_SIZE, (uint8_t)(mark + 100));
+    return leg;
+}
+
+static void a_request_is_found_by_digest_and_by_name_and_only_then(void **state) {
+    struct store *store = *state;
+    struct store_request row = sample_request(9), got;
+    assert_int_equal(store->ops->request_by_digest(store, row.digest, &got), E_UNKNOWN_REQUEST);
+    int64_t id = add_request(store, 9);
+    assert_int_equal(store->ops->request_by_digest(store, row.digest, &got), E_OK);
+    assert_int_equal(got.id, id);
+    assert_string_equal(got.from, "fj/technical");
+    assert_false(got.stored);
+    assert_int_equal(got.bytes, 500);
+    assert_int_equal(store->ops->request_by_name(store, row.device, row.request, &got), E_OK);
+    row.device[0]++;
+    assert_int_equal(store->ops->request_by_name(store, row.device, row.request, &got), E_UNKNOWN_REQUEST);
+}
+
+static void the_same_id_with_another_header_is_refused_by_the_store_too(void **state) {
+    struct store *store = *state;
+    struct store_request row = sample_request(9);
+    int64_t id;
+    add_request(store, 9);
+    row.digest[0]++;
+    assert_int_equal(store->ops->request_add(store, &row, bytes_text("x"), (struct bytes){0}, &id), E_CONFLICT);
+}
+
+static void conflicts_kept_as_proof_are_bounded(void **state) {
+    struct store *store = *state;
+    int64_t id = add_request(store, 9);
+    uint8_t digest[HASH_SIZE];
+    for (int i = 0; i < CONFLICTS_MAX + 5; i++) {
+        fill(digest, sizeof digest, (uint8_t)(50 + i));
+        assert_int_equal(store->ops->conflict_add(store, id, digest, bytes_text("other header")), E_OK);
+    }
+}
+
+static void what_is_rolled_back_never_was(void **state) {
+    struct store *store = *state;
+    struct store_request got, row = sample_request(3);
+    assert_int_equal(store->ops->begin(store), E_OK);
+    add_request(store, 3);
+    assert_int_equal(store->ops->request_by_digest(store, row.digest, &got), E_OK);
+    store->ops->rollback(store);
+    assert_int_equal(store->ops->request_by_digest(store, row.digest, &got), E_UNKNOWN_REQUEST);
+}
+
+static void the_first_missing_chunk_is_named_in_any_order_of_arrival(void **state) {
+    struct store *store = *state;
+    int64_t id = add_request(store, 4);
+    static const uint32_t order[] = {3, 0, 2, 1};
+    static const uint32_t missing_after[] = {0, 1, 1, 4};
+    uint32_t missing;
+    assert_int_equal(store->ops->chunk_missing(store, id, PART_BODY, 5, &missing), E_OK);
+    assert_int_equal(missing, 0);
+    for (size_t i = 0; i < LENGTH(order); i++) {
+        assert_int_equal(store->ops->chunk_put(store, id, PART_BODY, order[i], bytes_text("data")), E_OK);
+        assert_int_equal(store->ops->chunk_put(store, id, PART_BODY, order[i], bytes_text("data")), E_OK); /* twice: once */
+        assert_int_equal(store->ops->chunk_missing(store, id, PART_BODY, 5, &missing), E_OK);
+        assert_int_equal(missing, missing_after[i]);
+    }
+    assert_int_equal(store->ops->chunk_missing(store, id, PART_BODY, 4, &missing), E_OK);
+    assert_int_equal(missing, 4);
+    assert_int_equal(store->ops->chunk_missing(store, id, PART_OFFER, 1, &missing), E_OK);
+    assert_int_equal(missing, 0);
+}
+
+static void a_dropped_staging_takes_its_chunks_along_but_a_stored_request_stays(void **state) {
+    struct store *store = *state;
+    AUTO_BUF data = {0};
+    struct store_request got;
+    int64_t staged = add_request(store, 5), stored = add_request(store, 6);
+    assert_int_equal(store->ops->chunk_put(store, staged, PART_BODY, 0, bytes_text("data")), E_OK);
+    assert_int_equal(store->ops->request_complete(store, stored, (struct instant){2000}), E_OK);
+    assert_int_equal(store->ops->request_stale(store, (struct instant){1001}, &got), E_OK);
+    assert_int_equal(got.id, staged);
+    assert_int_equal(store->ops->request_drop(store, staged), E_OK);
+    assert_int_equal(store->ops->request_drop(store, stored), E_OK);
+    assert_int_equal(store->ops->request_by_row(store, staged, &got), E_UNKNOWN_REQUEST);
+    assert_int_equal(store->ops->request_by_row(store, stored, &got), E_OK);
+    assert_true(got.stored);
+    assert_int_equal(store->ops->chunk_get(store, staged, PART_BODY, 0, &data), E_UNKNOWN_REQUEST);
+    assert_int_equal(store->ops->request_stale(store, (struct instant){UINT32_MAX}, &got), E_UNKNOWN_REQUEST);
+}
+
+static void a_leg_comes_back_as_it_was_put(void **state) {
+    struct store *store = *state;
+    struct store_leg leg = sample_leg(add_request(store, 7), 8), got;
+    AUTO_BUF opening = {0}, wrapset = {0};
+    leg.exercise = true;
+    leg.parent = 77;
+    assert_int_equal(store->ops->leg_add(store, &leg, bytes_text("opening"), bytes_text("wraps"), &leg.id), E_OK);
+    memset(&got, 0, sizeof got);
+    assert_int_equal(store->ops->leg_by_id(store, leg.leg, &got), E_OK);
+    assert_int_equal(got.id, leg.id);
+    assert_int_equal(got.request, leg.request);
+    assert_memory_equal(got.device, leg.device, KEY_SIZE);
+    assert_string_equal(got.from, leg.from);
+    assert_string_equal(got.to, leg.to);
+    assert_int_equal(got.sequence, 8);
+    assert_int_equal(got.keep_s, 60);
+    assert_int_equal(got.position, 7);
+    assert_int_equal(got.ordinal, 1);
+    assert_int_equal(got.generation, 1);
+    assert_int_equal(got.kind, LEG_REQUEST);
+    assert_int_equal(got.state, STATE_STORED);
+    assert_int_equal(got.furthest, STATE_STORED);
+    assert_true(got.exercise);
+    assert_memory_equal(got.head, leg.head, HASH_SIZE);
+    assert_int_equal(got.expires.ms, 5000);
+    assert_int_equal(got.parent, 77);
+    assert_int_equal(store->ops->leg_sealed(store, leg.id, &opening, &wrapset), E_OK);
+    assert_true(bytes_are(buf_bytes(&opening), "opening"));
+    assert_true(bytes_are(buf_bytes(&wrapset), "wraps"));
+    assert_int_equal(store->ops->leg_by_row(store, leg.id + 1, &got), E_UNKNOWN_REQUEST);
+}
+
+static void a_sequence_number_is_used_once_for_each_recipient(void **state) {
+    struct store *store = *state;
+    struct store_leg leg = sample_leg(add_request(store, 7), 8), second = sample_leg(leg.request, 8);
+    bool used;
+    assert_int_equal(store->ops->leg_add(store, &leg, bytes_text("o"), bytes_text("w"), &leg.id), E_OK);
+    assert_int_equal(store->ops->leg_sequence_used(store, leg.device, leg.to, 8, &used), E_OK);
+    assert_true(used);
+    assert_int_equal(store->ops->leg_sequence_used(store, leg.device, "ke/national", 8, &used), E_OK);
+    assert_false(used);
+    fill(second.leg, HASH_SIZE, 99);
+    assert_int_equal(store->ops->leg_add(store, &second, bytes_text("o"), bytes_text("w"), &second.id), E_CONFLICT);
+}
+
+static void deadlines_come_earliest_first_and_only_for_open_legs(void **state) {
+    struct store *store = *state;
+    int64_t request = add_request(store, 7);
+    struct store_leg late = sample_leg(request, 1), early = sample_leg(request, 2), over = sample_leg(request, 3), got;
+    uint64_t open;
+    late.expires.ms = 3000;
+    early.expires.ms = 2000;
+    over.expires.ms = 1000;
+    over.state = STATE_DECLINED;
+    assert_int_equal(store->ops->leg_add(store, &late, bytes_text("o"), bytes_text("w"), &late.id), E_OK);
+    assert_int_equal(store->ops->leg_add(store, &early, bytes_text("o"), bytes_text("w"), &early.id), E_OK);
+    assert_int_equal(store->ops->leg_add(store, &over, bytes_text("o"), bytes_text("w"), &over.id), E_OK);
+    assert_int_equal(store->ops->leg_due(store, (struct instant){2000}, &got), E_UNKNOWN_REQUEST); /* exactly: in time */
+    assert_int_equal(store->ops->leg_due(store, (struct instant){9000}, &got), E_OK);
+    assert_int_equal(got.id, early.id);
+    assert_int_equal(store->ops->legs_open(store, request, &open), E_OK);
+    assert_int_equal(open, 2);
+    early.state = STATE_EXPIRED;
+    assert_int_equal(store->ops->leg_update(store, &early), E_OK);
+    assert_int_equal(store->ops->leg_due(store, (struct instant){9000}, &got), E_OK);
+    assert_int_equal(got.id, late.id);
+}
+
+static void every_terminal_state_of_the_table_counts_as_closed(void **state) {
+    struct store *store = *state;
+    int64_t request = add_request(store, 7);
+    for (unsigned i = STATE_STORED; leg_state_row(i); i++) {
+        struct store_leg leg = sample_leg(request, (uint8_t)(10 + i));
+        uint64_t before, after;
+        leg.state = i;
+        assert_int_equal(store->ops->legs_open(store, request, &before), E_OK);
+        assert_int_equal(store->ops->leg_add(store, &leg, bytes_text("o"), bytes_text("w"), &leg.id), E_OK);
+        assert_int_equal(store->ops->legs_open(store, request, &after), E_OK);
+        assert_int_equal(after - before, leg_state_row(i)->terminal ? 0 : 1);
+    }
+}
+
+static void receipts_are_found_three_ways_and_never_twice(void **state) {
+    struct store *store = *state;
+    uint8_t hash[HASH_SIZE] = {1}, other[HASH_SIZE] = {2};
+    AUTO_BUF a = {0}, b = {0}, c = {0};
+    int64_t id;
+    uint64_t entries;
+    assert_int_equal(store->ops->receipt_next(store, &id), E_OK);
+    assert_int_equal(id, 1);
+    assert_int_equal(store->ops->receipt_put(store, id, hash, 5, 0, 0, bytes_text("receipt")), E_OK);
+    assert_int_equal(store->ops->receipt_by_hash(store, hash, &a), E_OK);
+    assert_int_equal(store->ops->receipt_get(store, id, &b), E_OK);
+    assert_int_equal(store->ops->receipt_of(store, 5, 0, &c), E_OK);
+    assert_true(bytes_are(buf_bytes(&a), "receipt") && bytes_are(buf_bytes(&b), "receipt") &&
+                bytes_are(buf_bytes(&c), "receipt"));
+    assert_int_equal(store->ops->receipt_put(store, 2, hash, 5, 1, 1, bytes_text("x")), E_CONFLICT);
+    assert_int_equal(store->ops->receipt_put(store, 2, other, 5, 0, 1, bytes_text("x")), E_CONFLICT); /* one ordinal */
+    assert_int_equal(store->ops->receipt_put(store, 2, other, 6, 0, 0, bytes_text("x")), E_CONFLICT); /* one index */
+    assert_int_equal(store->ops->receipt_put(store, 2, other, 5, -1, -1, bytes_text("note")), E_OK);
+    assert_int_equal(store->ops->entry_count(store, &entries), E_OK);
+    assert_int_equal(entries, 1);
+}
+
+static void feeds_are_numbered_without_gaps_for_each_post(void **state) {
+    struct store *store = *state;
+    struct store_feed item = {.kind = ITEM_CHANGED, .request = 1, .leg = 2, .receipt = 3}, got;
+    uint64_t number;
+    for (uint64_t i = 1; i <= 3; i++) {
+        assert_int_equal(store->ops->feed_add(store, "de/technical", &item, &number), E_OK);
+        assert_int_equal(number, i);
+    }
+    assert_int_equal(store->ops->feed_add(store, "fj/technical", &item, &number), E_OK);
+    assert_int_equal(number, 1);
+    assert_int_equal(store->ops->feed_next(store, "de/technical", 1, &got), E_OK);
+    assert_int_equal(got.number, 2);
+    assert_int_equal(got.receipt, 3);
+    assert_int_equal(store->ops->feed_next(store, "de/technical", 3, &got), E_UNKNOWN_REQUEST);
+}
+
+static void a_device_has_one_prekey_a_day_and_the_newest_not_later_is_given(void **state) {
+    struct store *store = *state;
+    uint8_t device[KEY_SIZE] = {4};
+    AUTO_BUF got = {0};
+    assert_int_equal(store->ops->prekey_put(store, device, 10, bytes_text("ten")), E_OK);
+    assert_int_equal(store->ops->prekey_put(store, device, 12, bytes_text("twelve")), E_OK);
+    assert_int_equal(store->ops->prekey_put(store, device, 10, bytes_text("ten")), E_OK);
+    assert_int_equal(store->ops->prekey_put(store, device, 10, bytes_text("other")), E_CONFLICT);
+    assert_int_equal(store->ops->prekey_newest(store, device, 11, &got), E_OK);
+    assert_true(bytes_are(buf_bytes(&got), "ten"));
+    assert_int_equal(store->ops->prekey_drop(store, 11), E_OK);
+    assert_int_equal(store->ops->prekey_newest(store, device, 11, &got), E_UNKNOWN_REQUEST);
+}
+
+static void quotas_count_and_never_go_below_zero(void **state) {
+    struct store *store = *state;
+    uint64_t value;
+    assert_int_equal(store->ops->quota_get(store, "legs real fj", &value), E_OK);
+    assert_int_equal(value, 0);
+    assert_int_equal(store->ops->quota_add(store, "legs real fj", 3), E_OK);
+    assert_int_equal(store->ops->quota_add(store, "legs real fj", -1), E_OK);
+    assert_int_equal(store->ops->quota_get(store, "legs real fj", &value), E_OK);
+    assert_int_equal(value, 2);
+    assert_int_equal(store->ops->quota_add(store, "legs real fj", -9), E_OK);
+    assert_int_equal(store->ops->quota_get(store, "legs real fj", &value), E_OK);
+    assert_int_equal(value, 0);
+}
+
+static void directory_leaves_keep_the_root_of_every_size(void **state) {
+    struct store *store = *state;
+    uint8_t first[HASH_SIZE] = {1}, second[HASH_SIZE] = {2}, got[HASH_SIZE];
+    uint64_t count;
+    assert_int_equal(store->ops->leaf_add(store, 0, bytes_text("a"), first), E_OK);
+    assert_int_equal(store->ops->leaf_add(store, 1, bytes_text("b"), second), E_OK);
+    assert_int_equal(store->ops->leaf_add(store, 1, bytes_text("c"), second), E_CONFLICT);
+    assert_int_equal(store->ops->leaf_root(store, 1, got), E_OK);
+    assert_memory_equal(got, first, HASH_SIZE);
+    assert_int_equal(store->ops->leaf_root(store, 2, got), E_OK);
+    assert_memory_equal(got, second, HASH_SIZE);
+    assert_int_equal(store->ops->leaf_root(store, 3, got), E_UNKNOWN_REQUEST);
+    assert_int_equal(store->ops->leaf_count(store, &count), E_OK);
+    assert_int_equal(count, 2);
+}
+
+/* A child writes until it is killed and reports each commit through a pipe: everything reported must be there. */
+static void what_was_committed_survives_a_kill(void **state) {
+    struct store *store = *state;
+    store->ops->close(store);
+    *state = NULL;
+    for (int round = 0; round < 5; round++) {
+        int fds[2];
+        assert_int_equal(pipe(fds), 0);
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            struct store *mine;
+            uint64_t at;
+            if (store_sqlite_open(path, false, &mine) != E_OK) _exit(9);
+            (void)!mine->ops->meta_get(mine, "n", &at);
+            for (;;) {
+                at++;
+                if (mine->ops->begin(mine) != E_OK || mine->ops->meta_put(mine, "n", at) != E_OK ||
+                    mine->ops->commit(mine) != E_OK)
+                    _exit(8);
+                if (write(fds[1], &at, sizeof at) != sizeof at) _exit(7);
+            }
+        }
+        close(fds[1]);
+        uint64_t reported = 0, found;
+        for (int i = 0; i < 20 + round; i++) assert_int_equal(read(fds[0], &reported, sizeof reported), sizeof reported);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        uint64_t more;
+        while (read(fds[0], &more, sizeof more) == sizeof more) reported = more;
+        close(fds[0]);
+        struct store *again = open_store(false);
+        assert_int_equal(again->ops->meta_get(again, "n", &found), E_OK);
+        assert_true(found == reported || found == reported + 1);
+        again->ops->close(again);
+    }
+}
+
+/* The file may not grow: the transaction fails as a whole, with a name, and what was there stays. */
+static void a_full_disk_is_named_and_keeps_what_there_was(void **state) {
+    struct store *store = *state;
+    add_request(store, 1);
+    store->ops->close(store);
+    *state = NULL;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        signal(SIGXFSZ, SIG_IGN);
+        struct store *mine;
+        struct store_request got, row = sample_request(1);
+        if (store_sqlite_open(path, false, &mine) != E_OK) _exit(1);
+        struct rlimit limit = {400 * 1024, 400 * 1024};
+        setrlimit(RLIMIT_FSIZE, &limit);
+        static uint8_t big[64 * 1024];
+        enum error error = mine->ops->begin(mine);
+        for (uint32_t i = 0; i < 400 && error == E_OK; i++)
+            error = mine->ops->chunk_put(mine, 1, PART_BODY, i, bytes_of(big, sizeof big));
+        if (error == E_OK) error = mine->ops->commit(mine);
+        mine->ops->rollback(mine);
+        if (error != E_STORE_FULL && error != E_IO) _exit(2);
+        if (mine->ops->request_by_digest(mine, row.digest, &got) != E_OK) _exit(3);
+        _exit(0);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void a_file_that_is_no_store_is_refused(void **state) {
+    struct store *store = *state, *other = NULL;
+    (void)store;
+    char strange[80];
+    snprintf(strange, sizeof strange, "%s/strange", folder);
+    FILE *file = fopen(strange, "w");
+    assert_non_null(file);
+    for (int i = 0; i < 2000; i++) fputs("not a database ", file);
+    fclose(file);
+    assert_int_equal(store_sqlite_open(strange, false, &other), E_CORRUPT);
+    assert_int_equal(store_sqlite_open(strange, true, &other), E_CORRUPT);
+    unlink(strange);
+    assert_int_equal(store_sqlite_open(strange, false, &other), E_IO);
+    assert_null(other);
+}
+
+int main(void) {
+    if (sodium_init() < 0 || !mkdtemp(folder)) return 1;
+    snprintf(path, sizeof path, "%s/store.sqlite", folder);
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, finish)
+    const struct CMUnitTest tests[] = {
+        TEST(a_request_is_found_by_digest_and_by_name_and_only_then),
+        TEST(the_same_id_with_another_header_is_refused_by_the_store_too),
+        TEST(conflicts_kept_as_proof_are_bounded),
+        TEST(what_is_rolled_back_never_was),
+        TEST(the_first_missing_chunk_is_named_in_any_order_of_arrival),
+        TEST(a_dropped_staging_takes_its_chunks_along_but_a_stored_request_stays),
+        TEST(a_leg_comes_back_as_it_was_put),
+        TEST(a_sequence_number_is_used_once_for_each_recipient),
+        TEST(deadlines_come_earliest_first_and_only_for_open_legs),
+        TEST(every_terminal_state_of_the_table_counts_as_closed),
+        TEST(receipts_are_found_three_ways_and_never_twice),
+        TEST(feeds_are_numbered_without_gaps_for_each_post),
+        TEST(a_device_has_one_prekey_a_day_and_the_newest_not_later_is_given),
+        TEST(quotas_count_and_never_go_below_zero),
+        TEST(directory_leaves_keep_the_root_of_every_size),
+        TEST(what_was_committed_survives_a_kill),
+        TEST(a_full_disk_is_named_and_keeps_what_there_was),
+        TEST(a_file_that_is_no_store_is_refused),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command) != 0 ? 1 : failed;
+}
