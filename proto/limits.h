@@ -32,6 +32,7 @@ enum {
 
     DEVICES_PER_POST_MAX = 16,
     PREKEY_DAYS_AHEAD = 30,
+    PREKEY_WINDOW_DAYS = 14, /* a prekey's secret is destroyed, and the key given to nobody, this long after its day */
     PREKEY_BATCH_MAX = 64,
     VOIDS_MAX = 64,
 

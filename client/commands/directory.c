@@ -90,7 +90,7 @@ static void list_table(const struct run *run, const struct directory *directory)
 }
 
 int directory_list(struct run *run) {
-    for (int id; (id = run_next(run)) != CLI_END;) return run_usage(run);
+    if (run_next(run) != CLI_END) return run_usage(run);
     enum error error = run_open_post(run);
     if (error != E_OK) return run_fail(run, error);
     run_try_sync(run);
@@ -104,12 +104,10 @@ int directory_list(struct run *run) {
 COMMAND_OPTIONS(directory_show);
 
 static const char *device_standing(const struct directory_device *device) {
-    switch (directory_live(device, now())) {
-    case E_OK: return "live";
-    case E_REVOKED: return "revoked";
-    case E_NOT_COUNTERSIGNED: return "not countersigned";
-    default: return "not valid now";
-    }
+    enum error error = directory_live(device, now());
+    if (error == E_OK) return "live";
+    if (error == E_REVOKED) return "revoked";
+    return error == E_NOT_COUNTERSIGNED ? "not countersigned" : "not valid now";
 }
 
 static void devices_json(const struct directory *directory, const struct directory_post *post, json_t *object) {

@@ -53,7 +53,8 @@ static enum error open_prekeys(const struct bench *bench, const struct prekeys *
     return E_OK;
 }
 
-/* The readers with their prekeys; E_STALE_DIRECTORY when one has none, as the relay and this mirror see it. */
+/* The readers with their prekeys. A device without a fresh one has been away for long and is left out, as the relay does; it is
+ * resealed to when it comes back. */
 static enum error find_targets(const struct bench *bench, struct bytes post, const struct prekeys *answer,
                                struct wrapping_target *ret, size_t *ret_count) {
     struct prekey prekeys[DEVICES_PER_POST_MAX];
@@ -63,15 +64,16 @@ static enum error find_targets(const struct bench *bench, struct bytes post, con
     const struct directory_device *readers[DEVICES_PER_POST_MAX];
     struct instant now = relay_now(bench->relay);
     if (answer->time.ms > now.ms) now = answer->time;
-    size_t count = directory_readers(bench->home->directory, post, now, readers);
+    size_t count = directory_readers(bench->home->directory, post, now, readers), made = 0;
     for (size_t i = 0; i < count; i++) {
         const struct prekey *prekey = find_prekey(prekeys, have, readers[i]->device);
-        if (!prekey) return E_STALE_DIRECTORY;
-        memcpy(ret[i].device, readers[i]->device, KEY_SIZE);
-        memcpy(ret[i].prekey, prekey->key, KEY_SIZE);
-        memcpy(ret[i].prekey_id, ids[prekey - prekeys], PREKEY_ID_SIZE);
+        if (!prekey) continue;
+        memcpy(ret[made].device, readers[i]->device, KEY_SIZE);
+        memcpy(ret[made].prekey, prekey->key, KEY_SIZE);
+        memcpy(ret[made].prekey_id, ids[prekey - prekeys], PREKEY_ID_SIZE);
+        made++;
     }
-    *ret_count = count;
+    *ret_count = made;
     return E_OK;
 }
 

@@ -170,7 +170,7 @@ static enum error housekeep(struct ledger *ledger) {
     if (book->now.ms < ledger->housekept.ms + HOUSEKEEPING_MS) return E_OK;
     uint64_t today = book->now.ms / DAY_MS;
     TRY(submission_sweep(book));
-    TRY(book->store->ops->prekey_drop(book->store, (uint32_t)(today > PREKEY_DAYS_AHEAD ? today - PREKEY_DAYS_AHEAD : 0)));
+    TRY(book->store->ops->prekey_drop(book->store, (uint32_t)(today > PREKEY_WINDOW_DAYS ? today - PREKEY_WINDOW_DAYS : 0)));
     ledger->housekept = book->now;
     return E_OK;
 }

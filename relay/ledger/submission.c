@@ -193,16 +193,26 @@ static enum error add_want(struct work *work, unsigned number) {
 
 /* ---- legs ---- */
 
-/* The wraps are for exactly the devices that this ledger would name: neither a forgotten nor a strange one. */
-static enum error check_readers(const struct book *book, struct bytes to, const struct wrapset *set) {
+/* The wraps are for exactly the devices that this ledger would name: neither a forgotten nor a strange one. A device that has no
+ * fresh prekey cannot be sealed to and is left out; when it comes back it is resealed to, nobody is refused for it. */
+static enum error check_readers(const struct book *book, struct bytes to, const struct wrapset *set, enum error *ret_wrong) {
     const struct directory_device *readers[DEVICES_PER_POST_MAX];
-    size_t count = directory_readers(book_directory(book), to, book->now, readers), found = 0;
-    struct list list = set->wraps;
-    struct wrap wrap;
-    if (set->wraps.count != count) return E_STALE_DIRECTORY;
-    while (wrap_next(&list, &wrap))
-        for (size_t i = 0; i < count; i++) found += memcmp(wrap.device, readers[i]->device, KEY_SIZE) == 0;
-    return found == count ? E_OK : E_STALE_DIRECTORY;
+    size_t count = directory_readers(book_directory(book), to, book->now, readers), expected = 0, found = 0;
+    for (size_t i = 0; i < count; i++) {
+        AUTO_BUF prekey = {0};
+        enum error error = book->store->ops->prekey_newest(book->store, readers[i]->device,
+                                                           (uint32_t)(book->now.ms / DAY_MS), &prekey);
+        if (error == E_UNKNOWN_REQUEST) continue;
+        TRY(error);
+        expected++;
+        struct list list = set->wraps;
+        struct wrap wrap;
+        bool named = false;
+        while (wrap_next(&list, &wrap)) named = named || memcmp(wrap.device, readers[i]->device, KEY_SIZE) == 0;
+        found += named;
+    }
+    *ret_wrong = found == expected && set->wraps.count == expected ? E_OK : E_STALE_DIRECTORY;
+    return E_OK;
 }
 
 /* The directory that the sender sealed for is this one, at that size. */
@@ -255,7 +265,8 @@ static enum error check_leg(struct work *work, const struct wrapset *set, const 
     else *ret_wrong = directory_may_submit(work->device, book->now);
     if (*ret_wrong != E_OK) return E_OK;
     TRY(book->store->ops->leg_sequence_used(book->store, work->header.device, to, opening->sequence, &used));
-    *ret_wrong = used ? E_CONFLICT : check_readers(book, opening->to, set);
+    if (used) *ret_wrong = E_CONFLICT;
+    else TRY(check_readers(book, opening->to, set, ret_wrong));
     if (*ret_wrong != E_OK) return E_OK;
     TRY(check_seen_directory(book, set, ret_wrong));
     if (*ret_wrong != E_OK) return E_OK;

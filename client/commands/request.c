@@ -1,0 +1,332 @@
+/* request.c - sending: a draft from the command line, an editor or a pipe, sealed and put into the outbox, then sent. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../words.h"
+#include "commands.h"
+#include "files.h"
+#include "text.h"
+
+enum {
+    OPTION_TO = 1, OPTION_SUBJECT = 's', OPTION_KIND = 2, OPTION_TLP, OPTION_PAP, OPTION_PRECEDENCE, OPTION_ANSWER_BY,
+    OPTION_KEEP, OPTION_SUMMARY, OPTION_LANGUAGE, OPTION_OFFER_ONLY, OPTION_ATTACH, OPTION_EXERCISE,
+};
+enum { TO_MAX = LEGS_MAX, ATTACHMENTS_MAX = PARTS_MAX - 1, EDITED_MAX = 16 * 1024 * 1024 };
+
+/* What the words of the command line ask for. The texts point into argv, the recipients into `names`. */
+struct order {
+    struct draft draft;
+    const char *to[TO_MAX];
+    char *names[TO_MAX]; /* owned copies */
+    const char *attachments[ATTACHMENTS_MAX];
+    const char *reply_to; /* reply: the ID */
+    struct buf edited;
+    unsigned kind, tlp, pap, precedence;
+    bool attached_too_many;
+};
+
+static void order_free(struct order *order) {
+    for (size_t i = 0; i < order->draft.to_count; i++) free(order->names[i]);
+    buf_free(&order->edited);
+}
+
+static bool order_to(struct order *order, const char *list) {
+    while (*list) {
+        size_t n = strcspn(list, ",");
+        if (n > 0) {
+            if (order->draft.to_count == TO_MAX) return false;
+            char *name = strndup(list, n);
+            if (!name) return false;
+            order->names[order->draft.to_count] = name;
+            order->to[order->draft.to_count++] = name;
+        }
+        list += n + (list[n] == ',');
+    }
+    return true;
+}
+
+/* One option or word; false after saying what is wrong. */
+static bool order_take(struct run *run, struct order *order, int id, int *ret_exit) {
+    struct draft *draft = &order->draft;
+    const char *value = run->args.value;
+    switch (id) {
+    case OPTION_TO:
+        if (order_to(order, value)) return true;
+        *ret_exit = run_usage_text(run, "more than %d recipients", TO_MAX);
+        return false;
+    case OPTION_SUBJECT: draft->subject = value; return true;
+    case OPTION_KIND: return run_word(run, WORDS_KIND, &order->kind, ret_exit);
+    case OPTION_TLP: return draft->has_tlp = run_word(run, WORDS_TLP, &order->tlp, ret_exit);
+    case OPTION_PAP: return draft->has_pap = run_word(run, WORDS_PAP, &order->pap, ret_exit);
+    case OPTION_PRECEDENCE: return run_word(run, WORDS_PRECEDENCE, &order->precedence, ret_exit);
+    case OPTION_ANSWER_BY: return draft->has_answer_by = run_duration(run, &draft->answer_by_s, ret_exit);
+    case OPTION_KEEP: return run_duration(run, &draft->keep_s, ret_exit);
+    case OPTION_SUMMARY: draft->summary = value; return true;
+    case OPTION_LANGUAGE: draft->language = value; return true;
+    case OPTION_OFFER_ONLY: return draft->offer_only = true;
+    case OPTION_EXERCISE: return draft->exercise = true;
+    case OPTION_ATTACH:
+        if (draft->attachment_count < ATTACHMENTS_MAX) return order->attachments[draft->attachment_count++] = value, true;
+        *ret_exit = run_usage_text(run, "more than %d attachments", ATTACHMENTS_MAX);
+        return false;
+    default: *ret_exit = run_usage(run); return false;
+    }
+}
+
+static void order_finish(struct order *order) {
+    order->draft.to = order->to;
+    order->draft.attachments = order->attachments;
+    order->draft.kind = (enum request_kind)order->kind;
+    order->draft.tlp = (enum tlp)order->tlp;
+    order->draft.pap = (enum pap)order->pap;
+    order->draft.precedence = (enum precedence)order->precedence;
+}
+
+/* ---- the text ---- */
+
+static bool run_editor(const char *path) {
+    const char *editor = getenv("VISUAL");
+    if (!editor || !*editor) editor = getenv("EDITOR");
+    if (!editor || !*editor) editor = "vi";
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        /* The shell splits what the variable holds; the path is its $1. */
+        execl("/bin/sh", "sh", "-c", "exec $0 \"$1\"", editor, path, (char *)NULL);
+        _exit(127);
+    }
+    while (child > 0 && waitpid(child, &status, 0) < 0)
+        if (errno != EINTR) return false;
+    return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* The draft lies in memory-backed storage where there is any, readable by its owner only, and goes at once. */
+static enum error edit(struct run *run, struct buf *ret) {
+    char path[] = "/dev/shm/pouch-XXXXXX", other[] = "/tmp/pouch-XXXXXX", *used = path;
+    int fd = mkstemp(path);
+    if (fd < 0) fd = mkstemp(used = other);
+    if (fd < 0) return files_failure(&run->failure, used);
+    close(fd);
+    enum error error = run_editor(used) ? E_OK : fail(&run->failure, E_INTERRUPTED, "the editor gave up; nothing was sent");
+    if (error == E_OK) error = files_read(used, EDITED_MAX, ret, &run->failure);
+    unlink(used);
+    if (error == E_OK && ret->n == 0) error = fail(&run->failure, E_INTERRUPTED, "the text is empty; nothing was sent");
+    return error;
+}
+
+static enum error order_text(struct run *run, struct order *order) {
+    struct draft *draft = &order->draft;
+    if (draft->offer_only || draft->text_path) return E_OK;
+    if (run_can_ask(run)) TRY(edit(run, &order->edited));
+    else if (isatty(STDIN_FILENO) != 1 && draft->attachment_count == 0) draft->text_path = "-";
+    draft->text = buf_bytes(&order->edited);
+    return E_OK;
+}
+
+/* ---- the recipients ---- */
+
+static unsigned function_for(enum request_kind kind) {
+    return kind == KIND_CLARIFICATION ? FUNCTION_DIPLOMATIC : FUNCTION_TECHNICAL;
+}
+
+/* A bare party's post for the kind: its only post, or the only one with the function. */
+static enum error resolve(struct run *run, enum request_kind kind, char **name) {
+    const struct directory *directory = run->home.directory;
+    const struct directory_post *post, *only = NULL, *fit = NULL;
+    size_t all = 0, fits = 0;
+    if (text_is_post(bytes_text(*name)))
+        return directory_post(directory, bytes_text(*name)) ? E_OK : fail(&run->failure, E_UNKNOWN_POST, "%.80s", *name);
+    if (!directory_party(directory, bytes_text(*name))) return fail(&run->failure, E_UNKNOWN_PARTY, "%.80s", *name);
+    for (size_t i = 0; (post = directory_post_nth(directory, i)); i++) {
+        if (post->revoked || strcmp(post->party->name, *name) != 0) continue;
+        all++;
+        only = post;
+        if (!(post->functions & function_for(kind))) continue;
+        fits++;
+        fit = post;
+    }
+    const struct directory_post *chosen = fits == 1 ? fit : all == 1 ? only : NULL;
+    if (!chosen) {
+        enum error error = fail(&run->failure, E_UNKNOWN_POST, "%.80s has %zu posts for this kind of request", *name, fits);
+        fail_hint(&run->failure, "name the post, such as %.40s/technical; see pouch directory list", *name);
+        return error;
+    }
+    char *full = strdup(chosen->name);
+    if (!full) return E_NO_MEMORY;
+    free(*name);
+    *name = full;
+    return E_OK;
+}
+
+static enum error order_resolve(struct run *run, struct order *order) {
+    for (size_t i = 0; i < order->draft.to_count; i++) {
+        TRY(resolve(run, order->draft.kind, &order->names[i]));
+        order->to[i] = order->names[i];
+    }
+    return E_OK;
+}
+
+static enum error order_confirm(struct run *run, const struct order *order) {
+    const struct draft *draft = &order->draft;
+    if (!run_can_ask(run)) return E_OK;
+    struct look look = look_of(stderr, run->no_color);
+    present_exercise(stderr, &look, draft->exercise);
+    for (size_t i = 0; i < draft->to_count; i++) fprintf(stderr, "to       %s\n", draft->to[i]);
+    fprintf(stderr, "kind     %s, %s\n", words_name(WORDS_KIND, draft->kind), words_name(WORDS_PRECEDENCE, draft->precedence));
+    if (draft->subject) fprintf(stderr, "subject  %s\n", draft->subject);
+    fputs("marking  ", stderr);
+    present_tlp(stderr, &look, draft->has_tlp, draft->tlp);
+    fputc('\n', stderr);
+    return run_ask(run, true, "Send?") ? E_OK : fail(&run->failure, E_INTERRUPTED, "nothing was sent");
+}
+
+/* ---- sending ---- */
+
+/* The legs that the relay refused or that wait, for people. */
+static void print_legs(const struct run *run, const struct request_view *view) {
+    for (size_t i = 0; i < view->leg_count; i++) {
+        const struct leg_view *leg = &view->legs[i];
+        const struct error_row *row = error_row(leg->refused);
+        printf("  %-32s %s%s%s\n", leg->to, present_leg_state(leg), leg->refused != E_OK ? ": " : "",
+               leg->refused != E_OK ? row->text : "");
+    }
+    (void)run;
+}
+
+void command_print_result(struct run *run, const uint8_t digest[static HASH_SIZE], const char *done) {
+    AUTO_VIEW view = {0};
+    if (client_view(&run->home, digest, &view, NULL) != E_OK) return;
+    if (run->cli.json) {
+        present_json(stdout, json_pack("{s:o, s:s, s:s, s:o}", "id", present_json_id(digest), "ref", view.reference, "state",
+                                       present_state(&view), "legs", present_json_legs(&view)));
+        return;
+    }
+    present_exercise(stdout, &run->look, view.exercise);
+    printf("%s %s\n", view.reference, done);
+    print_legs(run, &view);
+}
+
+static int send_order(struct run *run, struct order *order) {
+    static const uint8_t none[HASH_SIZE];
+    uint8_t digest[HASH_SIZE] = {0};
+    struct client_options options = run_client_options(run);
+    enum error error = client_send(&run->home, run->relay, &order->draft, &options, digest, &run->failure);
+    bar_end(&run->bar);
+    bool kept = memcmp(digest, none, HASH_SIZE) != 0;
+    if (kept) command_print_result(run, digest, run->relay && error == E_OK ? "is with the relay" : "is in the outbox");
+    if (error == E_OK) return run->relay ? 0 : run_kept(run);
+    return run_fail(run, error);
+}
+
+/* ---- send ---- */
+
+COMMAND_OPTIONS(request_send, {"to", OPTION_TO, true}, {"subject", OPTION_SUBJECT, true}, {"kind", OPTION_KIND, true},
+                {"tlp", OPTION_TLP, true}, {"pap", OPTION_PAP, true}, {"precedence", OPTION_PRECEDENCE, true},
+                {"answer-by", OPTION_ANSWER_BY, true}, {"keep", OPTION_KEEP, true}, {"summary", OPTION_SUMMARY, true},
+                {"language", OPTION_LANGUAGE, true}, {"offer-only", OPTION_OFFER_ONLY, false},
+                {"attach", OPTION_ATTACH, true}, {"exercise", OPTION_EXERCISE, false});
+
+static enum error order_check(struct run *run, const struct draft *draft) {
+    if (draft->offer_only && (draft->text_path || draft->attachment_count))
+        return fail(&run->failure, E_USAGE, "--offer-only has no body: neither FILE nor --attach");
+    if (draft->text_path && strcmp(draft->text_path, "-") == 0 && run->passphrase_file &&
+        strcmp(run->passphrase_file, "-") == 0)
+        return fail(&run->failure, E_USAGE, "standard input cannot be both the text and the pass-phrase");
+    for (size_t i = 0; i < draft->attachment_count; i++)
+        if (access(draft->attachments[i], R_OK) != 0) return files_failure(&run->failure, draft->attachments[i]);
+    if (draft->text_path && strcmp(draft->text_path, "-") != 0 && access(draft->text_path, R_OK) != 0)
+        return files_failure(&run->failure, draft->text_path);
+    return E_OK;
+}
+
+static enum error prepare_send(struct run *run, struct order *order) {
+    TRY(order_check(run, &order->draft));
+    TRY(run_open_post(run));
+    TRY(run_sync(run));
+    TRY(order_resolve(run, order));
+    TRY(order_text(run, order));
+    return order_confirm(run, order);
+}
+
+int request_send(struct run *run) {
+    __attribute__((cleanup(order_free))) struct order order = {.draft = {.subject = ""}};
+    int exit_code;
+    for (int id; (id = run_next(run)) != CLI_END;) {
+        if (id == CLI_WORD && !order.draft.text_path) order.draft.text_path = run->args.value;
+        else if (!order_take(run, &order, id, &exit_code)) return exit_code;
+    }
+    order_finish(&order);
+    if (order.draft.to_count == 0) return run_usage_text(run, "--to POST is needed");
+    enum error error = prepare_send(run, &order);
+    return error == E_OK ? send_order(run, &order) : run_fail(run, error);
+}
+
+/* ---- reply ---- */
+
+COMMAND_OPTIONS(request_reply, {"to", OPTION_TO, true}, {"attach", OPTION_ATTACH, true}, {"keep", OPTION_KEEP, true});
+
+static enum error wants_to(struct run *run, const struct request_view *view) {
+    enum error error = fail(&run->failure, E_USAGE, "%s went to %zu posts", view->reference, view->leg_count);
+    fail_hint(&run->failure, "say which of them the reply is for: --to POST");
+    return error;
+}
+
+/* The leg of an exchange that the reply belongs to, and the post at its other end. */
+static enum error exchange_leg(struct run *run, const struct request_view *view, const char *to,
+                               uint8_t ret_leg[static HASH_SIZE], char ret_to[static POST_MAX + 1]) {
+    const struct leg_view *chosen = NULL;
+    if (view->mine && !to && view->leg_count > 1) return wants_to(run, view);
+    for (size_t i = 0; i < view->leg_count; i++)
+        if (!view->mine || !to || strcmp(to, view->legs[i].to) == 0) chosen = &view->legs[i];
+    if (!chosen) return fail(&run->failure, E_UNKNOWN_POST, "%s did not go to %.80s", view->reference, to ? to : "anybody");
+    memcpy(ret_leg, chosen->leg, HASH_SIZE);
+    snprintf(ret_to, POST_MAX + 1, "%s", view->mine ? chosen->to : view->from);
+    return E_OK;
+}
+
+/* A reply to a reply belongs to the same exchange. */
+static enum error prepare_reply(struct run *run, struct order *order, uint8_t header[static HASH_SIZE],
+                                uint8_t leg[static HASH_SIZE]) {
+    const char *to = order->draft.to_count ? order->names[0] : NULL;
+    char other[POST_MAX + 1], from[POST_MAX + 1] = "";
+    AUTO_VIEW view = {0};
+    TRY(order_check(run, &order->draft));
+    TRY(run_open_post(run));
+    TRY(run_sync(run));
+    TRY(client_find(&run->home, order->reply_to, header, &run->failure));
+    TRY(client_view(&run->home, header, &view, &run->failure));
+    if (view.is_reply) {
+        memcpy(header, view.parent_header, HASH_SIZE);
+        snprintf(from, sizeof from, "%s", view.mine ? view.legs[0].to : view.from);
+        if (!to) to = from;
+        request_view_free(&view);
+        TRY(client_view(&run->home, header, &view, &run->failure));
+    }
+    TRY(exchange_leg(run, &view, to, leg, other));
+    order_free(order);
+    order->draft.to_count = 0;
+    if (!order_to(order, other)) return E_NO_MEMORY;
+    order->draft.exercise = view.exercise; /* an exchange is an exercise from end to end */
+    order->draft.parent_header = header;
+    order->draft.parent_leg = leg;
+    return order_text(run, order);
+}
+
+int request_reply(struct run *run) {
+    __attribute__((cleanup(order_free))) struct order order = {0};
+    uint8_t header[HASH_SIZE], leg[HASH_SIZE];
+    int exit_code;
+    for (int id; (id = run_next(run)) != CLI_END;) {
+        if (id == CLI_WORD && !order.reply_to) order.reply_to = run->args.value;
+        else if (id == CLI_WORD && !order.draft.text_path) order.draft.text_path = run->args.value;
+        else if (!order_take(run, &order, id, &exit_code)) return exit_code;
+    }
+    order_finish(&order);
+    if (!order.reply_to) return run_usage_text(run, "ID is needed");
+    if (order.draft.to_count > 1) return run_usage_text(run, "a reply goes to one post");
+    enum error error = prepare_reply(run, &order, header, leg);
+    return error == E_OK ? send_order(run, &order) : run_fail(run, error);
+}

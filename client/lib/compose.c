@@ -1,0 +1,464 @@
+/* compose.c - client_send: from a draft to a whole request in the archive - header, legs, sealed content - and on its way.
+ *
+ *   recipients -> (one transaction: content sealed -> legs -> header signed -> outbox) -> the outbox sends */
+#include "outbox.h"
+
+#include <sodium.h>
+#include <stdio.h>
+
+#include "mirror.h"
+#include "moment.h"
+#include "press.h"
+#include "source.h"
+#include "wraps.h"
+
+struct plan {
+    struct home *home;
+    const struct draft *draft;
+    struct failure *failure;
+    char (*to)[POST_MAX + 1];
+    size_t to_count;
+    bool exercise;
+    struct header header;
+    struct keptrequest record;
+    struct press offer, body;
+    struct source sources[PARTS_MAX];
+    size_t source_count;
+    uint64_t body_max;
+    uint64_t pressed, total; /* bytes of the body, for progress */
+    const struct progress *progress;
+    uint8_t digest[HASH_SIZE];
+};
+
+/* ---- to whom ---- */
+
+static unsigned function_for(enum request_kind kind) {
+    switch (kind) {
+    case KIND_INCIDENT:
+    case KIND_ASSISTANCE: return FUNCTION_TECHNICAL;
+    case KIND_CLARIFICATION: return FUNCTION_DIPLOMATIC;
+    case KIND_NOTICE: return FUNCTION_POLICY;
+    case KIND_PING: break;
+    }
+    return FUNCTION_DIPLOMATIC | FUNCTION_POLICY | FUNCTION_TECHNICAL;
+}
+
+/* A bare party: its first post for the kind, else its only post. */
+static const struct directory_post *post_for_party(const struct directory *directory, struct bytes party,
+                                                   enum request_kind kind) {
+    const struct directory_post *post, *any = NULL;
+    size_t count = 0;
+    for (size_t n = 0; (post = directory_post_nth(directory, n)); n++) {
+        if (post->revoked || !bytes_are(party, post->party->name)) continue;
+        if (post->functions & function_for(kind)) return post;
+        any = post;
+        count++;
+    }
+    return count == 1 ? any : NULL;
+}
+
+static enum error resolve(struct plan *plan, const char *typed, const struct directory_post **ret) {
+    const struct directory *directory = plan->home->directory;
+    struct bytes name = bytes_text(typed);
+    const struct directory_post *post = NULL;
+    if (text_is_post(name)) post = directory_post(directory, name);
+    else if (!text_is_party(name)) return fail(plan->failure, E_BAD_TEXT, "%s", typed);
+    else if (!directory_party(directory, name)) return fail(plan->failure, E_UNKNOWN_PARTY, "%s", typed);
+    else post = post_for_party(directory, name, plan->draft->kind);
+    if (!post) return fail(plan->failure, E_UNKNOWN_POST, "%s", typed);
+    if (post->revoked) return fail(plan->failure, E_REVOKED, "%s", typed);
+    if (strcmp(post->name, plan->home->post) == 0)
+        return fail(plan->failure, E_USAGE, "%s is this post itself", typed);
+    *ret = post;
+    return E_OK;
+}
+
+static void add_recipient(struct plan *plan, const char *post) {
+    for (size_t i = 0; i < plan->to_count; i++)
+        if (strcmp(plan->to[i], post) == 0) return;
+    (void)snprintf(plan->to[plan->to_count++], POST_MAX + 1, "%s", post);
+}
+
+static enum error resolve_all(struct plan *plan) {
+    struct keptrelay limits;
+    enum error error = kept_relay(plan->home->archive, &limits);
+    if (error != E_OK) return fail(plan->failure, error, "the local store");
+    plan->body_max = limits.body_max;
+    size_t wanted = plan->draft->to_count;
+    plan->to = calloc(wanted + 1, sizeof *plan->to);
+    if (!plan->to) return fail(plan->failure, E_NO_MEMORY, "recipients");
+    for (size_t i = 0; i < wanted; i++) {
+        const struct directory_post *post = NULL;
+        TRY(resolve(plan, plan->draft->to[i], &post));
+        add_recipient(plan, post->name);
+    }
+    if (plan->to_count > limits.legs_max)
+        return fail(plan->failure, E_TOO_MANY_LEGS, "%zu recipients; the relay takes %llu", plan->to_count,
+                    (unsigned long long)limits.legs_max);
+    return E_OK;
+}
+
+/* ---- a reply's place ---- */
+
+static bool takes_replies(const struct keptleg *leg) {
+    return leg->state == STATE_ACCEPTED || leg->state == STATE_HANDED_OVER || leg->state == STATE_ACKNOWLEDGED;
+}
+
+/* The leg that is replied to: the one named, or the only one that can be. */
+static enum error find_parent_leg(struct plan *plan, const struct kept_legs *legs, const uint8_t *named,
+                                  const struct kept_leg **ret) {
+    const struct kept_leg *found = NULL;
+    for (size_t i = 0; i < legs->count; i++) {
+        const struct kept_leg *leg = &legs->legs[i];
+        if (named ? memcmp(leg->leg, named, HASH_SIZE) != 0 : legs->count > 1 && !takes_replies(&leg->record)) continue;
+        if (found) return fail(plan->failure, E_AMBIGUOUS, "several recipients accepted; name the one to reply to");
+        found = leg;
+    }
+    if (!found) return fail(plan->failure, E_WRONG_STATE, "nobody has accepted this request");
+    if (!takes_replies(&found->record))
+        return fail(plan->failure, E_WRONG_STATE, "a reply needs an accepted request; this one is %s",
+                    leg_state_row(found->record.state)->name);
+    *ret = found;
+    return E_OK;
+}
+
+/* A reply to a reply belongs to the same exchange: its parent is the first request. */
+static enum error place_reply(struct plan *plan) {
+    struct archive *archive = plan->home->archive;
+    uint8_t digest[HASH_SIZE], leg_id[HASH_SIZE];
+    const uint8_t *named = plan->draft->parent_leg;
+    AUTO_REQUEST parent = {0};
+    memcpy(digest, plan->draft->parent_header, HASH_SIZE);
+    enum error error = kept_load(archive, digest, &parent);
+    if (error == E_OK && parent.header.has_parent) {
+        memcpy(digest, parent.header.parent.header, HASH_SIZE);
+        memcpy(leg_id, parent.header.parent.leg, HASH_SIZE);
+        named = leg_id;
+        kept_request_free(&parent);
+        error = kept_load(archive, digest, &parent);
+    }
+    AUTO_LEGS legs = {0};
+    if (error == E_OK) error = kept_legs_load(archive, digest, &legs);
+    if (error != E_OK) return fail(plan->failure, error, "the request that this replies to");
+    const struct kept_leg *leg = NULL;
+    TRY(find_parent_leg(plan, &legs, named, &leg));
+    struct bytes to = parent.record.mine ? leg->record.to : parent.header.from;
+    plan->to = calloc(1, sizeof *plan->to);
+    if (!plan->to) return fail(plan->failure, E_NO_MEMORY, "recipients");
+    memcpy(plan->to[plan->to_count++], to.p, to.n);
+    plan->header.has_parent = true;
+    memcpy(plan->header.parent.header, digest, HASH_SIZE);
+    memcpy(plan->header.parent.leg, leg->leg, HASH_SIZE);
+    plan->exercise = parent.header.exercise;
+    struct keptrelay limits;
+    error = kept_relay(archive, &limits);
+    plan->body_max = limits.body_max;
+    return error == E_OK ? E_OK : fail(plan->failure, error, "the local store");
+}
+
+/* ---- what may be said ---- */
+
+static enum error check_text(struct plan *plan, const char *text, size_t max, const char *what) {
+    if (!text) return E_OK;
+    if (strlen(text) > max) return fail(plan->failure, E_TOO_LARGE, "the %s has %zu bytes; at most %zu", what, strlen(text), max);
+    AUTO_BUF check = {0};
+    cbor_put_text(&check, bytes_text(text));
+    return cbor_check(buf_bytes(&check)) == E_OK ? E_OK : fail(plan->failure, E_BAD_TEXT, "the %s", what);
+}
+
+static enum error check_draft(struct plan *plan) {
+    const struct draft *draft = plan->draft;
+    bool reply = draft->parent_header != NULL;
+    if (!reply && draft->to_count == 0) return fail(plan->failure, E_USAGE, "no recipient");
+    if (draft->keep_s > KEEP_MAX_S) return fail(plan->failure, E_BAD_KEEP, "%llu s", (unsigned long long)draft->keep_s);
+    if (draft->answer_by_s > KEEP_MAX_S) return fail(plan->failure, E_OUT_OF_RANGE, "answer-by");
+    bool content = draft->text_path || draft->text.n > 0 || draft->attachment_count > 0;
+    if (draft->offer_only && (content || reply)) return fail(plan->failure, E_USAGE, "an offer alone carries no text");
+    if (draft->attachment_count + 1 > PARTS_MAX)
+        return fail(plan->failure, E_TOO_LARGE, "%zu attachments; at most %d", draft->attachment_count, PARTS_MAX - 1);
+    TRY(check_text(plan, draft->subject, SUBJECT_MAX, "subject"));
+    TRY(check_text(plan, draft->summary, SUMMARY_MAX, "summary"));
+    return check_text(plan, draft->language, 35, "language");
+}
+
+/* ---- content ---- */
+
+static void begin_part(struct plan *plan, struct press *press, enum part_number number) {
+    press->archive = plan->home->archive;
+    press->content = plan->record.content;
+    press->context = (struct content_context){.part = number, .exercise = plan->exercise};
+    memcpy(press->context.request, plan->header.request, REQUEST_ID_SIZE);
+    memcpy(press->context.device, plan->home->device, KEY_SIZE);
+}
+
+static void encode_offer(const struct plan *plan, struct buf *out) {
+    const struct draft *draft = plan->draft;
+    struct offer offer = {.from = bytes_text(plan->home->post), .exercise = plan->exercise, .kind = draft->kind,
+                          .subject = bytes_text(draft->subject ? draft->subject : ""), .has_tlp = draft->has_tlp,
+                          .tlp = draft->tlp, .has_pap = draft->has_pap, .pap = draft->pap,
+                          .has_language = draft->language != NULL, .language = bytes_text(draft->language),
+                          .has_summary = draft->summary != NULL, .summary = bytes_text(draft->summary)};
+    memcpy(offer.request, plan->header.request, REQUEST_ID_SIZE);
+    offer_encode(&offer, out);
+}
+
+static enum error press_offer(struct plan *plan, struct buf *object) {
+    encode_offer(plan, object);
+    TRY(buf_error(object));
+    begin_part(plan, &plan->offer, PART_OFFER);
+    TRY(press_begin(&plan->offer, object->n));
+    TRY(press_add(&plan->offer, buf_bytes(object)));
+    plan->header.has_offer = true;
+    return press_end(&plan->offer, &plan->header.offer);
+}
+
+static enum error open_sources(struct plan *plan) {
+    const struct draft *draft = plan->draft;
+    struct archive *archive = plan->home->archive;
+    TRY(source_open(archive, draft->text_path, draft->text, false, plan->body_max, &plan->sources[0], plan->failure));
+    plan->source_count = 1;
+    for (size_t i = 0; i < draft->attachment_count; i++) {
+        TRY(source_open(archive, draft->attachments[i], (struct bytes){0}, true, plan->body_max,
+                        &plan->sources[plan->source_count], plan->failure));
+        plan->source_count++;
+        TRY(check_text(plan, plan->sources[plan->source_count - 1].name, FILENAME_MAX_SIZE, "file name"));
+    }
+    return E_OK;
+}
+
+static void encode_manifest(const struct plan *plan, struct buf *out) {
+    AUTO_BUF files = {0};
+    for (size_t i = 0; i < plan->source_count; i++) {
+        const struct source *source = &plan->sources[i];
+        file_encode(&(struct file){.has_name = source->name[0] != 0, .name = bytes_text(source->name),
+                                   .length = source->length}, &files);
+    }
+    struct manifest manifest = {.from = bytes_text(plan->home->post), .exercise = plan->exercise,
+                                .files = list_of(&files, plan->source_count)};
+    memcpy(manifest.request, plan->header.request, REQUEST_ID_SIZE);
+    if (files.failed) out->failed = true;
+    else manifest_encode(&manifest, out);
+}
+
+static enum error take_piece(void *context, struct bytes piece) {
+    struct plan *plan = context;
+    TRY(press_add(&plan->body, piece));
+    plan->pressed += piece.n;
+    if (plan->progress && plan->progress->report)
+        plan->progress->report(plan->progress->context, "sealing", plan->pressed, plan->total);
+    return E_OK;
+}
+
+static enum error press_body(struct plan *plan) {
+    TRY(open_sources(plan));
+    AUTO_BUF manifest = {0};
+    encode_manifest(plan, &manifest);
+    TRY(buf_error(&manifest));
+    for (size_t i = 0; i < plan->source_count; i++) plan->total += plan->sources[i].length;
+    if (content_length(manifest.n + plan->total) > plan->body_max)
+        return fail(plan->failure, E_TOO_LARGE, "%llu bytes, sealed %llu; the relay takes %llu",
+                    (unsigned long long)plan->total, (unsigned long long)content_length(manifest.n + plan->total),
+                    (unsigned long long)plan->body_max);
+    begin_part(plan, &plan->body, PART_BODY);
+    TRY(press_begin(&plan->body, manifest.n + plan->total));
+    TRY(press_add(&plan->body, buf_bytes(&manifest)));
+    for (size_t i = 0; i < plan->source_count; i++)
+        TRY(source_read(plan->home->archive, &plan->sources[i], take_piece, plan, plan->failure));
+    plan->header.has_body = true;
+    TRY(press_end(&plan->body, &plan->header.body));
+    return archive_delete_all(plan->home->archive, TABLE_SPOOL, SCOPE_ALL, archive_key(NULL, NULL, 0));
+}
+
+/* ---- legs ---- */
+
+static uint32_t free_position(bool *used) {
+    uint32_t position;
+    do position = randombytes_uniform(LEGS_MAX);
+    while (used[position]);
+    used[position] = true;
+    return position;
+}
+
+static enum error next_sequence(struct plan *plan, const char *to, uint64_t *ret) {
+    struct archive *archive = plan->home->archive;
+    struct archive_key key = wraps_post_key(archive, bytes_text(to), 0);
+    TRY(kept_number(archive, TABLE_SEQUENCE, key, ret));
+    (*ret)++;
+    return kept_number_set(archive, TABLE_SEQUENCE, key, *ret);
+}
+
+static enum error make_leg(struct plan *plan, const char *to, bool *used, struct place *place, struct buf *opening) {
+    struct opening value = {.to = bytes_text(to)};
+    randombytes_buf(value.salt, sizeof value.salt);
+    TRY(next_sequence(plan, to, &value.sequence));
+    opening_encode(&value, opening);
+    TRY(buf_error(opening));
+    *place = (struct place){.opening = buf_bytes(opening), .position = free_position(used)};
+    return E_OK;
+}
+
+static int by_position(const void *x, const void *y) {
+    const struct legs_leaf *a = x, *b = y;
+    return a->position < b->position ? -1 : a->position > b->position;
+}
+
+struct leg_bench {
+    struct place *places;
+    struct buf *openings;
+    struct legs_leaf *leaves;
+    bool used[LEGS_MAX];
+};
+
+static enum error make_legs(struct plan *plan, struct leg_bench *bench) {
+    for (size_t i = 0; i < plan->to_count; i++) {
+        TRY(make_leg(plan, plan->to[i], bench->used, &bench->places[i], &bench->openings[i]));
+        bench->leaves[i].position = (uint32_t)bench->places[i].position;
+        stamp_hash(bench->places[i].opening, bench->leaves[i].id);
+    }
+    qsort(bench->leaves, plan->to_count, sizeof *bench->leaves, by_position);
+    randombytes_buf(plan->record.seed, HASH_SIZE);
+    plan->record.has_seed = true;
+    return legs_root(bench->leaves, plan->to_count, plan->record.seed, plan->header.legs);
+}
+
+static enum error save_legs(struct plan *plan, const struct leg_bench *bench) {
+    for (size_t i = 0; i < plan->to_count; i++) {
+        struct keptleg record = {.to = bytes_text(plan->to[i]), .place = bench->places[i], .state = STATE_NONE};
+        stamp_hash(bench->places[i].opening, record.head);
+        TRY(kept_leg_save(plan->home->archive, plan->digest, record.head, &record));
+    }
+    return E_OK;
+}
+
+/* ---- the whole ---- */
+
+static enum error sign_header(struct plan *plan, struct buf *stamped) {
+    AUTO_BUF payload = {0};
+    header_encode(&plan->header, &payload);
+    TRY(buf_error(&payload));
+    header_digest(buf_bytes(&payload), plan->digest);
+    return stamp_sign_one(LABEL_HEADER, plan->home->keys.device.p, buf_bytes(&payload), stamped);
+}
+
+static void fill_header(struct plan *plan) {
+    const struct draft *draft = plan->draft;
+    struct header *header = &plan->header;
+    randombytes_buf(header->request, REQUEST_ID_SIZE);
+    randombytes_buf(plan->record.content, HASH_SIZE);
+    header->from = bytes_text(plan->home->post);
+    memcpy(header->device, plan->home->device, KEY_SIZE);
+    header->created = moment_now();
+    header->keep_s = draft->keep_s ? draft->keep_s : KEEP_DEFAULT_S;
+    header->has_answer_by = draft->has_answer_by;
+    header->answer_by.ms = header->created.ms + draft->answer_by_s * 1000;
+    header->precedence = draft->precedence;
+    header->exercise = plan->exercise;
+}
+
+static void fill_record(struct plan *plan, const struct buf *stamped, const struct buf *offer) {
+    struct keptrequest *record = &plan->record;
+    record->header = buf_bytes(stamped);
+    record->mine = true;
+    record->whole = true;
+    record->has_offer = record->has_offer_key = record->has_offer_digests = plan->header.has_offer;
+    record->has_body_key = record->has_body_digests = plan->header.has_body;
+    record->offer = buf_bytes(offer);
+    record->offer_digests = buf_bytes(&plan->offer.digests);
+    record->body_digests = buf_bytes(&plan->body.digests);
+    if (plan->header.has_offer) memcpy(record->offer_key, plan->offer.key.p, KEY_SIZE);
+    if (plan->header.has_body) memcpy(record->body_key, plan->body.key.p, KEY_SIZE);
+}
+
+static enum error write_all(struct plan *plan, struct leg_bench *bench) {
+    AUTO_BUF offer = {0}, stamped = {0};
+    fill_header(plan);
+    if (!plan->header.has_parent) TRY(press_offer(plan, &offer));
+    if (!plan->draft->offer_only) TRY(press_body(plan));
+    TRY(make_legs(plan, bench));
+    enum error error = header_check(&plan->header);
+    if (error != E_OK) return fail(plan->failure, error, "the request");
+    TRY(sign_header(plan, &stamped));
+    fill_record(plan, &stamped, &offer);
+    error = kept_add(plan->home->archive, plan->digest, &plan->record, &plan->header);
+    sodium_memzero(plan->record.offer_key, KEY_SIZE);
+    sodium_memzero(plan->record.body_key, KEY_SIZE);
+    TRY(error);
+    TRY(save_legs(plan, bench));
+    struct outgoing outgoing = {.kind = OUTGOING_REQUEST};
+    memcpy(outgoing.header, plan->digest, HASH_SIZE);
+    return kept_outgoing_add(plan->home->archive, &outgoing);
+}
+
+static enum error keep_all(struct plan *plan, struct leg_bench *bench) {
+    struct archive *archive = plan->home->archive;
+    TRY(archive_begin(archive));
+    enum error error = write_all(plan, bench);
+    if (error == E_OK) return archive_commit(archive);
+    archive_rollback(archive);
+    return error;
+}
+
+static enum error compose(struct plan *plan) {
+    AUTO_FREE(struct leg_bench) bench = calloc(1, sizeof *bench);
+    if (!bench) return E_NO_MEMORY;
+    bench->places = calloc(plan->to_count + 1, sizeof *bench->places);
+    bench->openings = calloc(plan->to_count + 1, sizeof *bench->openings);
+    bench->leaves = calloc(plan->to_count + 1, sizeof *bench->leaves);
+    enum error error = bench->places && bench->openings && bench->leaves ? keep_all(plan, bench) : E_NO_MEMORY;
+    for (size_t i = 0; bench->openings && i < plan->to_count; i++) buf_free(&bench->openings[i]);
+    free(bench->places);
+    free(bench->openings);
+    free(bench->leaves);
+    for (size_t i = 0; i < plan->source_count; i++) source_close(&plan->sources[i]);
+    press_free(&plan->offer);
+    press_free(&plan->body);
+    if (error != E_OK && plan->failure && plan->failure->error != error) fail(plan->failure, error, "the local store");
+    return error;
+}
+
+static enum error prepare(struct plan *plan) {
+    TRY(check_draft(plan));
+    plan->exercise = plan->draft->exercise;
+    return plan->draft->parent_header ? place_reply(plan) : resolve_all(plan);
+}
+
+/* How the request stands after sending: all stored, some, or none (and why). */
+static enum error judge(struct home *home, const uint8_t digest[static HASH_SIZE], struct failure *failure) {
+    AUTO_LEGS legs = {0};
+    enum error error = kept_legs_load(home->archive, digest, &legs);
+    if (error != E_OK) return fail(failure, error, "the local store");
+    const struct kept_leg *bad = NULL;
+    size_t stored = 0;
+    for (size_t i = 0; i < legs.count; i++) {
+        if (kept_leg_stored(&legs.legs[i].record)) stored++;
+        else if (!bad || kept_leg_refused(&legs.legs[i].record)) bad = &legs.legs[i];
+    }
+    if (!bad) return E_OK;
+    enum error why = bad->record.refused == E_OK ? E_NOT_COMPLETE : (enum error)bad->record.refused;
+    const char *to = (const char *)bad->record.to.p;
+    if (stored > 0) {
+        fail(failure, E_PARTLY, "%zu of %zu recipients; %.*s: %s", stored, legs.count, (int)bad->record.to.n, to,
+             error_text(why));
+        return E_PARTLY;
+    }
+    return fail(failure, why, "%.*s", (int)bad->record.to.n, to);
+}
+
+enum error client_send(struct home *home, struct relay *relay, const struct draft *draft,
+                       const struct client_options *options, uint8_t ret_digest[static HASH_SIZE],
+                       struct failure *failure) {
+    if (!home->directory) return fail(failure, E_NOT_JOINED, "%s", home->post);
+    if (relay) TRY(mirror_update(home, relay, failure));
+    AUTO_FREE(struct plan) plan = calloc(1, sizeof *plan);
+    if (!plan) return fail(failure, E_NO_MEMORY, "the request");
+    *plan = (struct plan){.home = home, .draft = draft, .failure = failure, .progress = options ? &options->progress : NULL};
+    enum error error = prepare(plan);
+    if (error == E_OK) error = compose(plan);
+    free(plan->to);
+    TRY(error);
+    memcpy(ret_digest, plan->digest, HASH_SIZE);
+    if (!relay) return E_OK;
+    struct outbox_summary summary;
+    TRY(outbox_flush(home, relay, NULL, &summary, failure));
+    return judge(home, ret_digest, failure);
+}
