@@ -8,28 +8,21 @@
 
 enum { WHERE_SIZE = 1024, OPTIONS_MAX = 64, NAME_SIZE = 40 };
 
-/* Length of the UTF-8 sequence at p, 0 when it is none (RFC 3629: no overlong forms, no surrogates, up to U+10FFFF). */
-static size_t utf8_length(const uint8_t *p, size_t n) {
-    uint8_t first = p[0];
-    size_t length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
-    if (length == 0 || length > n) return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    if (length > 1 && ((first == 0xe0 && p[1] < 0xa0) || (first == 0xed && p[1] > 0x9f) || (first == 0xf0 && p[1] < 0x90) ||
-                       (first == 0xf4 && p[1] > 0x8f)))
-        return 0;
-    return length;
-}
-
 void cli_json_text(FILE *out, struct bytes text) {
     fputc('"', out);
     for (size_t i = 0; i < text.n;) {
-        size_t length = utf8_length(text.p + i, text.n - i);
+        size_t length = text_utf8_sequence(text.p + i, text.n - i);
         uint8_t c = text.p[i];
-        if (length == 0) fputs("\\ufffd", out);
-        else if (c == '"' || c == '\\') fprintf(out, "\\%c", c);
-        else if (c < ' ' || c == 0x7f) fprintf(out, "\\u%04x", c);
-        else fwrite(text.p + i, 1, length, out);
+        if (length == 0)
+            fputs("\\ufffd", out);
+        else if (c == '"' || c == '\\')
+            fprintf(out, "\\%c", c);
+        else if (c == '\n')
+            fputs("\\n", out);
+        else if (c < ' ' || c == 0x7f)
+            fprintf(out, "\\u%04x", c);
+        else
+            fwrite(text.p + i, 1, length, out);
         i += length ? length : 1;
     }
     fputc('"', out);
@@ -77,8 +70,10 @@ int cli_fail_hint(const struct cli *cli, enum error error, const char *hint, con
 void cli_suggest(const char *word, const char *const *names, size_t count, char *ret, size_t room) {
     enum { WORD_MAX = 64 };
     const char *near = strlen(word) <= WORD_MAX ? text_nearest(word, names, count) : NULL;
-    if (near) snprintf(ret, room, ", did you mean %s?", near);
-    else if (room) *ret = 0;
+    if (near)
+        snprintf(ret, room, ", did you mean %s?", near);
+    else if (room)
+        *ret = 0;
 }
 
 static int bad(struct cli_args *args, const char *what, const char *which) {
@@ -94,7 +89,8 @@ static int bad_unknown(struct cli_args *args, const char *word) {
         snprintf(names[n], NAME_SIZE, "--%s", args->options[n].name);
         list[n] = names[n];
     }
-    snprintf(shown, sizeof shown, "%.*s", (int)(strcspn(word, "=") < sizeof shown ? strcspn(word, "=") : sizeof shown), word);
+    snprintf(shown, sizeof shown, "%.*s", (int)(strcspn(word, "=") < sizeof shown ? strcspn(word, "=") : sizeof shown),
+             word);
     cli_suggest(shown, list, n, near, sizeof near);
     snprintf(args->problem, sizeof args->problem, "unknown option %.80s%.70s", shown, near);
     return CLI_BAD;

@@ -1,4 +1,5 @@
-/* config.c - relay.yaml read by the table of schema.def: tree.c gives a tree with places, the rows say what each key takes. */
+/* config.c - relay.yaml read by the table of schema.def: tree.c gives a tree with places, the rows say what each key
+ * takes. */
 #include "config.h"
 
 #include <errno.h>
@@ -22,12 +23,21 @@ struct row {
 
 static const struct row rows[] = {
 #define ADDRESSES(field, path_, doc_)                                                                                  \
-    {.kind = ROW_ADDRESSES, .path = path_, .doc = doc_, .offset = offsetof(struct config, field),                      \
+    {.kind = ROW_ADDRESSES,                                                                                            \
+     .path = path_,                                                                                                    \
+     .doc = doc_,                                                                                                      \
+     .offset = offsetof(struct config, field),                                                                         \
      .count_offset = offsetof(struct config, field##_count)},
 #define TEXT(field, path_, init_, max, doc_)                                                                           \
     {.kind = ROW_TEXT, .path = path_, .doc = doc_, .offset = offsetof(struct config, field), .hi = max, .text = init_},
 #define VALUE(kind_, field, path_, init_, min, max, doc_)                                                              \
-    {.kind = kind_, .path = path_, .doc = doc_, .offset = offsetof(struct config, field), .init = init_, .lo = min, .hi = max},
+    {.kind = kind_,                                                                                                    \
+     .path = path_,                                                                                                    \
+     .doc = doc_,                                                                                                      \
+     .offset = offsetof(struct config, field),                                                                         \
+     .init = init_,                                                                                                    \
+     .lo = min,                                                                                                        \
+     .hi = max},
 #define NUMBER(field, path, init, min, max, doc) VALUE(ROW_NUMBER, field, path, init, min, max, doc)
 #define SIZE(field, path, init, min, max, doc) VALUE(ROW_SIZE, field, path, init, min, max, doc)
 #define DURATION(field, path, init, min, max, doc) VALUE(ROW_DURATION, field, path, init, min, max, doc)
@@ -141,9 +151,12 @@ static bool is_nothing(const struct tree_node *node) {
 }
 
 static void format_value(const struct row *row, uint64_t value, char out[static UNITS_TEXT_SIZE]) {
-    if (row->kind == ROW_SIZE) units_format_size(value, out);
-    else if (row->kind == ROW_DURATION) units_format_duration(value, out);
-    else snprintf(out, UNITS_TEXT_SIZE, "%llu", (unsigned long long)value);
+    if (row->kind == ROW_SIZE)
+        units_format_size(value, out);
+    else if (row->kind == ROW_DURATION)
+        units_format_duration(value, out);
+    else
+        snprintf(out, UNITS_TEXT_SIZE, "%llu", (unsigned long long)value);
 }
 
 static enum error parse_value(const struct row *row, const struct tree_node *node, uint64_t *ret) {
@@ -178,7 +191,8 @@ static void read_value(struct reading *reading, const struct row *row, const str
     char lo[UNITS_TEXT_SIZE], hi[UNITS_TEXT_SIZE];
     format_value(row, row->lo, lo);
     format_value(row, row->hi, hi);
-    tree_note(&reading->notes, node->place, "%s: %.64s is out of bounds; it must be from %s to %s", row->path, node->text, lo, hi);
+    tree_note(&reading->notes, node->place, "%s: %.64s is out of bounds; it must be from %s to %s", row->path,
+              node->text, lo, hi);
 }
 
 static void read_text(struct reading *reading, const struct row *row, const struct tree_node *node) {
@@ -188,9 +202,12 @@ static void read_text(struct reading *reading, const struct row *row, const stru
         if (text.p[i] < ' ' || text.p[i] == 0x7f) problem = "control characters are not allowed";
     if (!problem && text.n > row->hi) problem = "the text is too long";
     if (!problem && row->offset == offsetof(struct config, name)) problem = config_name_problem(text);
-    if (!problem && row->offset == offsetof(struct config, store_file) && text.n == 0) problem = "a file name is wanted";
-    if (problem) note(reading, node, row, problem);
-    else memcpy(field_of(&reading->config, row), text.p, text.n + 1);
+    if (!problem && row->offset == offsetof(struct config, store_file) && text.n == 0)
+        problem = "a file name is wanted";
+    if (problem)
+        note(reading, node, row, problem);
+    else
+        memcpy(field_of(&reading->config, row), text.p, text.n + 1);
 }
 
 static void read_address(struct reading *reading, const struct row *row, const struct tree_node *node) {
@@ -198,7 +215,8 @@ static void read_address(struct reading *reading, const struct row *row, const s
         note(reading, node, row, wanted(row));
         return;
     }
-    const char *problem = is_nothing(node) ? "an address is missing here" : config_address_problem(bytes_text(node->text));
+    const char *problem =
+        is_nothing(node) ? "an address is missing here" : config_address_problem(bytes_text(node->text));
     if (problem) {
         note(reading, node, row, problem);
         return;
@@ -232,10 +250,14 @@ static void read_row(struct reading *reading, const struct row *row, const struc
         note(reading, node, row, "the value is missing; give one or remove the key");
         return;
     }
-    if (row->kind == ROW_ADDRESSES) read_addresses(reading, row, node);
-    else if (node->kind != TREE_TEXT) note(reading, node, row, wanted(row));
-    else if (row->kind == ROW_TEXT) read_text(reading, row, node);
-    else read_value(reading, row, node);
+    if (row->kind == ROW_ADDRESSES)
+        read_addresses(reading, row, node);
+    else if (node->kind != TREE_TEXT)
+        note(reading, node, row, wanted(row));
+    else if (row->kind == ROW_TEXT)
+        read_text(reading, row, node);
+    else
+        read_value(reading, row, node);
 }
 
 /* The length of the section in a path ("store" of "store.file"), 0 at the top level. */
@@ -282,7 +304,8 @@ static void note_unknown(struct reading *reading, const char *section, const str
     if (near)
         tree_note(&reading->notes, node->key_place, "unknown key \"%s\"; did you mean %s?", path, near);
     else
-        tree_note(&reading->notes, node->key_place, "unknown key \"%s\"; remove it, see the example file for the keys there are", path);
+        tree_note(&reading->notes, node->key_place,
+                  "unknown key \"%s\"; remove it, see the example file for the keys there are", path);
 }
 
 static void read_section(struct reading *reading, const char *section, const struct tree_node *map) {
@@ -303,8 +326,10 @@ static void read_section(struct reading *reading, const char *section, const str
 /* The name of an unexpected top: a list or a bare word where keys should stand. */
 static void read_top(struct reading *reading, struct bytes text) {
     struct tree_node *top = tree_parse(text, &reading->notes);
-    if (top && top->kind == TREE_MAP) read_section(reading, "", top);
-    else if (top && !is_nothing(top)) tree_note(&reading->notes, top->place, "keys are wanted here, such as listen:");
+    if (top && top->kind == TREE_MAP)
+        read_section(reading, "", top);
+    else if (top && !is_nothing(top))
+        tree_note(&reading->notes, top->place, "keys are wanted here, such as listen:");
     tree_free(top);
 }
 
@@ -312,8 +337,10 @@ enum error config_parse(struct bytes text, const char *name, FILE *report, struc
     struct reading reading = {0};
     config_defaults(&reading.config);
     if (text.n > CONFIG_FILE_MAX)
-        tree_note(&reading.notes, (struct tree_place){1, 1}, "the file is larger than 64 KiB; that is no configuration");
-    else read_top(&reading, text);
+        tree_note(&reading.notes, (struct tree_place){1, 1},
+                  "the file is larger than 64 KiB; that is no configuration");
+    else
+        read_top(&reading, text);
     tree_notes_print(&reading.notes, name, report);
     enum error error = reading.notes.failed ? E_NO_MEMORY : reading.notes.count ? E_CONFIG : E_OK;
     tree_notes_free(&reading.notes);

@@ -1,7 +1,8 @@
 /* config.h - the relay's configuration, as read from relay.yaml.
  *
- * The keys stand in schema.def. config_read reports every error of a file at once, each as "file:line:column: what is wrong;
- * what to do", suggests near-miss keys, and refuses unknown and duplicate keys, aliases, tags and files above 64 KiB. */
+ * The keys stand in schema.def. config_read reports every error of a file at once, each as "file:line:column: what is
+ * wrong; what to do", suggests near-miss keys, and refuses unknown and duplicate keys, aliases, tags and files above 64
+ * KiB. */
 #ifndef CONFIG_H
 #define CONFIG_H
 
@@ -13,7 +14,9 @@
 enum { CONFIG_ADDRESSES_MAX = 8, CONFIG_ADDRESS_SIZE = 128, CONFIG_FILE_MAX = 64 * 1024 };
 
 struct config {
-#define ADDRESSES(field, path, doc) char field[CONFIG_ADDRESSES_MAX][CONFIG_ADDRESS_SIZE]; size_t field##_count;
+#define ADDRESSES(field, path, doc)                                                                                    \
+    char field[CONFIG_ADDRESSES_MAX][CONFIG_ADDRESS_SIZE];                                                             \
+    size_t field##_count;
 #define TEXT(field, path, init, max, doc) char field[(max) + 1];
 #define NUMBER(field, path, init, min, max, doc) uint64_t field;
 #define SIZE(field, path, init, min, max, doc) uint64_t field;

@@ -209,7 +209,8 @@ static void read_children(struct pass *pass, struct tree_node *parent, unsigned 
     advance(pass);
     while (!pass->stopped && type_of(pass) != last) {
         if (++count > TREE_CHILDREN_MAX) {
-            tree_note(pass->notes, place_now(pass), "more than %d members; that is no configuration", TREE_CHILDREN_MAX);
+            tree_note(pass->notes, place_now(pass), "more than %d members; that is no configuration",
+                      TREE_CHILDREN_MAX);
             stop(pass);
             return;
         }

@@ -1,9 +1,9 @@
 /* tree.h - the part of YAML that a configuration needs, as a small tree with positions.
  *
- * Mappings, lists and scalars; nothing else. Aliases, anchors, tags, a second document, duplicate keys, keys that are no
- * plain text, more than TREE_DEPTH_MAX levels or TREE_CHILDREN_MAX members are errors. Each is noted with its place and
- * reading goes on where it can, so that one run names them all; a syntax error ends it. libyaml is quadratic on nesting,
- * so depth is judged event by event and the text's size by the caller. */
+ * Mappings, lists and scalars; nothing else. Aliases, anchors, tags, a second document, duplicate keys, keys that are
+ * no plain text, more than TREE_DEPTH_MAX levels or TREE_CHILDREN_MAX members are errors. Each is noted with its place
+ * and reading goes on where it can, so that one run names them all; a syntax error ends it. libyaml is quadratic on
+ * nesting, so depth is judged event by event and the text's size by the caller. */
 #ifndef TREE_H
 #define TREE_H
 
@@ -22,7 +22,7 @@ struct tree_notes {
     struct tree_note {
         struct tree_place place;
         char text[TREE_NOTE_SIZE];
-    } *notes;
+    } * notes;
     size_t count, room;
     bool failed; /* memory ran out */
 };
@@ -39,9 +39,9 @@ struct tree_node {
     enum tree_kind kind;
     struct tree_place place; /* of the value */
     struct tree_place key_place;
-    char *key;    /* a mapping's member: its key, else NULL */
-    char *text;   /* TREE_TEXT: without zero bytes, as UTF-8 */
-    bool quoted;  /* TREE_TEXT: so it cannot be a number or nothing */
+    char *key;   /* a mapping's member: its key, else NULL */
+    char *text;  /* TREE_TEXT: without zero bytes, as UTF-8 */
+    bool quoted; /* TREE_TEXT: so it cannot be a number or nothing */
     struct tree_node *children, *next;
 };
 

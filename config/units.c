@@ -8,11 +8,17 @@ struct unit {
     uint64_t factor;
 };
 
-/* Largest first: formatting takes the first that divides, and durations must come in this order. The powers of 1000 stand
- * last so that formatting never chooses them. */
+/* Largest first: formatting takes the first that divides, and durations must come in this order. The powers of 1000
+ * stand last so that formatting never chooses them. */
 static const struct unit sizes[] = {
-    {"TiB", (uint64_t)1 << 40}, {"GiB", (uint64_t)1 << 30}, {"MiB", (uint64_t)1 << 20}, {"KiB", (uint64_t)1 << 10},
-    {"B", 1},           {"TB", 1000000000000},      {"GB", 1000000000},         {"MB", 1000000},
+    {"TiB", (uint64_t)1 << 40},
+    {"GiB", (uint64_t)1 << 30},
+    {"MiB", (uint64_t)1 << 20},
+    {"KiB", (uint64_t)1 << 10},
+    {"B", 1},
+    {"TB", 1000000000000},
+    {"GB", 1000000000},
+    {"MB", 1000000},
     {"kB", 1000},
 };
 static const struct unit durations[] = {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}};

@@ -32,7 +32,8 @@ static enum error converse(struct link *link, const struct command *command, str
     }
 }
 
-enum error control_ask(const char *folder, const struct command *command, struct buf *ret_bytes, struct answer *ret_answer) {
+enum error control_ask(const char *folder, const struct command *command, struct buf *ret_bytes,
+                       struct answer *ret_answer) {
     struct link link;
     struct packet packet;
     int fd = link_connect(folder, "control.sock");

@@ -110,8 +110,13 @@ int figures_judge(struct list numbers, const struct config *config, char *ret_re
         snprintf(ret_reason, room, "the gate does not run: nobody can connect");
         return 2;
     }
+    if (figures_find(numbers, "clock_halted", &value) && value) {
+        snprintf(ret_reason, room, "the clock jumped: nothing expires until it is right again");
+        return 1;
+    }
     bool has_free = figures_find(numbers, "free_bytes", &value);
-    if (has_free && value < config->store_reserve) {
+    uint64_t low = 0;
+    if ((has_free && value < config->store_reserve) || (figures_find(numbers, "disk_low", &low) && low)) {
         snprintf(ret_reason, room, "the disk is full: new requests must wait");
         return 2;
     }
@@ -130,11 +135,13 @@ int figures_judge(struct list numbers, const struct config *config, char *ret_re
 void figures_perfdata(FILE *out, struct list numbers, const struct config *config) {
     struct number number;
     while (number_next(&numbers, &number)) {
-        if (bytes_are(number.name, "gate_pid") || ends_with(number.name, "time_ms")) continue; /* no quantities */
+        if (ends_with(number.name, "_pid") || ends_with(number.name, "time_ms")) continue; /* no quantities */
         fputc(' ', out);
         put_name(out, number.name);
         fprintf(out, "=%" PRIu64 "%s", number.value,
-                ends_with(number.name, "_bytes") ? "B" : ends_with(number.name, "_s") ? "s" : "");
+                ends_with(number.name, "_bytes") ? "B"
+                : ends_with(number.name, "_s")   ? "s"
+                                                 : "");
         if (bytes_are(number.name, "connections"))
             fprintf(out, ";%" PRIu64 ";%" PRIu64 ";0;%" PRIu64, config->connections * FULL_PERCENT / 100,
                     config->connections, config->connections);

@@ -1,4 +1,5 @@
-/* figures.h - the relay's numbers as people, scripts and monitors want them. Names that are not known here are shown too. */
+/* figures.h - the relay's numbers as people, scripts and monitors want them. Names that are not known here are shown
+ * too. */
 #ifndef FIGURES_H
 #define FIGURES_H
 

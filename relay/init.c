@@ -18,8 +18,10 @@ struct where {
 };
 
 static enum error fail(const struct where *where, enum error error, const char *what) {
-    if (errno && (error == E_IO || error == E_DISK_FULL)) snprintf(where->text, where->room, "%s: %s", what, strerror(errno));
-    else snprintf(where->text, where->room, "%s", what);
+    if (errno && (error == E_IO || error == E_DISK_FULL))
+        snprintf(where->text, where->room, "%s: %s", what, strerror(errno));
+    else
+        snprintf(where->text, where->room, "%s", what);
     return error;
 }
 
@@ -29,7 +31,8 @@ static enum error enter(struct init *init, const struct where *where) {
     errno = 0;
     if (mkdir(init->folder, 0700) != 0 && errno != EEXIST) return fail(where, E_IO, init->folder);
     if (chdir(init->folder) != 0 || lstat(".", &stat) != 0) return fail(where, E_IO, init->folder);
-    if (stat.st_mode & (S_IWGRP | S_IWOTH)) return fail(where, E_NOT_ALLOWED, "others may write to this folder; choose another");
+    if (stat.st_mode & (S_IWGRP | S_IWOTH))
+        return fail(where, E_NOT_ALLOWED, "others may write to this folder; choose another");
     if (!getcwd(init->config.folder, sizeof init->config.folder)) return fail(where, E_IO, init->folder);
     return E_OK;
 }
@@ -65,7 +68,8 @@ static enum error curve_key(uint8_t ret_public[static KEY_SIZE], const struct wh
 /* The host's name as far as a card may say it. */
 static void host_name(char ret[static CARD_NAME_SIZE]) {
     char name[CARD_NAME_SIZE] = "";
-    if (gethostname(name, sizeof name - 1) != 0 || !isalnum((unsigned char)name[0])) memcpy(name, "relay", sizeof "relay");
+    if (gethostname(name, sizeof name - 1) != 0 || !isalnum((unsigned char)name[0]))
+        memcpy(name, "relay", sizeof "relay");
     for (char *at = name; *at; at++)
         if (!isalnum((unsigned char)*at) && *at != '.') *at = '-';
     memcpy(ret, name, sizeof name);
@@ -77,7 +81,8 @@ static void card_address(const char *listen, const char *host, char ret[static C
     snprintf(ret, CARD_ADDRESS_SIZE, "%s", listen);
     for (size_t i = 0; i < LENGTH(wildcards); i++) {
         size_t n = strlen(wildcards[i]);
-        if (strncmp(listen, wildcards[i], n) == 0) snprintf(ret, CARD_ADDRESS_SIZE, "tcp://%.63s:%.16s", host, listen + n);
+        if (strncmp(listen, wildcards[i], n) == 0)
+            snprintf(ret, CARD_ADDRESS_SIZE, "tcp://%.63s:%.16s", host, listen + n);
     }
 }
 

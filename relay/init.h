@@ -1,7 +1,7 @@
 /* init.h - a new relay's folder: keys, relay.card, empty store, relay.yaml, in this order.
  *
- * relay.yaml comes last and by rename: a folder that has it is complete, and init refuses it (E_HOME_EXISTS). An init that
- * was killed is run again: whole keys that are there are kept, everything else is written anew. */
+ * relay.yaml comes last and by rename: a folder that has it is complete, and init refuses it (E_HOME_EXISTS). An init
+ * that was killed is run again: whole keys that are there are kept, everything else is written anew. */
 #ifndef INIT_H
 #define INIT_H
 

@@ -1,5 +1,5 @@
-/* keys.c - key files: 64 hex digits and a line feed, mode 0600. Written under a temporary name, synced and linked to their
- * own, so that a key file that exists is whole and an existing one is never replaced. */
+/* keys.c - key files: 64 hex digits and a line feed, mode 0600. Written under a temporary name, synced and linked to
+ * their own, so that a key file that exists is whole and an existing one is never replaced. */
 #include "keys.h"
 
 #include <errno.h>
@@ -46,7 +46,8 @@ static enum error read_key(int fd, uint8_t ret[static KEY_SIZE]) {
 enum error keys_read(const char *folder, const char *name, uint8_t ret[static KEY_SIZE]) {
     int at = open_folder(folder);
     if (at < 0) return E_IO;
-    int fd = openat(at, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* NONBLOCK: a FIFO under that name must not hang us */
+    int fd =
+        openat(at, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* NONBLOCK: a FIFO under that name must not hang us */
     enum error error = fd < 0 ? E_IO : read_key(fd, ret);
     if (fd >= 0) close(fd);
     close(at);

@@ -3,7 +3,8 @@
  *   curve.key       CURVE (X25519) secret; read by the gate only
  *   statement.key   Ed25519 seed: records and the relay's own statements; read by the ledger only
  *   log.key         Ed25519 seed for checkpoints; read by the ledger only
- *   registrar.key   the registrar's Ed25519 seed that `init` makes; read by pouchctl only, and better moved elsewhere */
+ *   registrar.key   the registrar's Ed25519 seed that `init` makes; read by pouchctl only, and better moved elsewhere
+ */
 #ifndef KEYS_H
 #define KEYS_H
 

@@ -63,7 +63,8 @@ enum error lockdown_folder(int *ret_fd, pid_t *ret_pid) {
     enum error error = lock_file(fd, ret_pid);
     char text[PID_TEXT];
     int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
-    if (error == E_OK && (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n)) error = errno == ENOSPC ? E_OK : E_IO;
+    if (error == E_OK && (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n))
+        error = errno == ENOSPC ? E_OK : E_IO;
     if (error != E_OK) {
         close(fd);
         return error;

@@ -10,8 +10,8 @@
 CHECKED enum error lockdown_process(const struct config *config);
 
 /* Takes the file "lock" in the current folder for this process and its children, and writes the process id into it. The
- * lock ends when the last of them does: so when a parent was killed, its orphans are waited for (a few seconds at most).
- * E_RELAY_RUNNING (*ret_pid: who), E_IO. *ret_fd is to be left open. */
+ * lock ends when the last of them does: so when a parent was killed, its orphans are waited for (a few seconds at
+ * most). E_RELAY_RUNNING (*ret_pid: who), E_IO. *ret_fd is to be left open. */
 CHECKED enum error lockdown_folder(int *ret_fd, pid_t *ret_pid);
 
 #endif

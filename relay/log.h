@@ -7,7 +7,8 @@
 
 #include <syslog.h>
 
-/* priority: LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG (kept quiet). Line breaks in the text become spaces. */
+/* priority: LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG (kept quiet). Line breaks in the text become spaces.
+ */
 void log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Names the process in every line from now on: "gate", "ledger". */
 void log_open(const char *process);

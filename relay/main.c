@@ -21,7 +21,8 @@ static const char help[] =
     "Examples:\n"
     "  pouchd init /var/lib/pouch --listen tcp://127.0.0.1:5870     make a relay's folder\n"
     "  pouchd --config /var/lib/pouch/relay.yaml --check-config     name every error of the configuration\n"
-    "  pouchd --config /var/lib/pouch/relay.yaml                    run in the foreground; says \"ready\" when it serves\n"
+    "  pouchd --config /var/lib/pouch/relay.yaml                    run in the foreground; says \"ready\" when it "
+    "serves\n"
     "\n"
     "pouchd is the relay of Pouch: it stores sealed requests, hands them over and keeps signed evidence.\n"
     "\n"
@@ -39,9 +40,15 @@ static const char help[] =
 enum { OPTION_CHECK = 256, OPTION_LISTEN, OPTION_NAME, OPTION_JSON, OPTION_VERSION, OPTION_PLAIN, WHERE_SIZE = 4400 };
 
 static const struct cli_option options[] = {
-    {"config", 'c', true},           {"check-config", OPTION_CHECK, false}, {"listen", OPTION_LISTEN, true},
-    {"name", OPTION_NAME, true},     {"json", OPTION_JSON, false},          {"help", 'h', false},
-    {"version", OPTION_VERSION, false}, {"quiet", 'q', false},              {"no-color", OPTION_PLAIN, false},
+    {"config", 'c', true},
+    {"check-config", OPTION_CHECK, false},
+    {"listen", OPTION_LISTEN, true},
+    {"name", OPTION_NAME, true},
+    {"json", OPTION_JSON, false},
+    {"help", 'h', false},
+    {"version", OPTION_VERSION, false},
+    {"quiet", 'q', false},
+    {"no-color", OPTION_PLAIN, false},
     {"yes", 'y', false},
 };
 
@@ -63,17 +70,20 @@ static void print_made(const struct cli *cli, const struct init *init, const str
         fputs("{\"folder\": ", stdout);
         cli_json_text(stdout, bytes_text(folder));
         printf(", \"config\": \"relay.yaml\", \"card\": \"relay.card\", \"registrar_key\": \"registrar.key\", "
-               "\"fingerprint\": \"%s\"}\n", digits);
+               "\"fingerprint\": \"%s\"}\n",
+               digits);
         return;
     }
     printf("The relay's folder is made: %s\n\n"
            "  card         %s/relay.card\n"
-           "  fingerprint  %s\n", folder, folder, digits);
+           "  fingerprint  %s\n",
+           folder, folder, digits);
     for (size_t i = 0; i < card->address_count; i++) printf("  address      %s\n", card->addresses[i]);
     printf("\nGive relay.card to the members and read its fingerprint to them by telephone.\n"
            "Move %s/registrar.key to a computer off the network: whoever has it can admit\n"
            "parties. `pouchctl admit --registrar-key FILE` reads it from there.\n\n"
-           "Start the relay:  pouchd --config %s/relay.yaml\n", folder, folder);
+           "Start the relay:  pouchd --config %s/relay.yaml\n",
+           folder, folder);
 }
 
 static enum error fill_config(const struct arguments *arguments, struct config *ret, const char **ret_problem) {
@@ -87,7 +97,7 @@ static enum error fill_config(const struct arguments *arguments, struct config *
     }
     if (arguments->name) {
         *ret_problem = strlen(arguments->name) >= sizeof config.name ? "the name is too long"
-                                                                    : config_name_problem(bytes_text(arguments->name));
+                                                                     : config_name_problem(bytes_text(arguments->name));
         if (*ret_problem) return E_USAGE;
         snprintf(config.name, sizeof config.name, "%s", arguments->name);
     }
@@ -104,7 +114,8 @@ static int run_init(const struct cli *cli, const struct arguments *arguments) {
     if (fill_config(arguments, &init.config, &problem) != E_OK) return cli_fail(cli, E_USAGE, "%s", problem);
     enum error error = init_folder(&init, &card, where, sizeof where);
     if (error == E_HOME_EXISTS && strcmp(where, "relay.yaml") == 0)
-        return cli_fail_hint(cli, error, "start it with `pouchd --config`, or choose another folder", "%s has a relay.yaml", arguments->folder);
+        return cli_fail_hint(cli, error, "start it with `pouchd --config`, or choose another folder",
+                             "%s has a relay.yaml", arguments->folder);
     if (error != E_OK)
         return cli_fail_hint(cli, error, "mend what is named above and run the same command again; whole keys are kept",
                              "%s in %s", where, arguments->folder);
@@ -154,7 +165,8 @@ static int run_ledger(void *user) {
 
 static int run_gate(void *user, int ready_fd) {
     const struct relay *relay = user;
-    close(relay->gate_fd); /* the gate connects like anybody else; it must not be able to accept in the ledger's place */
+    close(
+        relay->gate_fd); /* the gate connects like anybody else; it must not be able to accept in the ledger's place */
     close(relay->control_fd);
     return gate_run(&relay->config, ready_fd);
 }
@@ -192,7 +204,8 @@ static int run_relay(const struct cli *cli, const struct arguments *arguments) {
     if (error != E_OK) return cli_fail(cli, error, "%s (process %d)", relay.config.folder, (int)other);
     relay.gate_fd = link_listen("gate.sock");
     relay.control_fd = link_listen("control.sock");
-    if (relay.gate_fd < 0 || relay.control_fd < 0) return cli_fail(cli, E_IO, "a socket in %s: %s", relay.config.folder, strerror(errno));
+    if (relay.gate_fd < 0 || relay.control_fd < 0)
+        return cli_fail(cli, E_IO, "a socket in %s: %s", relay.config.folder, strerror(errno));
     signal(SIGPIPE, SIG_IGN); /* stdout and stderr may be pipes that end before we do */
     log_line(LOG_INFO, "version " POUCH_VERSION " starts in %s", relay.config.folder);
     code = supervise_run(&(struct supervise){
@@ -243,9 +256,12 @@ static int parse(struct cli *cli, char **argv, struct arguments *ret) {
     for (char **at = argv; *at; at++)
         if (strcmp(*at, "--json") == 0) cli->json = true; /* first of all: errors of the command line are JSON too */
     while (code == 0 && (id = cli_next(&args)) != CLI_END) {
-        if (id == CLI_BAD) code = cli_fail(cli, E_USAGE, "%s", args.problem);
-        else if (id == CLI_WORD) code = word(cli, args.value, ret);
-        else code = option(cli, id, args.value, ret);
+        if (id == CLI_BAD)
+            code = cli_fail(cli, E_USAGE, "%s", args.problem);
+        else if (id == CLI_WORD)
+            code = word(cli, args.value, ret);
+        else
+            code = option(cli, id, args.value, ret);
     }
     return code;
 }
@@ -264,8 +280,10 @@ int main(int argc, char **argv) {
         puts("pouchd " POUCH_VERSION);
         return 0;
     }
-    if (arguments.init) return sign_self_test() == E_OK ? run_init(&cli, &arguments) : cli_fail(&cli, E_INTERNAL, "self-test");
+    if (arguments.init)
+        return sign_self_test() == E_OK ? run_init(&cli, &arguments) : cli_fail(&cli, E_INTERNAL, "self-test");
     if (!arguments.config)
-        return cli_fail_hint(&cli, E_USAGE, "pouchd --config FILE, or pouchd init DIR; see pouchd --help", "what is to be done?");
+        return cli_fail_hint(&cli, E_USAGE, "pouchd --config FILE, or pouchd init DIR; see pouchd --help",
+                             "what is to be done?");
     return arguments.check ? run_check(&cli, &arguments) : run_relay(&cli, &arguments);
 }

@@ -1,4 +1,5 @@
-/* notify.h - sd_notify by hand (sd_notify(3)): a datagram to the socket that NOTIFY_SOCKET names; nothing without it. */
+/* notify.h - sd_notify by hand (sd_notify(3)): a datagram to the socket that NOTIFY_SOCKET names; nothing without it.
+ */
 #ifndef NOTIFY_H
 #define NOTIFY_H
 

@@ -40,13 +40,28 @@ static const char help[] =
     "\n"
     "Exit codes: 0 done, 1 you can fix it, 2 internal fault, 3 relay or disk, 4 key or trust, 6 time ran out.\n";
 
-enum { OPTION_FINGERPRINT = 256, OPTION_KEY, OPTION_REASON, OPTION_JSON, OPTION_VERSION, OPTION_PLAIN, CHARTER_FILE_MAX = 64 * 1024,
-       ICINGA_CRITICAL = 2, ICINGA_UNKNOWN = 3 };
+enum {
+    OPTION_FINGERPRINT = 256,
+    OPTION_KEY,
+    OPTION_REASON,
+    OPTION_JSON,
+    OPTION_VERSION,
+    OPTION_PLAIN,
+    CHARTER_FILE_MAX = 64 * 1024,
+    ICINGA_CRITICAL = 2,
+    ICINGA_UNKNOWN = 3
+};
 
 static const struct cli_option options[] = {
-    {"config", 'c', true},        {"fingerprint", OPTION_FINGERPRINT, true}, {"registrar-key", OPTION_KEY, true},
-    {"reason", OPTION_REASON, true}, {"yes", 'y', false},                   {"json", OPTION_JSON, false},
-    {"quiet", 'q', false},        {"no-color", OPTION_PLAIN, false},        {"help", 'h', false},
+    {"config", 'c', true},
+    {"fingerprint", OPTION_FINGERPRINT, true},
+    {"registrar-key", OPTION_KEY, true},
+    {"reason", OPTION_REASON, true},
+    {"yes", 'y', false},
+    {"json", OPTION_JSON, false},
+    {"quiet", 'q', false},
+    {"no-color", OPTION_PLAIN, false},
+    {"help", 'h', false},
     {"version", OPTION_VERSION, false},
 };
 
@@ -67,7 +82,13 @@ static int ask(const struct task *task, const struct command *command, struct bu
     if (error != E_OK) return cli_fail(&task->cli, error, "%s", task->config.folder);
     if (ret->error == E_OK) return 0;
     char detail[SUBJECT_MAX] = "";
-    if (ret->has_detail) snprintf(detail, sizeof detail, "%.*s", (int)ret->detail.n, (const char *)ret->detail.p);
+    if (ret->has_detail)
+        snprintf(detail, sizeof detail, "%.*s", (int)ret->detail.n, (const char *)ret->detail.p);
+    else if (task->subject)
+        snprintf(detail, sizeof detail, "%s", task->subject);
+    if (ret->error == E_CONFLICT)
+        return cli_fail_hint(&task->cli, E_CONFLICT,
+                             "nothing was changed; a party of this name is in the directory already", "%s", detail);
     return cli_fail(&task->cli, (enum error)ret->error, "%s", detail);
 }
 
@@ -81,8 +102,10 @@ static int run_status(struct task *task) {
     struct answer answer;
     int code = ask(task, &(struct command){.verb = COMMAND_STATUS}, &bytes, &answer);
     if (code) return code;
-    if (task->cli.json) put_json(answer.numbers);
-    else figures_table(stdout, answer.numbers);
+    if (task->cli.json)
+        put_json(answer.numbers);
+    else
+        figures_table(stdout, answer.numbers);
     return 0;
 }
 
@@ -91,8 +114,10 @@ static int run_stats(struct task *task) {
     struct answer answer;
     int code = ask(task, &(struct command){.verb = COMMAND_STATUS}, &bytes, &answer);
     if (code) return code;
-    if (task->cli.json) put_json(answer.numbers);
-    else figures_prometheus(stdout, answer.numbers);
+    if (task->cli.json)
+        put_json(answer.numbers);
+    else
+        figures_prometheus(stdout, answer.numbers);
     return 0;
 }
 
@@ -159,8 +184,8 @@ static bool read_card(const struct task *task, struct card *ret) {
     return read_file(path, CHARTER_FILE_MAX, &text) == E_OK && card_parse(buf_bytes(&text), ret, NULL) == E_OK;
 }
 
-/* The first of the given keys that is a registrar's by the card. One signature is what this version of the directory asks
- * for, so further keys are not used. */
+/* The first of the given keys that is a registrar's by the card. One signature is what this version of the directory
+ * asks for, so further keys are not used. */
 static int find_key(const struct task *task, uint8_t ret[static KEY_SIZE]) {
     char own[PATH_MAX + 16];
     struct card card;
@@ -174,7 +199,8 @@ static int find_key(const struct task *task, uint8_t ret[static KEY_SIZE]) {
         if (error == E_NOT_ALLOWED)
             return cli_fail_hint(&task->cli, error, "chmod 600 it: others can read this key", "%s", keys[i]);
         if (error != E_OK)
-            return cli_fail_hint(&task->cli, error, "name the registrar's key with --registrar-key FILE", "%s", keys[i]);
+            return cli_fail_hint(&task->cli, error, "name the registrar's key with --registrar-key FILE", "%s",
+                                 keys[i]);
         if (!has_card || registrar_is_of(&card, ret)) return 0;
     }
     sodium_memzero(ret, KEY_SIZE);
@@ -215,16 +241,20 @@ static const char *kind_name(uint64_t kind) {
     return kind < LENGTH(names) ? names[kind] : "unknown";
 }
 
+/* digits may be NULL: who is about to type the number as it was told must not have it before his eyes. */
 static void show_charter(const struct registrar_charter *charter, const char *digits) {
     AUTO_BUF party = {0};
     AUTO_BUF name = {0};
     text_for_terminal(charter->charter.party, false, &party);
     text_for_terminal(charter->charter.name, false, &name);
     if (party.failed || name.failed) return;
-    printf("  party        %s\n  name         %s\n  kind         %s\n  fingerprint  %s\n", (const char *)party.p,
-           (const char *)name.p, kind_name(charter->charter.kind), digits);
+    printf("  party        %s\n  name         %s\n  kind         %s\n", (const char *)party.p, (const char *)name.p,
+           kind_name(charter->charter.kind));
+    if (digits) printf("  fingerprint  %s\n", digits);
     fflush(stdout);
 }
+
+static bool will_ask(const struct task *task) { return !task->fingerprint && !task->yes && isatty(STDIN_FILENO); }
 
 /* Has somebody compared the number with what the party's authority says? */
 static int confirm(const struct task *task, const struct registrar_charter *charter) {
@@ -234,8 +264,9 @@ static int confirm(const struct task *task, const struct registrar_charter *char
         return cli_fail(&task->cli, E_WRONG_FINGERPRINT, "%s; nothing was admitted", task->subject);
     }
     if (task->yes) return 0;
-    if (!isatty(STDIN_FILENO))
-        return cli_fail_hint(&task->cli, E_NEEDS_TERMINAL, "compare the number with the party's authority and give it with --fingerprint",
+    if (!will_ask(task))
+        return cli_fail_hint(&task->cli, E_NEEDS_TERMINAL,
+                             "compare the number with the party's authority and give it with --fingerprint",
                              "the charter's fingerprint");
     fprintf(stderr, "Ask the party's authority for the fingerprint, by telephone, and type what you are told:\n> ");
     if (!fgets(typed, sizeof typed, stdin)) return cli_fail(&task->cli, E_INTERRUPTED, "nothing was admitted");
@@ -245,7 +276,8 @@ static int confirm(const struct task *task, const struct registrar_charter *char
 
 static void say_admitted(const struct task *task, const struct registrar_charter *charter, const char *digits) {
     if (!task->cli.json) {
-        if (!task->quiet) printf("%.*s is admitted.\n", (int)charter->charter.party.n, (const char *)charter->charter.party.p);
+        if (!task->quiet)
+            printf("%.*s is admitted.\n", (int)charter->charter.party.n, (const char *)charter->charter.party.p);
         return;
     }
     fputs("{\"party\": ", stdout);
@@ -262,34 +294,43 @@ static int run_admit(struct task *task) {
     struct registrar_charter charter;
     char digits[TEXT_FINGERPRINT_SIZE];
     enum error error = read_file(task->subject, CHARTER_FILE_MAX, &file);
-    if (error != E_OK) return cli_fail(&task->cli, error, "%s%s%s", task->subject, error == E_IO ? ": " : "", error == E_IO ? strerror(errno) : "");
+    if (error != E_OK)
+        return cli_fail(&task->cli, error, "%s%s%s", task->subject, error == E_IO ? ": " : "",
+                        error == E_IO ? strerror(errno) : "");
     error = registrar_open_charter(buf_bytes(&file), &charter);
     if (error != E_OK) return cli_fail(&task->cli, error, "%s is no charter that can be admitted", task->subject);
     text_fingerprint(charter.hash, digits);
-    if (!task->cli.json && !task->quiet) show_charter(&charter, digits);
+    if (!task->cli.json && !task->quiet) show_charter(&charter, will_ask(task) ? NULL : digits);
     int code = confirm(task, &charter);
     if (code) return code;
-    struct registrar_order order = {
-        .action = ACTION_ADMIT, .party = charter.charter.party, .charter = charter.hash, .reason = task->reason, .created = now()};
+    struct registrar_order order = {.action = ACTION_ADMIT,
+                                    .party = charter.charter.party,
+                                    .charter = charter.hash,
+                                    .reason = task->reason,
+                                    .created = now()};
     code = sign_and_record(task, &order, charter.statement);
     if (code == 0) say_admitted(task, &charter, digits);
     return code;
 }
 
 static int change(struct task *task, enum admission_action action, const char *done) {
-    if (!text_is_party(bytes_text(task->subject))) return cli_fail(&task->cli, E_USAGE, "%s is not a party's name", task->subject);
+    if (!text_is_party(bytes_text(task->subject)))
+        return cli_fail(&task->cli, E_USAGE, "%s is not a party's name", task->subject);
     struct registrar_order order = {
         .action = action, .party = bytes_text(task->subject), .reason = task->reason, .created = now()};
     int code = sign_and_record(task, &order, (struct bytes){0});
     if (code) return code;
-    if (task->cli.json) printf("{\"party\": \"%s\", \"state\": \"%s\"}\n", task->subject, done);
-    else if (!task->quiet) printf("%s is %s.\n", task->subject, done);
+    if (task->cli.json)
+        printf("{\"party\": \"%s\", \"state\": \"%s\"}\n", task->subject, done);
+    else if (!task->quiet)
+        printf("%s is %s.\n", task->subject, done);
     return 0;
 }
 
 static int run_suspend(struct task *task) {
     if (!task->reason || !*task->reason)
-        return cli_fail_hint(&task->cli, E_USAGE, "add --reason TEXT: every member will see it", "a suspension needs a reason");
+        return cli_fail_hint(&task->cli, E_USAGE, "add --reason TEXT: every member will see it",
+                             "a suspension needs a reason");
     return change(task, ACTION_SUSPEND, "suspended");
 }
 
@@ -302,9 +343,8 @@ static const struct verb {
     const char *subject; /* what must follow, or NULL */
     int (*run)(struct task *task);
 } verbs[] = {
-    {"status", NULL, run_status},       {"check", NULL, run_check},
-    {"stats", NULL, run_stats},         {"admit", "CHARTER", run_admit},
-    {"suspend", "PARTY", run_suspend},  {"resume", "PARTY", run_resume},
+    {"status", NULL, run_status},    {"check", NULL, run_check},        {"stats", NULL, run_stats},
+    {"admit", "CHARTER", run_admit}, {"suspend", "PARTY", run_suspend}, {"resume", "PARTY", run_resume},
 };
 
 static const struct verb *find_verb(const char *name) {
@@ -340,9 +380,12 @@ static int option(struct task *task, int id, const char *value) {
 }
 
 static int word(struct task *task, const char *value) {
-    if (!task->verb) task->verb = value;
-    else if (!task->subject) task->subject = value;
-    else return cli_fail(&task->cli, E_USAGE, "one word too many: %.80s", value);
+    if (!task->verb)
+        task->verb = value;
+    else if (!task->subject)
+        task->subject = value;
+    else
+        return cli_fail(&task->cli, E_USAGE, "one word too many: %.80s", value);
     return 0;
 }
 
@@ -350,11 +393,15 @@ static int parse(struct task *task, char **argv) {
     struct cli_args args = {.argv = argv, .options = options, .count = LENGTH(options)};
     int id, code = 0;
     for (char **at = argv; *at; at++)
-        if (strcmp(*at, "--json") == 0) task->cli.json = true; /* first of all: errors of the command line are JSON too */
+        if (strcmp(*at, "--json") == 0)
+            task->cli.json = true; /* first of all: errors of the command line are JSON too */
     while (code == 0 && (id = cli_next(&args)) != CLI_END) {
-        if (id == CLI_BAD) code = cli_fail(&task->cli, E_USAGE, "%s", args.problem);
-        else if (id == CLI_WORD) code = word(task, args.value);
-        else code = option(task, id, args.value);
+        if (id == CLI_BAD)
+            code = cli_fail(&task->cli, E_USAGE, "%s", args.problem);
+        else if (id == CLI_WORD)
+            code = word(task, args.value);
+        else
+            code = option(task, id, args.value);
     }
     return code;
 }
@@ -373,7 +420,8 @@ static int run(struct task *task) {
     const struct verb *verb = find_verb(task->verb);
     if (!verb) return unknown_verb(task);
     if (verb->subject && !task->subject) return cli_fail(&task->cli, E_USAGE, "%s needs %s", verb->name, verb->subject);
-    if (!verb->subject && task->subject) return cli_fail(&task->cli, E_USAGE, "one word too many: %.80s", task->subject);
+    if (!verb->subject && task->subject)
+        return cli_fail(&task->cli, E_USAGE, "one word too many: %.80s", task->subject);
     bool check = verb->run == run_check;
     if (!task->config_path) {
         if (check) return say_check(task, ICINGA_UNKNOWN, "--config FILE is missing", NULL);
@@ -399,6 +447,7 @@ int main(int argc, char **argv) {
         return 0;
     }
     if (!task.verb) return cli_fail_hint(&task.cli, E_USAGE, "see pouchctl --help", "what is to be done?");
-    if (sign_self_test() != E_OK) return cli_fail(&task.cli, E_INTERNAL, "the cryptographic library fails its self-test");
+    if (sign_self_test() != E_OK)
+        return cli_fail(&task.cli, E_INTERNAL, "the cryptographic library fails its self-test");
     return run(&task);
 }

@@ -35,9 +35,13 @@ enum error registrar_open_charter(struct bytes file, struct registrar_charter *r
 
 enum error registrar_sign(const struct registrar_order *order, const uint8_t seed[static KEY_SIZE], struct buf *ret) {
     uint8_t secret[SIGN_SECRET_SIZE];
-    struct admission admission = {
-        .suite = SUITE, .party = order->party, .action = order->action, .created = order->created,
-        .has_reason = order->reason != NULL, .reason = bytes_text(order->reason), .has_charter = order->charter != NULL};
+    struct admission admission = {.suite = SUITE,
+                                  .party = order->party,
+                                  .action = order->action,
+                                  .created = order->created,
+                                  .has_reason = order->reason != NULL,
+                                  .reason = bytes_text(order->reason),
+                                  .has_charter = order->charter != NULL};
     AUTO_BUF payload = {0};
     if (!text_is_party(order->party) || admission.reason.n > SUBJECT_MAX) return E_BAD_TEXT;
     if (order->charter) memcpy(admission.charter, order->charter, HASH_SIZE);

@@ -23,8 +23,8 @@ enum { QUICK_DEATHS = 3, PAUSE_FIRST_MS = 20, LIVED_MS = 1000, EXIT_TRANSIENT = 
 struct child {
     const char *name;
     pid_t pid;
-    uint64_t start_ms;   /* when it was started, or is to be */
-    unsigned deaths;     /* in a row, each within LIVED_MS of its start */
+    uint64_t start_ms; /* when it was started, or is to be */
+    unsigned deaths;   /* in a row, each within LIVED_MS of its start */
 };
 
 struct parent {
@@ -59,8 +59,10 @@ static void become_child(const struct parent *parent, pid_t parent_pid, int deat
 
 static void started(struct child *child, pid_t pid) {
     child->start_ms = now_ms();
-    if (pid > 0) child->pid = pid;
-    else child->start_ms += SUPERVISE_PAUSE_MAX_MS; /* no fork now: try again later */
+    if (pid > 0)
+        child->pid = pid;
+    else
+        child->start_ms += SUPERVISE_PAUSE_MAX_MS; /* no fork now: try again later */
     if (pid < 0) log_line(LOG_ERR, "cannot start the %s: %s", child->name, strerror(errno));
 }
 
@@ -139,13 +141,12 @@ static void begin_stop(struct parent *parent, int code) {
 }
 
 /* Exit codes that a restart cannot mend: 1 the operator can fix it, 2 internal fault (CLI exit codes). */
-static bool hopeless(int status) {
-    return WIFEXITED(status) && (WEXITSTATUS(status) == 1 || WEXITSTATUS(status) == 2);
-}
+static bool hopeless(int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 1 || WEXITSTATUS(status) == 2); }
 
 static void log_end(const struct child *child, int status, bool stopping) {
     if (WIFSIGNALED(status))
-        log_line(LOG_WARNING, "the %s was ended by signal %d (%s)", child->name, WTERMSIG(status), strsignal(WTERMSIG(status)));
+        log_line(LOG_WARNING, "the %s was ended by signal %d (%s)", child->name, WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
     else if (stopping || WEXITSTATUS(status) == 0)
         log_line(LOG_INFO, "the %s has ended (exit code %d)", child->name, WEXITSTATUS(status));
     else
@@ -166,8 +167,10 @@ static void gate_ended(struct parent *parent, int status) {
 static void ledger_ended(struct parent *parent, int status) {
     signal_child(&parent->gate, SIGKILL); /* it holds snapshots and promises of the one that is gone */
     if (parent->stopping) return;
-    if (hopeless(status)) begin_stop(parent, WEXITSTATUS(status));
-    else plan_restart(&parent->ledger);
+    if (hopeless(status))
+        begin_stop(parent, WEXITSTATUS(status));
+    else
+        plan_restart(&parent->ledger);
 }
 
 static void reap(struct parent *parent) {
@@ -179,8 +182,10 @@ static void reap(struct parent *parent) {
         struct child *child = is_gate ? &parent->gate : &parent->ledger;
         log_end(child, status, parent->stopping);
         child->pid = 0;
-        if (is_gate) gate_ended(parent, status);
-        else ledger_ended(parent, status);
+        if (is_gate)
+            gate_ended(parent, status);
+        else
+            ledger_ended(parent, status);
     }
 }
 
@@ -212,9 +217,12 @@ static void take_ready(struct parent *parent) {
 /* Milliseconds until something is due; -1: nothing is. */
 static int wait_ms(const struct parent *parent) {
     uint64_t due = UINT64_MAX, now = now_ms();
-    if (parent->stopping) due = parent->deadline_ms;
-    else if (parent->ledger.pid == 0) due = parent->ledger.start_ms;
-    else if (parent->gate.pid == 0) due = parent->gate.start_ms;
+    if (parent->stopping)
+        due = parent->deadline_ms;
+    else if (parent->ledger.pid == 0)
+        due = parent->ledger.start_ms;
+    else if (parent->gate.pid == 0)
+        due = parent->gate.start_ms;
     if (due == UINT64_MAX) return -1;
     return due <= now ? 0 : (int)(due - now);
 }
@@ -232,7 +240,8 @@ static void loop(struct parent *parent) {
         start_due(parent);
         struct pollfd fds[2] = {{.fd = parent->signals, .events = POLLIN}, {.fd = parent->ready_fd, .events = POLLIN}};
         int n = poll(fds, 2, wait_ms(parent));
-        if (n > 0 && fds[1].revents) take_ready(parent); /* before the signals: a gate that was ready and died was ready */
+        if (n > 0 && fds[1].revents)
+            take_ready(parent); /* before the signals: a gate that was ready and died was ready */
         if (n > 0 && fds[0].revents) take_signals(parent);
         kill_late(parent);
     }

@@ -24,7 +24,7 @@ static enum error charter_fingerprint(struct run *run, const char *path, char re
     TRY(dossier_decode(buf_bytes(&bytes), &dossier));
     if (!dirstatement_next(&dossier.statements, &statement)) return E_MISSING_FIELD;
     TRY(stamp_peek(statement.statement, &payload));
-    home_charter_hash(payload, hash);
+    stamp_hash(payload, hash);
     text_fingerprint(hash, ret);
     return E_OK;
 }

@@ -15,7 +15,7 @@
  *   PARTY-POST.request      dossier {post, statements [device], post_key, revoker}
  *   PARTY-POST.revocation   dossier {post, statements [revocation of the whole post]}: whoever holds it can only revoke
  * A certificate is a dossier {post, statements [charter, post, device, countersign]}.
- * The fingerprint of a charter is text_fingerprint over the labelled digest (FINGERPRINT) of the charter's payload.
+ * The fingerprint of a charter is text_fingerprint over its hash (stamp_hash of the payload), which the admission names.
  */
 #ifndef HOME_H
 #define HOME_H
@@ -66,9 +66,6 @@ CHECKED enum error home_join(struct home *home, const struct card *card, struct 
 /* Lets another process in for a while (`wait` does, between its syncs), and takes the lock back. */
 void home_unlock(struct home *home);
 CHECKED enum error home_relock(struct home *home, struct failure *failure);
-
-/* The labelled digest of which people compare text_fingerprint. */
-void home_charter_hash(struct bytes payload, uint8_t ret[static HASH_SIZE]);
 
 /* authority init: keys, PARTY.charter and PARTY.nomination (a sheet with the fingerprint) in `outdir`. */
 struct home_new_authority {

@@ -11,6 +11,7 @@
 #include "chain.h"
 #include "files.h"
 #include "home_files.h"
+#include "stamp.h"
 #include "text.h"
 
 enum { DEVICE_EARLY_MS = 86400 * 1000, SHEET_SIZE = 4096 };
@@ -125,10 +126,6 @@ static enum error check_authority(const struct home_new_authority *what, struct 
     return cbor_check(buf_bytes(&text)) == E_OK ? E_OK : fail(failure, E_BAD_TEXT, "the name of %s", what->party);
 }
 
-void home_charter_hash(struct bytes payload, uint8_t ret[static HASH_SIZE]) {
-    label_digest(LABEL_FINGERPRINT, payload, ret);
-}
-
 static void sheet_line(struct buf *out, const char *name, const char *value) {
     char line[NAME_MAX_SIZE + 64];
     int n = snprintf(line, sizeof line, "%-13s%s\n", name, value);
@@ -142,7 +139,7 @@ static void nomination(const struct charter *charter, const char *name, struct b
     AUTO_BUF payload = {0};
     uint8_t hash[HASH_SIZE];
     charter_encode(charter, &payload);
-    home_charter_hash(buf_bytes(&payload), hash);
+    stamp_hash(buf_bytes(&payload), hash);
     text_fingerprint(hash, fingerprint);
     memcpy(party, charter->party.p, charter->party.n);
     buf_add_bytes(out, bytes_text("Nomination of a party\n\n"));

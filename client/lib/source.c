@@ -92,18 +92,18 @@ void source_close(struct source *source) {
 }
 
 static enum error read_spool(struct archive *archive, const struct source *source,
-                             enum error (*take)(void *context, struct bytes piece), void *context) {
+                             enum error (*each)(void *context, struct bytes piece), void *context) {
     for (uint64_t i = 0; i < source->spool_count; i++) {
         AUTO_BUF piece = {0};
         bool found = false;
         TRY(archive_get(archive, TABLE_SPOOL, archive_key(NULL, NULL, source->spool_first + i), &piece, &found));
         if (!found) return E_CORRUPT;
-        TRY(take(context, buf_bytes(&piece)));
+        TRY(each(context, buf_bytes(&piece)));
     }
     return E_OK;
 }
 
-static enum error read_file(const struct source *source, enum error (*take)(void *context, struct bytes piece),
+static enum error read_file(const struct source *source, enum error (*each)(void *context, struct bytes piece),
                             void *context) {
     uint8_t piece[PIECE];
     uint64_t left = source->length;
@@ -111,7 +111,7 @@ static enum error read_file(const struct source *source, enum error (*take)(void
     while (error == E_OK && left > 0) {
         ssize_t got = read_piece(source->fd, piece, left < sizeof piece ? (size_t)left : sizeof piece);
         if (got <= 0) error = E_IO;
-        else error = take(context, bytes_of(piece, (size_t)got));
+        else error = each(context, bytes_of(piece, (size_t)got));
         if (error == E_OK) left -= (uint64_t)got;
     }
     if (error == E_OK && read_some(source->fd, piece, 1) != 0) error = E_IO; /* it has grown */
@@ -120,11 +120,11 @@ static enum error read_file(const struct source *source, enum error (*take)(void
 }
 
 enum error source_read(struct archive *archive, const struct source *source,
-                       enum error (*take)(void *context, struct bytes piece), void *context, struct failure *failure) {
+                       enum error (*each)(void *context, struct bytes piece), void *context, struct failure *failure) {
     enum error error = E_OK;
-    if (source->spooled) error = read_spool(archive, source, take, context);
-    else if (source->fd >= 0) error = read_file(source, take, context);
-    else error = take(context, source->memory);
+    if (source->spooled) error = read_spool(archive, source, each, context);
+    else if (source->fd >= 0) error = read_file(source, each, context);
+    else error = each(context, source->memory);
     const char *name = source->name[0] ? source->name : "the text";
     if (error == E_IO) return fail(failure, error, "%s changed while it was read, or cannot be read", name);
     return error == E_OK ? E_OK : fail(failure, error, "%s", name);

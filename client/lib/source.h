@@ -20,7 +20,7 @@ CHECKED enum error source_open(struct archive *archive, const char *path, struct
 void source_close(struct source *source);
 /* All bytes in order: exactly `length`, else E_IO (a file that changes meanwhile). */
 CHECKED enum error source_read(struct archive *archive, const struct source *source,
-                               enum error (*take)(void *context, struct bytes piece), void *context,
+                               enum error (*each)(void *context, struct bytes piece), void *context,
                                struct failure *failure);
 
 #endif

@@ -16,13 +16,14 @@ static struct cli_args args_of(char *const *argv) {
 }
 
 #define ARGS(...) ((char *const[]){__VA_ARGS__, NULL})
-static char a_config[] = "--config", a_value[] = "x.yaml", a_equals[] = "--config=y.yaml", a_short[] = "-c", a_json[] = "--json",
-            a_word[] = "status", a_end[] = "--", a_dash[] = "-", a_bad[] = "--cnfig", a_json_value[] = "--json=1",
-            a_bad_short[] = "-x", a_bundle[] = "-hh", a_empty[] = "--config=";
+static char a_config[] = "--config", a_value[] = "x.yaml", a_equals[] = "--config=y.yaml", a_short[] = "-c",
+            a_json[] = "--json", a_word[] = "status", a_end[] = "--", a_dash[] = "-", a_bad[] = "--cnfig",
+            a_json_value[] = "--json=1", a_bad_short[] = "-x", a_bundle[] = "-hh", a_empty[] = "--config=";
 
 static void options_and_words_may_stand_in_any_order(void **state) {
     (void)state;
-    struct cli_args args = args_of(ARGS(a_word, a_config, a_value, a_json, a_equals, a_short, a_value, a_dash, a_end, a_json));
+    struct cli_args args =
+        args_of(ARGS(a_word, a_config, a_value, a_json, a_equals, a_short, a_value, a_dash, a_end, a_json));
     assert_int_equal(cli_next(&args), CLI_WORD);
     assert_string_equal(args.value, "status");
     assert_int_equal(cli_next(&args), 'c');

@@ -30,7 +30,8 @@ static void expect(const char *text, const char *const *lines, size_t count) {
     if (count) assert_memory_equal(&before, &config, sizeof config); /* untouched on failure */
     const char *at = report;
     for (size_t i = 0; i < count; i++) {
-        if (strncmp(at, lines[i], strlen(lines[i])) != 0) fail_msg("for <%s>: wanted <%s>, report is <%s>", text, lines[i], report);
+        if (strncmp(at, lines[i], strlen(lines[i])) != 0)
+            fail_msg("for <%s>: wanted <%s>, report is <%s>", text, lines[i], report);
         at = strchr(at, '\n');
         assert_non_null(at);
         at++;
@@ -45,8 +46,10 @@ static void expect(const char *text, const char *const *lines, size_t count) {
 
 static void example_file_is_the_formatted_defaults(void **state) {
     (void)state;
-    const char *path = getenv("POUCH_EXAMPLE");
-    assert_non_null(path);
+    char path[4096];
+    const char *source = getenv("POUCH_SOURCE");
+    assert_non_null(source);
+    snprintf(path, sizeof path, "%s/config/relay.example.yaml", source);
     FILE *file = fopen(path, "r");
     assert_non_null(file);
     static char text[CONFIG_FILE_MAX];
@@ -100,8 +103,9 @@ static void values_are_read(void **state) {
     (void)state;
     AUTO_FREE(char) report = NULL;
     struct config config;
-    const char text[] = "listen: tcp://*:443\nname: \"r1\"\nstore: {file: 'x.db', reserve: 1MB}\nlimits:\n  staging: 1h30m\n"
-                        "rate:\n  member: 7\n";
+    const char text[] =
+        "listen: tcp://*:443\nname: \"r1\"\nstore: {file: 'x.db', reserve: 1MB}\nlimits:\n  staging: 1h30m\n"
+        "rate:\n  member: 7\n";
     assert_int_equal(parse(text, strlen(text), &report, &config), E_OK);
     assert_int_equal(config.listen_count, 1);
     assert_string_equal(config.listen[0], "tcp://*:443");
@@ -149,7 +153,8 @@ static void values_out_of_bounds_are_named_with_the_bounds(void **state) {
     EXPECT("workers: 99999999999999999999999\n", "f:1:10: workers: 99999999999999999999999 is out of bounds");
     EXPECT("limits:\n  staging: 8d\n", "f:2:12: limits.staging: 8d is out of bounds; it must be from 1m to 7d");
     EXPECT("limits: {body: 1GiB}\n", "f:1:16: limits.body: 1GiB is out of bounds; it must be from 64KiB to 512MiB");
-    EXPECT("name: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n", "f:1:7: name: the text is too long");
+    EXPECT("name: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
+           "f:1:7: name: the text is too long");
 }
 
 static void addresses_are_checked(void **state) {
@@ -165,9 +170,10 @@ static void addresses_are_checked(void **state) {
     EXPECT("listen: tcp://a/b:80\n", "f:1:9: listen: the host must be");
     EXPECT("listen: \"ipc://\"\n", "f:1:9: listen: the path is missing");
     EXPECT("listen: \"tcp://a b:80\"\n", "f:1:9: listen: an address has no spaces");
-    EXPECT("listen:\n  - tcp://a:1\n  - udp://a:1\n  - \n  - [x]\n", "f:3:5: listen: an address begins", "f:4:4: listen: an address is missing",
-           "f:5:5: listen: an address or a list");
-    EXPECT("listen: [a:1, tcp://a:1, tcp://a:2, tcp://a:3, tcp://a:4, tcp://a:5, tcp://a:6, tcp://a:7, tcp://a:8, tcp://a:9]\n",
+    EXPECT("listen:\n  - tcp://a:1\n  - udp://a:1\n  - \n  - [x]\n", "f:3:5: listen: an address begins",
+           "f:4:4: listen: an address is missing", "f:5:5: listen: an address or a list");
+    EXPECT("listen: [a:1, tcp://a:1, tcp://a:2, tcp://a:3, tcp://a:4, tcp://a:5, tcp://a:6, tcp://a:7, tcp://a:8, "
+           "tcp://a:9]\n",
            "f:1:10: listen: an address begins", "f:1:103: listen: too many addresses");
     assert_null(config_address_problem(bytes_text("tcp://[fe80::1%eth0]:65535")));
     assert_null(config_address_problem(bytes_text("tcp://relay.example:1")));
@@ -176,9 +182,11 @@ static void addresses_are_checked(void **state) {
 
 static void all_errors_come_in_one_run_in_the_order_of_the_file(void **state) {
     (void)state;
-    EXPECT("workers: 0\nnmae: x\nlimits:\n  body: many\n  body: 1MiB\n  staging: &a 1h\nquota: !!map\n  pair: *a\nlisten: tcp://a:0\n",
-           "f:1:10: workers", "f:2:1: unknown key \"nmae\"", "f:4:9: limits.body", "f:5:3: the key \"body\" stands here a second time (first on line 4)",
-           "f:6:12: anchors", "f:7:8: tags", "f:8:9: aliases", "f:9:9: listen");
+    EXPECT("workers: 0\nnmae: x\nlimits:\n  body: many\n  body: 1MiB\n  staging: &a 1h\nquota: !!map\n  pair: "
+           "*a\nlisten: tcp://a:0\n",
+           "f:1:10: workers", "f:2:1: unknown key \"nmae\"", "f:4:9: limits.body",
+           "f:5:3: the key \"body\" stands here a second time (first on line 4)", "f:6:12: anchors", "f:7:8: tags",
+           "f:8:9: aliases", "f:9:9: listen");
 }
 
 static void what_yaml_could_do_beyond_is_refused(void **state) {

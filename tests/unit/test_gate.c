@@ -20,6 +20,8 @@
 #include "message.h"
 
 enum { WAIT_MS = 8000, QUIET_MS = 400, GUEST = 900, RATE_GUEST = 20, CONNECTIONS = 40 };
+/* libzmq's limit counts what CURVE adds: command name, nonce, tag, flags. */
+enum { CURVE_OVERHEAD = 8 + 8 + 16 + 1, LARGEST = MESSAGE_MAX + 64 - CURVE_OVERHEAD };
 
 /* ---- the gate's process ---- */
 
@@ -284,6 +286,7 @@ static void *peer_unsecured(struct relay *relay) {
     void *socket = zmq_socket(relay->context, ZMQ_DEALER);
     assert_non_null(socket);
     set(socket, ZMQ_LINGER, 0);
+    set(socket, ZMQ_SNDTIMEO, WAIT_MS);
     return socket;
 }
 
@@ -490,8 +493,7 @@ static void member_revoked_while_connected_is_told_and_then_put_out(void **state
     expect_failure(&relay, member, 2, E_REVOKED);
     assert_int_equal(relay.jobs, 1);
     wait_connections(&relay, 0);
-    hello(member, 3);
-    expect_silence(&relay, member);
+    assert_int_equal(zmq_send(member, "", 0, ZMQ_DONTWAIT), -1); /* refused at the door, it is connected to nobody */
     zmq_close(member);
 }
 
@@ -588,10 +590,10 @@ static void frames_of_the_wrong_number_or_size_are_dropped_and_harm_nobody(void 
     expect_silence(&relay, rude);
     hello(rude, 2);
     expect_done(&relay, rude, 2);
-    AUTO_FREE(uint8_t) large = calloc(1, MESSAGE_MAX + 65);
-    zmq_send(rude, large, MESSAGE_MAX + 64, 0);
+    AUTO_FREE(uint8_t) large = calloc(1, LARGEST + 1);
+    zmq_send(rude, large, LARGEST, 0);
     expect_failure(&relay, rude, 0, E_MALFORMED);
-    zmq_send(rude, large, MESSAGE_MAX + 65, 0); /* costs it the connection */
+    zmq_send(rude, large, LARGEST + 1, 0); /* costs it the connection */
     hello(member, 3);
     expect_done(&relay, member, 3);
     expect_silence(&relay, rude);

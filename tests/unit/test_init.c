@@ -34,8 +34,9 @@ static enum error killed_at_the_store(const struct config *config) {
 }
 
 static void empty_folder(void) {
-    static const char *const names[] = {"curve.key", "statement.key", "log.key", "registrar.key", "relay.card", "relay.yaml", "lock",
-                                        ".relay.yaml.new", ".relay.card.new"};
+    static const char *const names[] = {"curve.key",     "statement.key",   "log.key",
+                                        "registrar.key", "relay.card",      "relay.yaml",
+                                        "lock",          ".relay.yaml.new", ".relay.card.new"};
     assert_int_equal(chdir(base), 0);
     for (size_t i = 0; i < LENGTH(names); i++) {
         char path[128];

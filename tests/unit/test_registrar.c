@@ -25,8 +25,8 @@ static int begin(void **state) {
 /* A charter file as an authority makes it; `file_party` is what the outer dossier says. */
 static void make_file(const char *party, const char *file_party, uint64_t kind, struct buf *out) {
     uint8_t secret[SIGN_SECRET_SIZE];
-    struct charter charter = {.suite = SUITE, .party = bytes_text(party), .name = bytes_text("Fiji"), .kind = PARTY_STATE,
-                              .created = {1000}};
+    struct charter charter = {
+        .suite = SUITE, .party = bytes_text(party), .name = bytes_text("Fiji"), .kind = PARTY_STATE, .created = {1000}};
     AUTO_BUF payload = {0};
     AUTO_BUF stamped = {0};
     AUTO_BUF items = {0};
@@ -34,18 +34,21 @@ static void make_file(const char *party, const char *file_party, uint64_t kind, 
     charter_encode(&charter, &payload);
     assert_int_equal(stamp_sign_one(LABEL_CHARTER, secret, buf_bytes(&payload), &stamped), E_OK);
     dirstatement_encode(&(struct dirstatement){.kind = kind, .statement = buf_bytes(&stamped)}, &items);
-    dossier_encode(&(struct dossier){.suite = SUITE, .post = bytes_text(file_party), .statements = list_of(&items, 1)}, out);
+    dossier_encode(&(struct dossier){.suite = SUITE, .post = bytes_text(file_party), .statements = list_of(&items, 1)},
+                   out);
     assert_false(out->failed);
 }
 
-static void apply(struct directory *directory, enum leaf_kind kind, struct bytes statement, uint64_t ms, enum error wanted) {
+static void apply(struct directory *directory, enum leaf_kind kind, struct bytes statement, uint64_t ms,
+                  enum error wanted) {
     AUTO_BUF leaf = {0};
     enum error error = directory_make_leaf(directory, kind, statement, (struct instant){ms}, &leaf);
     assert_int_equal(error, wanted);
     if (error == E_OK) assert_int_equal(directory_apply(directory, buf_bytes(&leaf)), E_OK);
 }
 
-static void sign(enum admission_action action, const uint8_t *charter, const char *reason, const uint8_t *seed, struct buf *out) {
+static void sign(enum admission_action action, const uint8_t *charter, const char *reason, const uint8_t *seed,
+                 struct buf *out) {
     struct registrar_order order = {
         .action = action, .party = bytes_text("fj"), .charter = charter, .reason = reason, .created = {2000}};
     assert_int_equal(registrar_sign(&order, seed, out), E_OK);
@@ -59,7 +62,7 @@ static void signed_orders_are_what_the_directory_takes(void **state) {
     AUTO_BUF resume = {0};
     AUTO_BUF foreign = {0};
     struct registrar_charter charter;
-    struct directory *directory = directory_new((const uint8_t (*)[KEY_SIZE]) & registrar_key, 1);
+    struct directory *directory = directory_new((const uint8_t(*)[KEY_SIZE]) & registrar_key, 1);
     assert_non_null(directory);
     make_file("fj", "fj", LEAF_CHARTER, &file);
     assert_int_equal(registrar_open_charter(buf_bytes(&file), &charter), E_OK);
@@ -83,7 +86,8 @@ static void order_that_no_directory_could_read_is_not_signed(void **state) {
     memset(long_reason, 'a', SUBJECT_MAX + 1);
     static const char *const reasons[] = {"\xff", long_reason};
     for (size_t i = 0; i < LENGTH(reasons); i++) {
-        struct registrar_order order = {.action = ACTION_SUSPEND, .party = bytes_text("fj"), .reason = reasons[i], .created = {1}};
+        struct registrar_order order = {
+            .action = ACTION_SUSPEND, .party = bytes_text("fj"), .reason = reasons[i], .created = {1}};
         assert_int_equal(registrar_sign(&order, registrar_seed, &out), E_BAD_TEXT);
     }
     struct registrar_order order = {.action = ACTION_RESUME, .party = bytes_text("Not A Party"), .created = {1}};

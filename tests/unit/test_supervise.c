@@ -101,8 +101,12 @@ static struct run start(struct scenario scenario) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         close(ends[0]);
         scenario.out = ends[1];
-        _exit(supervise_run(&(struct supervise){.ledger = ledger, .gate = gate, .ready = ready, .stopping = stopping,
-                                                .user = &scenario, .stop_ms = scenario.stop_ms}));
+        _exit(supervise_run(&(struct supervise){.ledger = ledger,
+                                                .gate = gate,
+                                                .ready = ready,
+                                                .stopping = stopping,
+                                                .user = &scenario,
+                                                .stop_ms = scenario.stop_ms}));
     }
     close(ends[1]);
     return (struct run){pid, ends[0]};
@@ -111,7 +115,8 @@ static struct run start(struct scenario scenario) {
 static struct report next(const struct run *run, int wait_ms) {
     struct report report = {.who = TIMEOUT};
     struct pollfd fd = {.fd = run->in, .events = POLLIN};
-    if (poll(&fd, 1, wait_ms) == 1 && read(run->in, &report, sizeof report) != (ssize_t)sizeof report) report.who = TIMEOUT;
+    if (poll(&fd, 1, wait_ms) == 1 && read(run->in, &report, sizeof report) != (ssize_t)sizeof report)
+        report.who = TIMEOUT;
     return report;
 }
 
@@ -127,8 +132,14 @@ static void expect_start(const struct run *run, pid_t *ret_ledger, pid_t *ret_ga
     while (seen != 7) {
         struct report report = next(run, WAIT_MS);
         switch (report.who) {
-        case LEDGER: *ret_ledger = report.pid; seen |= 1; break;
-        case GATE: *ret_gate = report.pid; seen |= 2; break;
+        case LEDGER:
+            *ret_ledger = report.pid;
+            seen |= 1;
+            break;
+        case GATE:
+            *ret_gate = report.pid;
+            seen |= 2;
+            break;
         case READY: seen |= 4; break;
         case STOPPING:
         case GATE_TERM:
@@ -206,8 +217,8 @@ static void gate_that_keeps_dying_is_restarted_with_growing_pauses(void **state)
         assert_int_not_equal(report.who, TIMEOUT);
         if (report.who == GATE) starts[n++] = report.ms;
     }
-    assert_true(starts[3] - starts[0] < 500);                                           /* the first at once */
-    assert_true(starts[10] - starts[9] >= 900 && starts[11] - starts[10] < 3000);       /* capped at a second */
+    assert_true(starts[3] - starts[0] < 500);                                     /* the first at once */
+    assert_true(starts[10] - starts[9] >= 900 && starts[11] - starts[10] < 3000); /* capped at a second */
     for (size_t i = 5; i < 9; i++) assert_true(starts[i + 1] - starts[i] + 5 >= starts[i] - starts[i - 1]);
     kill(run.pid, SIGTERM);
     assert_int_equal(finish(&run), 0);

@@ -1,0 +1,71 @@
+/* decide.c - what a post says about a request: accept, decline, acknowledge, close; and the sender's withdrawal. */
+#include "../words.h"
+#include "commands.h"
+
+enum { OPTION_REASON = 1, OPTION_NOTE, OPTION_TO };
+
+COMMAND_OPTIONS(decide_accept, {"note", OPTION_NOTE, true});
+COMMAND_OPTIONS(decide_decline, {"reason", OPTION_REASON, true}, {"note", OPTION_NOTE, true});
+COMMAND_OPTIONS(decide_ack, {"note", OPTION_NOTE, true});
+COMMAND_OPTIONS(decide_close);
+COMMAND_OPTIONS(decide_withdraw, {"to", OPTION_TO, true});
+
+/* After acceptance the body is fetched; on a terminal it is shown at once. */
+static enum error bring_body(struct run *run, const uint8_t digest[static HASH_SIZE]) {
+    struct sync_summary summary;
+    AUTO_VIEW view = {0};
+    enum error error = client_sync(&run->home, run->relay, &summary, &run->failure);
+    bar_end(&run->bar);
+    TRY(error);
+    TRY(client_view(&run->home, digest, &view, &run->failure));
+    if (run->cli.json || !run->look.terminal || !view.has_body) return E_OK;
+    command_print_request(run, &view);
+    return command_print_body(run, &view);
+}
+
+static enum error perform(struct run *run, const char *typed, const struct act *act, const char *done) {
+    uint8_t digest[HASH_SIZE];
+    struct client_options options = run_client_options(run);
+    TRY(run_open_post(run));
+    TRY(run_sync(run));
+    TRY(client_find(&run->home, typed, digest, &run->failure));
+    TRY(client_act(&run->home, run->relay, digest, act, &options, &run->failure));
+    enum error error = run->relay && act->event == EVENT_ACCEPTED ? bring_body(run, digest) : E_OK;
+    command_print_result(run, digest, done);
+    return error;
+}
+
+/* One word, the ID, and options that fill the act. */
+static int decide(struct run *run, struct act act, const char *done) {
+    const char *typed = NULL;
+    char list[256];
+    for (int id; (id = run_next(run)) != CLI_END;) switch (id) {
+        case OPTION_REASON:
+            if (words_reason_parse(run->args.value, &act.reason) != E_OK) {
+                words_reason_list(list, sizeof list);
+                return run_usage_text(run, "%.80s is no reason; there are %s", run->args.value, list);
+            }
+            act.has_reason = true;
+            break;
+        case OPTION_NOTE:
+            if (strlen(run->args.value) > NOTE_MAX) return run_usage_text(run, "a note has at most %d bytes", NOTE_MAX);
+            act.note = run->args.value;
+            break;
+        case OPTION_TO: act.to = run->args.value; break;
+        case CLI_WORD:
+            if (typed) return run_usage(run);
+            typed = run->args.value;
+            break;
+        default: return run_usage(run);
+        }
+    if (!typed) return run_usage_text(run, "ID is needed");
+    enum error error = perform(run, typed, &act, done);
+    if (error != E_OK) return run_fail(run, error);
+    return run->relay ? 0 : run_kept(run);
+}
+
+int decide_accept(struct run *run) { return decide(run, (struct act){.event = EVENT_ACCEPTED}, "accepted"); }
+int decide_decline(struct run *run) { return decide(run, (struct act){.event = EVENT_DECLINED}, "declined"); }
+int decide_ack(struct run *run) { return decide(run, (struct act){.event = EVENT_ACKNOWLEDGED}, "acknowledged"); }
+int decide_close(struct run *run) { return decide(run, (struct act){.event = EVENT_CLOSED}, "closed"); }
+int decide_withdraw(struct run *run) { return decide(run, (struct act){.event = EVENT_WITHDRAWN}, "withdrawn"); }

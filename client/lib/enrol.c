@@ -1,0 +1,304 @@
+/* enrol.c - connecting as this device, joining a relay, day keys, and sending others' statements with a throw-away key. */
+#include "enrol.h"
+
+#include <sodium.h>
+#include <stdio.h>
+
+#include "files.h"
+#include "kept.h"
+#include "mirror.h"
+#include "wrapping.h"
+
+enum { CARD_MAX = 64 * 1024, DOSSIER_MAX = 256 * 1024 };
+
+/* ---- day keys ---- */
+
+static uint64_t day_of(struct instant time) { return time.ms / DAY_MS; }
+
+static struct archive_key last_day_key(void) { return archive_named("last prekey day"); }
+
+static enum error keep_prekey(struct home *home, uint32_t day, const uint8_t *secret, const uint8_t *id,
+                              struct bytes stamped) {
+    struct keptprekey record = {.day = day, .stamped = stamped};
+    memcpy(record.secret, secret, KEY_SIZE);
+    AUTO_BUF bytes = {0};
+    keptprekey_encode(&record, &bytes);
+    sodium_memzero(&record, sizeof record);
+    TRY(buf_error(&bytes));
+    uint8_t row[HASH_SIZE] = {0};
+    memcpy(row, id, PREKEY_ID_SIZE);
+    return archive_set(home->archive, TABLE_PREKEY, archive_key(row, NULL, 0), buf_bytes(&bytes));
+}
+
+static enum error make_some(struct home *home, uint32_t first, size_t count) {
+    struct buf stamped[PREKEY_BATCH_MAX] = {0};
+    uint8_t ids[PREKEY_BATCH_MAX * PREKEY_ID_SIZE];
+    AUTO_SECRET secrets = {0};
+    TRY(secret_new(count * KEY_SIZE, &secrets));
+    enum error error = prekey_make(home->keys.device.p, first, count, stamped, secrets.p, ids);
+    for (size_t i = 0; error == E_OK && i < count; i++)
+        error = keep_prekey(home, first + (uint32_t)i, secrets.p + i * KEY_SIZE, ids + i * PREKEY_ID_SIZE,
+                            buf_bytes(&stamped[i]));
+    for (size_t i = 0; i < count; i++) buf_free(&stamped[i]);
+    TRY(error);
+    return kept_number_set(home->archive, TABLE_META, last_day_key(), first + count - 1);
+}
+
+enum error enrol_make_prekeys(struct home *home, struct instant now) {
+    uint64_t last, today = day_of(now), first;
+    TRY(kept_number(home->archive, TABLE_META, last_day_key(), &last));
+    first = last >= today ? last + 1 : today;
+    uint64_t end = today + PREKEY_DAYS_AHEAD;
+    if (first >= end) return E_OK;
+    TRY(archive_begin(home->archive));
+    enum error error = make_some(home, (uint32_t)first, (size_t)(end - first));
+    if (error == E_OK) return archive_commit(home->archive);
+    archive_rollback(home->archive);
+    return error;
+}
+
+/* Every prekey, as a walk: what to do with it is the caller's. */
+static enum error next_prekey(struct home *home, struct archive_cursor *cursor, struct buf *bytes, struct keptprekey *ret,
+                              bool *ret_found) {
+    TRY(archive_next(home->archive, cursor, bytes, ret_found));
+    if (!*ret_found) return E_OK;
+    return keptprekey_decode(buf_bytes(bytes), ret) == E_OK ? E_OK : E_CORRUPT;
+}
+
+enum error enrol_unpublished(struct home *home, struct buf *ret_items, size_t *ret_count) {
+    AUTO_BUF bytes = {0};
+    struct archive_cursor cursor = archive_cursor(TABLE_PREKEY, SCOPE_ALL, archive_key(NULL, NULL, 0));
+    struct keptprekey record;
+    size_t count = 0;
+    for (bool found = true; count < PREKEY_BATCH_MAX;) {
+        TRY(next_prekey(home, &cursor, &bytes, &record, &found));
+        if (!found) break;
+        if (record.published) continue;
+        cbor_put_bytes(ret_items, record.stamped);
+        count++;
+    }
+    *ret_count = count;
+    sodium_memzero(&record, sizeof record);
+    return buf_error(ret_items);
+}
+
+static enum error mark_published(struct home *home) {
+    AUTO_BUF bytes = {0}, changed = {0};
+    struct archive_cursor cursor = archive_cursor(TABLE_PREKEY, SCOPE_ALL, archive_key(NULL, NULL, 0));
+    struct keptprekey record;
+    size_t count = 0;
+    for (bool found = true; count < PREKEY_BATCH_MAX;) {
+        TRY(next_prekey(home, &cursor, &bytes, &record, &found));
+        if (!found) break;
+        if (record.published) continue;
+        record.published = true;
+        buf_clear(&changed);
+        keptprekey_encode(&record, &changed);
+        TRY(buf_error(&changed));
+        TRY(archive_set(home->archive, TABLE_PREKEY, cursor.key, buf_bytes(&changed)));
+        count++;
+    }
+    sodium_memzero(&record, sizeof record);
+    return E_OK;
+}
+
+enum error enrol_published(struct home *home) {
+    TRY(archive_begin(home->archive));
+    enum error error = mark_published(home);
+    if (error == E_OK) return archive_commit(home->archive);
+    archive_rollback(home->archive);
+    return error;
+}
+
+enum error enrol_destroy_old(struct home *home, struct instant now) {
+    AUTO_BUF bytes = {0};
+    struct archive_cursor cursor = archive_cursor(TABLE_PREKEY, SCOPE_ALL, archive_key(NULL, NULL, 0));
+    struct keptprekey record;
+    bool any = false;
+    for (bool found = true;;) {
+        TRY(next_prekey(home, &cursor, &bytes, &record, &found));
+        if (!found) break;
+        if (record.day + PREKEY_KEEP_DAYS >= day_of(now)) continue;
+        TRY(archive_delete(home->archive, TABLE_PREKEY, cursor.key));
+        any = true;
+    }
+    sodium_memzero(&record, sizeof record);
+    return any ? archive_scrub(home->archive) : E_OK;
+}
+
+static enum error publish(struct home *home, struct relay *relay, struct failure *failure) {
+    for (;;) {
+        AUTO_BUF items = {0};
+        AUTO_ANSWER answer = {0};
+        size_t count = 0;
+        TRY(enrol_unpublished(home, &items, &count));
+        if (count == 0) return E_OK;
+        TRY(relay_call(relay, MESSAGE_PUBLISH, &(struct publish){.prekeys = list_of(&items, count)}, &answer, failure));
+        TRY(enrol_published(home));
+    }
+}
+
+enum error enrol_top_up(struct home *home, struct relay *relay, struct failure *failure) {
+    struct instant now = relay_now(relay);
+    enum error error = enrol_make_prekeys(home, now);
+    if (error == E_OK) error = publish(home, relay, failure);
+    if (error == E_OK) error = enrol_destroy_old(home, now);
+    if (error != E_OK && failure && failure->error != error) fail(failure, error, "day keys");
+    return error;
+}
+
+/* ---- connecting ---- */
+
+static enum error keep_limits(struct home *home, const struct welcome *welcome) {
+    AUTO_BUF bytes = {0};
+    keptrelay_encode(&(struct keptrelay){welcome->body_max, welcome->legs_max, welcome->time}, &bytes);
+    TRY(buf_error(&bytes));
+    return archive_set(home->archive, TABLE_META, archive_named("relay"), buf_bytes(&bytes));
+}
+
+enum error enrol_connect(struct home *home, const struct client_options *options, struct relay **ret,
+                         struct failure *failure) {
+    struct relay *relay = NULL;
+    struct relay_keys keys = {&home->keys.transport, home->transport};
+    TRY(relay_open(&home->card, &keys, options, &relay, failure));
+    enum error error = keep_limits(home, relay_welcome(relay));
+    if (error != E_OK) {
+        relay_close(&relay);
+        return fail(failure, error, "the local store");
+    }
+    *ret = relay;
+    return E_OK;
+}
+
+enum error client_connect(struct home *home, const struct client_options *options, struct relay **ret,
+                          struct failure *failure) {
+    if (!home->joined || !home->directory) return fail(failure, E_NOT_JOINED, "%s", home->post);
+    struct relay *relay = NULL;
+    TRY(enrol_connect(home, options, &relay, failure));
+    enum error error = mirror_greet(home, relay, failure);
+    if (error == E_OK) *ret = relay;
+    else relay_close(&relay);
+    return error;
+}
+
+void client_disconnect(struct relay **relay) { relay_close(relay); }
+
+enum error client_wait_hint(struct relay *relay, unsigned ms) {
+    enum error error = relay_wait(relay, ms, NULL);
+    (void)relay_hinted(relay);
+    return error;
+}
+
+/* ---- joining ---- */
+
+static enum error read_card(const char *path, struct card *ret, struct failure *failure) {
+    AUTO_BUF text = {0};
+    unsigned line = 0;
+    TRY(files_read(path, CARD_MAX, &text, failure));
+    enum error error = card_parse(buf_bytes(&text), ret, &line);
+    return error == E_OK ? E_OK : fail(failure, error, "%s:%u", path, line);
+}
+
+static enum error enrol(struct home *home, struct relay *relay, const struct dossier *certificate, struct failure *failure) {
+    AUTO_BUF items = {0};
+    AUTO_ANSWER answer = {0};
+    size_t count = 0;
+    enum error error = enrol_make_prekeys(home, relay_now(relay));
+    if (error == E_OK) error = enrol_unpublished(home, &items, &count);
+    if (error != E_OK) return fail(failure, error, "day keys");
+    struct enrol ask = {.statements = certificate->statements, .prekeys = list_of(&items, count)};
+    TRY(relay_call(relay, MESSAGE_ENROL, &ask, &answer, failure));
+    error = enrol_published(home);
+    return error == E_OK ? E_OK : fail(failure, error, "day keys");
+}
+
+/* What the relay recorded is what this home asked for. */
+static enum error check_enrolled(const struct home *home, const struct relay *relay, struct failure *failure) {
+    const struct directory_device *device = directory_device(home->directory, home->device);
+    if (!device) return fail(failure, E_UNKNOWN_DEVICE, "%s", home->post);
+    enum error error = directory_live(device, relay_now(relay));
+    return error == E_OK ? E_OK : fail(failure, error, "%s", home->post);
+}
+
+/* Leaves of another relay, from a join that did not succeed, are not this one's. */
+static enum error forget_mirror(struct home *home) {
+    TRY(archive_begin(home->archive));
+    enum error error = archive_delete_all(home->archive, TABLE_LEAF, SCOPE_ALL, archive_key(NULL, NULL, 0));
+    if (error == E_OK) error = archive_delete(home->archive, TABLE_META, archive_named("mirror"));
+    if (error == E_OK) return archive_commit(home->archive);
+    archive_rollback(home->archive);
+    return error;
+}
+
+static enum error join(struct home *home, const struct dossier *dossier, struct bytes certificate,
+                       const struct client_options *options, struct failure *failure) {
+    struct relay *relay = NULL;
+    TRY(enrol_connect(home, options, &relay, failure));
+    enum error error = mirror_update(home, relay, failure);
+    if (error == E_OK) error = enrol(home, relay, dossier, failure);
+    if (error == E_OK) error = mirror_update(home, relay, failure);
+    if (error == E_OK) error = check_enrolled(home, relay, failure);
+    relay_close(&relay);
+    if (error == E_OK) {
+        struct card card = home->card;
+        error = home_join(home, &card, certificate, failure);
+    }
+    return error;
+}
+
+static bool same_relay(const struct card *a, const struct card *b) {
+    return memcmp(a->statement, b->statement, KEY_SIZE) == 0 && memcmp(a->log, b->log, KEY_SIZE) == 0;
+}
+
+enum error client_join(struct home *home, const char *card_path, const char *certificate_path,
+                       const struct client_options *options, struct failure *failure) {
+    struct card card, before = home->card;
+    struct dossier dossier;
+    AUTO_BUF certificate = {0};
+    if (home->kind != HOME_POST) return fail(failure, E_USAGE, "%s is an authority; a post joins", home->post);
+    TRY(read_card(card_path, &card, failure));
+    TRY(files_read(certificate_path, DOSSIER_MAX, &certificate, failure));
+    TRY(home_check_certificate(home, buf_bytes(&certificate), &dossier, failure));
+    if (home->joined && !same_relay(&card, &home->card))
+        return fail(failure, E_CONFLICT, "this home has joined %s; another relay needs another home", home->card.name);
+    enum error error = home->joined ? E_OK : forget_mirror(home);
+    if (error != E_OK) return fail(failure, error, "the local store");
+    home->card = card;
+    error = join(home, &dossier, buf_bytes(&certificate), options, failure);
+    if (error == E_OK) return E_OK;
+    home->card = before;
+    if (!home->joined && home->directory) {
+        directory_free(home->directory);
+        home->directory = NULL;
+    }
+    return error;
+}
+
+/* ---- statements of others ---- */
+
+static enum error send_statements(const struct card *card, const struct dossier *dossier,
+                                  const struct client_options *options, struct failure *failure) {
+    AUTO_SECRET secret = {0};
+    uint8_t public[KEY_SIZE];
+    struct relay *relay = NULL;
+    enum error error = secret_random(KEY_SIZE, &secret);
+    if (error == E_OK && crypto_scalarmult_base(public, secret.p) != 0) error = E_INTERNAL;
+    if (error != E_OK) return fail(failure, error, "a key for this connection");
+    TRY(relay_open(card, &(struct relay_keys){&secret, public}, options, &relay, failure));
+    AUTO_ANSWER answer = {0};
+    error = relay_call(relay, MESSAGE_REVOKE, &(struct revoke){.statements = dossier->statements}, &answer, failure);
+    relay_close(&relay);
+    return error;
+}
+
+enum error client_send_dossier(const char *card_path, const char *dossier_path, const struct client_options *options,
+                               struct failure *failure) {
+    struct card card;
+    struct dossier dossier;
+    AUTO_BUF bytes = {0};
+    TRY(read_card(card_path, &card, failure));
+    TRY(files_read(dossier_path, DOSSIER_MAX, &bytes, failure));
+    enum error error = dossier_decode(buf_bytes(&bytes), &dossier);
+    if (error != E_OK) return fail(failure, error, "%s", dossier_path);
+    return send_statements(&card, &dossier, options, failure);
+}

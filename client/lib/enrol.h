@@ -1,0 +1,25 @@
+/* enrol.h - this device's day keys (prekeys): made ahead, published, and destroyed PREKEY_KEEP_DAYS after their day. */
+#ifndef ENROL_H
+#define ENROL_H
+
+#include "home.h"
+#include "link.h"
+
+enum { PREKEY_KEEP_DAYS = 14 };
+
+/* Makes those that are missing up to PREKEY_DAYS_AHEAD days from `now`, and keeps them. */
+CHECKED enum error enrol_make_prekeys(struct home *home, struct instant now);
+/* Appends the stamped prekeys not published yet, as items of a list; at most PREKEY_BATCH_MAX. */
+CHECKED enum error enrol_unpublished(struct home *home, struct buf *ret_items, size_t *ret_count);
+/* All that were unpublished are out. */
+CHECKED enum error enrol_published(struct home *home);
+/* Destroys the secrets whose window is over. */
+CHECKED enum error enrol_destroy_old(struct home *home, struct instant now);
+/* The three together, over the link. */
+CHECKED enum error enrol_top_up(struct home *home, struct relay *relay, struct failure *failure);
+
+/* What a connection is opened with; remembers the relay's limits. */
+CHECKED enum error enrol_connect(struct home *home, const struct client_options *options, struct relay **ret,
+                                 struct failure *failure);
+
+#endif
