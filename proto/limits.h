@@ -2,9 +2,6 @@
 #ifndef LIMITS_H
 #define LIMITS_H
 
-/* The folder is on the include path, so <limits.h> finds this file first: hand the system's on. */
-#include_next <limits.h>
-
 enum {
     WIRE_VERSION = 0, /* may change until keys, evidence and logs all stand */
     SUITE = 1,        /* Ed25519, X25519, HKDF-SHA256, ChaCha20-Poly1305, BLAKE2b-256, SHA-256 */

@@ -29,12 +29,16 @@ enum {
     EXIT_FAILED = 1,
     CARD_MAX = 64 * 1024,
     TICK_MS = 1000,
-    EVICT_MS = 5000,               /* so long a revoked peer may still be told so */
-    RECEIVE_AT_ONCE = 64,          /* messages before the other sockets are looked at again */
+    EVICT_MS = 5000, /* so long a revoked peer may still be told so */
+    RECEIVE_AT_ONCE = 64, /* messages before the other sockets are looked at again */
     WAITING_MAX = 256,             /* messages of one session that the workers may have */
-    UNSENT_MAX = 32 * 1024 * 1024, /* bytes that the ledger has not taken */
-    PARTED_MAX = 4096,             /* keys remembered beyond those connected */
-    SESSION_NUMBER_BITS = 20,      /* the lower ones count, the higher ones are chance */
+    BEHIND_MAX = 32 * 1024 * 1024, /* bytes that the ledger has not taken */
+    UNSENT_MEMBER_MAX = 16 * 1024 * 1024, /* bytes of answers that a peer has not taken */
+    UNSENT_GUEST_MAX = 2 * 1024 * 1024,
+    RETRY_MS = 2, /* until it is tried again */
+    STUCK_MS = 60000, /* a peer that took nothing for so long is gone */
+    PARTED_MAX = 4096, /* keys remembered beyond those connected */
+    SESSION_NUMBER_BITS = 20, /* the lower ones count, the higher ones are chance */
 };
 
 struct gate {
@@ -78,15 +82,51 @@ static struct instant wall_time(const struct gate *gate) {
 
 /* ---- to peers ---- */
 
-/* Who does not read is put out; it comes back and asks again. */
-static void deliver(struct gate *gate, struct session *session, struct bytes frame) {
-    enum error error = network_send(gate->network, &session->route, frame);
-    if (error == E_OK) return;
-    if (error == E_BUSY) {
-        gate->refused++;
-        network_cut(gate->network, session->fd);
-    }
+/* It comes back and asks again. */
+static void put_out(struct gate *gate, struct session *session) {
+    gate->refused++;
+    network_cut(gate->network, session->fd);
     sessions_part(gate->sessions, session);
+}
+
+static bool is_member(const struct gate *gate, const struct session *session) {
+    return admit_standing(gate->snapshot->directory, session->transport, wall_time(gate)).live == E_OK;
+}
+
+/* What the connection does not take is kept, behind what is kept already; who leaves too much of it is put out. */
+static void deliver(struct gate *gate, struct session *session, struct bytes frame) {
+    enum error error = session->unsent_first ? E_BUSY : network_send(gate->network, &session->route, frame);
+    if (error == E_BUSY) {
+        size_t max = is_member(gate, session) ? UNSENT_MEMBER_MAX : UNSENT_GUEST_MAX;
+        error = sessions_keep(gate->sessions, session, frame, max, monotonic_ms());
+    }
+    if (error == E_UNREACHABLE)
+        sessions_part(gate->sessions, session);
+    else if (error != E_OK)
+        put_out(gate, session);
+}
+
+static void deliver_kept(struct gate *gate, struct session *session, uint64_t now_ms) {
+    enum error error = E_OK;
+    while (error == E_OK && session->unsent_first) {
+        const struct unsent *unsent = session->unsent_first;
+        error = network_send(gate->network, &session->route, bytes_of(unsent->bytes, unsent->n));
+        if (error == E_OK) sessions_sent(gate->sessions, session, now_ms);
+    }
+    if (error == E_UNREACHABLE)
+        sessions_part(gate->sessions, session);
+    else if (error != E_OK && now_ms - session->stuck_ms >= STUCK_MS)
+        put_out(gate, session);
+}
+
+/* libzmq does not say when a peer can take more, so as long as anything is kept it is tried every few milliseconds. */
+static void deliver_all_kept(struct gate *gate) {
+    if (sessions_unsent(gate->sessions) == 0) return;
+    uint64_t now_ms = monotonic_ms();
+    for (struct session *at = sessions_next(gate->sessions, NULL), *after; at; at = after) {
+        after = sessions_next(gate->sessions, at);
+        if (at->unsent_first) deliver_kept(gate, at, now_ms);
+    }
 }
 
 static void encode_failure(uint64_t number, enum error error, const char *detail, uint32_t retry_s, struct buf *out) {
@@ -114,7 +154,7 @@ static void tell_older(struct gate *gate, const struct route *older) {
 /* ---- from peers ---- */
 
 static bool ledger_is_behind(const struct gate *gate) {
-    return gate->link.out.n - gate->link.out_done > UNSENT_MAX;
+    return gate->link.out.n - gate->link.out_done > BEHIND_MAX;
 }
 
 static struct work *work_new(struct gate *gate, const struct session *session, const struct message_row *row,
@@ -422,8 +462,7 @@ static void look_after_sessions(struct gate *gate, uint64_t now_ms) {
         after = sessions_next(gate->sessions, at);
         gate->members += admit_standing(gate->snapshot->directory, at->transport, now).live == E_OK;
         if (!at->evict_ms || now_ms < at->evict_ms) continue;
-        network_cut(gate->network, at->fd);
-        sessions_part(gate->sessions, at);
+        put_out(gate, at);
     }
     sessions_sweep(gate->sessions, now_ms);
 }
@@ -438,7 +477,8 @@ static void tick(struct gate *gate) {
 
 static long until_tick(const struct gate *gate) {
     uint64_t now_ms = monotonic_ms();
-    return now_ms < gate->tick_ms ? (long)(gate->tick_ms - now_ms) : 0;
+    long left = now_ms < gate->tick_ms ? (long)(gate->tick_ms - now_ms) : 0;
+    return left > RETRY_MS && sessions_unsent(gate->sessions) ? RETRY_MS : left;
 }
 
 enum { ITEM_LINK = NETWORK_ITEMS, ITEM_WORKERS, ITEM_SIGNALS, ITEM_COUNT };
@@ -465,6 +505,7 @@ static void serve_once(struct gate *gate) {
     if (gate->ended) return;
     network_zap(gate->network, gate->snapshot->directory);
     network_watch(gate->network);
+    deliver_all_kept(gate);
     release_done(gate);
     receive_some(gate);
     tick(gate);

@@ -27,7 +27,7 @@ enum {
     HEARTBEAT_MS = 15000,
     HEARTBEAT_TIMEOUT_MS = 60000,
     ACCEPT_BACKLOG = 1024,
-    SEND_MARK = 1000,     /* answers that a peer may leave unread before it is cut off */
+    SEND_MARK = 8,        /* frames of any size that libzmq holds for a peer; beyond these we do, counting bytes */
     RECEIVE_MARK = 64,    /* beyond these TCP holds a peer back */
     EVENTS_MARK = 100000, /* beyond these libzmq's own threads wait for us */
     FILES_SPARE = 64,     /* open files that are no connections */

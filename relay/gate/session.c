@@ -12,6 +12,7 @@ struct chain {
 struct sessions {
     size_t max, count, mask;
     uint64_t next_number;
+    size_t unsent_bytes;
     uint8_t hash_key[crypto_shorthash_KEYBYTES];
     struct chain connected, parted;
     struct session **by_key, **by_number, **by_fd;
@@ -95,6 +96,50 @@ static void key_remove(struct sessions *sessions, struct session *session) {
     *at = session->key_next;
 }
 
+/* ---- unsent frames ---- */
+
+static void unsent_drop(struct sessions *sessions, struct session *session) {
+    struct unsent *first = session->unsent_first;
+    session->unsent_first = first->next;
+    if (!session->unsent_first) session->unsent_last = NULL;
+    session->unsent_bytes -= first->n;
+    sessions->unsent_bytes -= first->n;
+    free(first);
+}
+
+static void unsent_clear(struct sessions *sessions, struct session *session) {
+    while (session->unsent_first) unsent_drop(sessions, session);
+}
+
+enum error sessions_keep(struct sessions *sessions, struct session *session, struct bytes frame, size_t max,
+                         uint64_t now_ms) {
+    assert(session->route.n > 0);
+    if (frame.n > max || session->unsent_bytes > max - frame.n) return E_BUSY;
+    if (sessions->unsent_bytes > UNSENT_ALL_MAX - frame.n) return E_BUSY;
+    struct unsent *unsent = malloc(sizeof *unsent + frame.n);
+    if (!unsent) return E_NO_MEMORY;
+    unsent->next = NULL;
+    unsent->n = frame.n;
+    if (frame.n) memcpy(unsent->bytes, frame.p, frame.n);
+    if (session->unsent_last)
+        session->unsent_last->next = unsent;
+    else
+        session->unsent_first = unsent;
+    if (!session->unsent_last) session->stuck_ms = now_ms;
+    session->unsent_last = unsent;
+    session->unsent_bytes += frame.n;
+    sessions->unsent_bytes += frame.n;
+    return E_OK;
+}
+
+void sessions_sent(struct sessions *sessions, struct session *session, uint64_t now_ms) {
+    assert(session->unsent_first);
+    unsent_drop(sessions, session);
+    session->stuck_ms = now_ms;
+}
+
+size_t sessions_unsent(const struct sessions *sessions) { return sessions->unsent_bytes; }
+
 /* ---- making and forgetting ---- */
 
 struct sessions *sessions_new(size_t max, uint64_t first_number) {
@@ -116,9 +161,10 @@ struct sessions *sessions_new(size_t max, uint64_t first_number) {
     return sessions;
 }
 
-static void chain_free(struct chain *chain) {
+static void chain_free(struct sessions *sessions, struct chain *chain) {
     while (chain->first) {
         struct session *session = chain->first;
+        unsent_clear(sessions, session);
         chain->first = session->list_after;
         free(session);
     }
@@ -126,8 +172,8 @@ static void chain_free(struct chain *chain) {
 
 void sessions_free(struct sessions *sessions) {
     if (!sessions) return;
-    chain_free(&sessions->connected);
-    chain_free(&sessions->parted);
+    chain_free(sessions, &sessions->connected);
+    chain_free(sessions, &sessions->parted);
     free(sessions->by_key);
     free(sessions->by_number);
     free(sessions->by_fd);
@@ -176,6 +222,7 @@ static bool same_route(const struct route *a, const struct route *b) {
 
 /* The session moves to another connection and takes a new number with it. */
 static void reconnect(struct sessions *sessions, struct session *session, const struct route *route, int fd) {
+    unsent_clear(sessions, session); /* answers to what the earlier connection asked */
     fd_remove(sessions, session);
     if (fd >= 0) sessions_part_fd(sessions, fd); /* its former user is gone, or the fd would not be there again */
     number_remove(sessions, session);
@@ -221,6 +268,7 @@ struct session *sessions_by_number(const struct sessions *sessions, uint64_t num
 void sessions_part(struct sessions *sessions, struct session *session) {
     if (session->route.n == 0) return;
     chain_remove(&sessions->connected, session);
+    unsent_clear(sessions, session);
     fd_remove(sessions, session);
     session->route.n = 0;
     session->evict_ms = 0;
@@ -246,7 +294,8 @@ struct session *sessions_next(const struct sessions *sessions, const struct sess
 
 size_t sessions_count(const struct sessions *sessions) { return sessions->count; }
 
-static size_t check_list(const struct sessions *sessions, const struct chain *chain, bool connected) {
+static size_t check_list(const struct sessions *sessions, const struct chain *chain, bool connected,
+                         size_t *unsent_bytes) {
     size_t count = 0;
     const struct session *before = NULL;
     for (const struct session *session = chain->first; session; session = session->list_after) {
@@ -255,7 +304,8 @@ static size_t check_list(const struct sessions *sessions, const struct chain *ch
         assert(!connected || !before || before->seen_ms <= session->seen_ms);
         assert(sessions_by_key(sessions, session->transport) == session);
         assert(sessions_by_number(sessions, session->number) == session);
-        assert(connected || session->fd < 0);
+        assert(connected || (session->fd < 0 && !session->unsent_first));
+        *unsent_bytes += session->unsent_bytes;
         before = session;
         count++;
     }
@@ -264,6 +314,9 @@ static size_t check_list(const struct sessions *sessions, const struct chain *ch
 }
 
 void sessions_check(const struct sessions *sessions) {
-    size_t count = check_list(sessions, &sessions->connected, true) + check_list(sessions, &sessions->parted, false);
+    size_t unsent_bytes = 0;
+    size_t count = check_list(sessions, &sessions->connected, true, &unsent_bytes);
+    count += check_list(sessions, &sessions->parted, false, &unsent_bytes);
+    assert(unsent_bytes == sessions->unsent_bytes);
     assert(count == sessions->count && count <= sessions->max);
 }

@@ -9,6 +9,7 @@
  *   2. the connected stand in the order of `seen_ms`, the parted in the order in which they parted
  *   3. one session a key, one a number
  *   4. only the connected have an fd, and no two the same one
+ *   5. only the connected have unsent frames; all their bytes together are sessions_unsent
  *
  * Not thread safe: the network thread's. No clock: times are given, monotonic, in milliseconds. */
 #ifndef SESSION_H
@@ -16,12 +17,23 @@
 
 #include "admit.h"
 
-enum { ROUTE_MAX = 255, SESSION_IDLE_MS = 10 * 60 * 1000 };
+enum {
+    ROUTE_MAX = 255,
+    SESSION_IDLE_MS = 10 * 60 * 1000,
+    UNSENT_ALL_MAX = 512 * 1024 * 1024, /* what all slow readers together may leave */
+};
 
 /* A routing id, as ROUTER gives it. */
 struct route {
     uint8_t id[ROUTE_MAX];
     size_t n; /* 0: none */
+};
+
+/* A frame that the connection has not taken yet. */
+struct unsent {
+    struct unsent *next;
+    size_t n;
+    uint8_t bytes[];
 };
 
 struct session {
@@ -33,6 +45,9 @@ struct session {
     uint64_t seen_ms;
     uint64_t evict_ms; /* 0: not to be put out */
     unsigned waiting;  /* its messages that the workers have */
+    struct unsent *unsent_first, *unsent_last;
+    size_t unsent_bytes;
+    uint64_t stuck_ms; /* when the connection last took something, while there is something unsent */
 
     struct session *list_before, *list_after, *key_next, *number_next, *fd_next; /* session.c's own */
 };
@@ -55,6 +70,13 @@ struct session *sessions_by_number(const struct sessions *sessions, uint64_t num
 /* The connection ended, or is to be treated so. */
 void sessions_part(struct sessions *sessions, struct session *session);
 void sessions_part_fd(struct sessions *sessions, int fd);
+
+/* Keeps a copy of a frame until the connection takes it: E_BUSY when this would be more than `max` bytes of this session, or
+ * too much of all of them. sessions_sent drops the oldest, because it has gone. */
+CHECKED enum error sessions_keep(struct sessions *sessions, struct session *session, struct bytes frame, size_t max,
+                                 uint64_t now_ms);
+void sessions_sent(struct sessions *sessions, struct session *session, uint64_t now_ms);
+size_t sessions_unsent(const struct sessions *sessions);
 
 /* Forgets who parted and has been idle for SESSION_IDLE_MS. */
 void sessions_sweep(struct sessions *sessions, uint64_t now_ms);

@@ -577,6 +577,79 @@ static void answers_come_in_the_order_of_the_questions(void **state) {
     zmq_close(member);
 }
 
+/* ---- slow readers ---- */
+
+enum { LARGE = 400 * 1024 };
+
+/* A peer that takes next to nothing by itself: what it does not read stays in the network and at the gate. */
+static void *slow_peer(struct relay *relay, unsigned number) {
+    void *socket = peer_unsecured(relay);
+    secure(socket, number, relay->curve);
+    set(socket, ZMQ_RCVHWM, 1);
+    set(socket, ZMQ_RCVBUF, 65536);
+    join(relay, socket);
+    hello(socket, 1);
+    expect_done(relay, socket, 1);
+    return socket;
+}
+
+static void send_large(struct relay *relay, uint64_t number) {
+    AUTO_BUF frame = {0};
+    AUTO_BUF body = {0};
+    memset(buf_extend(&body, LARGE), 7, LARGE);
+    frame_encode(&(struct frame){.type = MESSAGE_DONE, .number = number, .body = buf_bytes(&body)}, &frame);
+    send_reply(relay, relay->session, buf_bytes(&frame));
+}
+
+static uint64_t memory_of(pid_t pid) {
+    char path[64];
+    unsigned long pages = 0, resident = 0;
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%lu %lu", &pages, &resident), 2);
+    fclose(file);
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void slow_reader_gets_everything_in_order_in_its_own_time(void **state) {
+    (void)state;
+    AUTO_RELAY relay = relay_started();
+    void *slow = slow_peer(&relay, DEVICE);
+    for (uint64_t number = 100; number < 140; number++) send_large(&relay, number);
+    wait_pulses(&relay, 2);
+    for (uint64_t number = 100; number < 140; number++) {
+        AUTO_BUF bytes = {0};
+        struct frame frame;
+        assert_true(hear(&relay, slow, WAIT_MS, &bytes, &frame));
+        assert_int_equal(frame.number, number);
+        assert_int_equal(frame.body.n, LARGE);
+    }
+    assert_int_equal(relay.refused, 0);
+    zmq_close(slow);
+}
+
+static void reader_that_leaves_too_much_is_put_out_and_costs_the_others_nothing(void **state) {
+    (void)state;
+    AUTO_RELAY relay = relay_started();
+    void *slow = slow_peer(&relay, DEVICE), *member = peer(&relay, DEVICE + 10);
+    for (uint64_t number = 0; number < 300; number++) {
+        send_large(&relay, number);
+        assert_true(pump(&relay));
+    }
+    hello(member, 2);
+    expect_done(&relay, member, 2);
+    wait_pulses(&relay, 2);
+    assert_true(relay.refused > 0);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    assert_true(memory_of(relay.pid) < (uint64_t)300 * LARGE / 2);
+#else
+    assert_true(memory_of(relay.pid) > 0);
+#endif
+    zmq_close(slow);
+    zmq_close(member);
+}
+
 /* ---- what is dropped ---- */
 
 static void frames_of_the_wrong_number_or_size_are_dropped_and_harm_nobody(void **state) {
@@ -763,6 +836,8 @@ int main(int count, char **arguments) {
         cmocka_unit_test(hint_reaches_every_live_device_of_the_post_and_nobody_else),
         cmocka_unit_test(member_admitted_while_the_gate_runs_is_a_member_at_once),
         cmocka_unit_test(answers_come_in_the_order_of_the_questions),
+        cmocka_unit_test(slow_reader_gets_everything_in_order_in_its_own_time),
+        cmocka_unit_test(reader_that_leaves_too_much_is_put_out_and_costs_the_others_nothing),
         cmocka_unit_test(frames_of_the_wrong_number_or_size_are_dropped_and_harm_nobody),
         cmocka_unit_test(answer_names_the_field_that_is_wrong),
         cmocka_unit_test(half_open_handshake_is_closed),

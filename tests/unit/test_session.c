@@ -175,6 +175,29 @@ static void connected_ones_are_listed_longest_silent_first(void **state) {
     assert_null(sessions_next(table.sessions, at));
 }
 
+static void unsent_frames_are_kept_in_order_within_bounds_and_go_with_the_connection(void **state) {
+    (void)state;
+    AUTO_TABLE table = table_new(ROOM);
+    struct session *session = arrive(&table, 1, 11, 7), *other = arrive(&table, 2, 12, 8);
+    assert_ok(sessions_keep(table.sessions, session, bytes_text("one"), 8, 5));
+    assert_ok(sessions_keep(table.sessions, session, bytes_text("three"), 8, 6));
+    assert_error(sessions_keep(table.sessions, session, bytes_text("!"), 8, 7), E_BUSY);
+    assert_error(sessions_keep(table.sessions, other, bytes_text("too long!"), 8, 7), E_BUSY);
+    assert_ok(sessions_keep(table.sessions, other, bytes_text("x"), 8, 7));
+    assert_int_equal(sessions_unsent(table.sessions), 9);
+    assert_int_equal(session->stuck_ms, 5);
+    assert_memory_equal(session->unsent_first->bytes, "one", 3);
+    sessions_sent(table.sessions, session, 9);
+    assert_memory_equal(session->unsent_first->bytes, "three", 5);
+    assert_int_equal(session->stuck_ms, 9);
+    sessions_check(table.sessions);
+    arrive(&table, 1, 13, 9); /* another connection: what the earlier one asked is not for it */
+    assert_null(session->unsent_first);
+    sessions_part_fd(table.sessions, 8);
+    assert_int_equal(sessions_unsent(table.sessions), 0);
+    assert_ok(sessions_keep(table.sessions, session, bytes_text("left"), 8, 7)); /* freed with the table */
+}
+
 /* A long random life; sessions_check in arrive() and at the end tells. */
 static void table_stays_whole_whatever_happens(void **state) {
     (void)state;
@@ -207,6 +230,7 @@ int main(void) {
         cmocka_unit_test(connected_session_is_never_swept),
         cmocka_unit_test(full_table_forgets_who_parted_first_and_refuses_when_all_are_connected),
         cmocka_unit_test(connected_ones_are_listed_longest_silent_first),
+        cmocka_unit_test(unsent_frames_are_kept_in_order_within_bounds_and_go_with_the_connection),
         cmocka_unit_test(table_stays_whole_whatever_happens),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
