@@ -41,21 +41,33 @@ enum error link_put(struct link *link, enum packet_kind kind, const struct objec
     if (link->out.n - link->out_done + packet.n > LINK_BACKLOG_MAX) return E_BUSY;
     uint8_t length[LENGTH_SIZE] = {(uint8_t)(packet.n >> 24), (uint8_t)(packet.n >> 16), (uint8_t)(packet.n >> 8),
                                    (uint8_t)packet.n};
+    size_t before = link->out.n;
     buf_add(&link->out, length, sizeof length);
     buf_add_bytes(&link->out, buf_bytes(&packet));
-    return buf_error(&link->out);
+    if (!link->out.failed) return E_OK;
+    link->out.n = before; /* all of a packet or nothing */
+    link->out.failed = false;
+    return E_NO_MEMORY;
+}
+
+/* A peer that always leaves something unsent must not make the buffer grow for ever; and moving bytes only when most have
+ * gone costs each of them less than one move. */
+static void drop_sent(struct buf *out, size_t *done) {
+    if (*done == 0 || *done < out->n - *done) return;
+    memmove(out->p, out->p + *done, out->n - *done);
+    out->n -= *done;
+    *done = 0;
 }
 
 enum error link_flush(struct link *link) {
     while (link->fd >= 0 && link->out_done < link->out.n) {
         ssize_t n = send(link->fd, link->out.p + link->out_done, link->out.n - link->out_done, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0 && errno == EAGAIN) return E_OK;
+        if (n < 0 && errno == EAGAIN) break;
         if (n < 0) return E_UNREACHABLE;
         link->out_done += (size_t)n;
     }
-    buf_clear(&link->out);
-    link->out_done = 0;
+    drop_sent(&link->out, &link->out_done);
     return link->fd < 0 ? E_UNREACHABLE : E_OK;
 }
 

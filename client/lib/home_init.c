@@ -5,6 +5,7 @@
  * anything else that stands in the way is left alone (E_HOME_EXISTS). */
 #include <sodium.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -241,7 +242,8 @@ static enum error make_store(const struct nest *nest, const struct newborn *newb
     TRY(files_join(nest->home, "store.sqlite", path, sizeof path, failure));
     TRY(archive_open(path, &newborn->keys.archive, true, &archive, failure));
     archive_close(&archive);
-    return E_OK;
+    /* SQLite gives its other files the mode of this one. */
+    return chmod(path, 0600) == 0 ? E_OK : files_failure(failure, path);
 }
 
 static enum error post_files(const struct nest *nest, const char *post, struct newborn *newborn, struct failure *failure) {

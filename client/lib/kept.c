@@ -6,6 +6,10 @@
 
 #include "moment.h"
 
+#include "codec_table.h"
+#include "archive.def"
+#include "codec_undef.h"
+
 void kept_request_free(struct kept_request *request) { buf_free(&request->bytes); }
 
 void kept_leg_free(struct kept_leg *leg) { buf_free(&leg->bytes); }

@@ -28,8 +28,8 @@ bool admit_key(const struct directory *directory, const uint8_t transport[static
     return !device || (!device->revoked && !device->post->revoked);
 }
 
-/* Looks at the version alone: a later version's HELLO may have fields that this one does not know, and its sender is better
- * served by hearing which of the two programs is old. What is no HELLO at all fails in decoding later. */
+/* Looks at the version alone: a later version's HELLO may have fields that this one does not know, and its sender is
+ * better served by hearing which of the two programs is old. What is no HELLO at all fails in decoding later. */
 static bool other_version(struct bytes hello) {
     struct cbor_in in = cbor_in(hello);
     cbor_map(&in, HELLO_PAIRS_MAX);
@@ -38,8 +38,7 @@ static bool other_version(struct bytes hello) {
     return in.error == E_OK && key == 1 && version != WIRE_VERSION;
 }
 
-enum error admit_frame(const struct frame *frame, const struct standing *standing,
-                       const struct message_row **ret_row) {
+enum error admit_frame(const struct frame *frame, const struct standing *standing, const struct message_row **ret_row) {
     if (standing->live == E_REVOKED) return E_REVOKED;
     const struct message_row *row = message_row(frame->type);
     if (!row || !row->from_client) return E_UNKNOWN_MESSAGE;

@@ -14,7 +14,8 @@ struct bucket {
     bool used; /* false: full, whatever the rate */
 };
 
-/* Takes one message at `rate` messages a second. False: none is left; *ret_retry_s says when it is worth trying again. */
+/* Takes one message at `rate` messages a second. False: none is left; *ret_retry_s says when it is worth trying again.
+ */
 bool bucket_take(struct bucket *bucket, uint64_t rate, uint64_t now_ms, uint32_t *ret_retry_s);
 
 /* Whom a transport key belongs to at this moment. */
@@ -28,8 +29,9 @@ struct standing admit_standing(const struct directory *directory, const uint8_t 
 /* Certificates that were revoked are not even let in: neither the device's nor its post's. */
 bool admit_key(const struct directory *directory, const uint8_t transport[static KEY_SIZE]);
 
-/* May a peer of this standing send this frame? E_REVOKED; E_UNKNOWN_MESSAGE for a type that is unknown or the relay's own;
- * E_UNKNOWN_VERSION for a HELLO of another version; for what only members may send, the reason in standing->live. */
+/* May a peer of this standing send this frame? E_REVOKED; E_UNKNOWN_MESSAGE for a type that is unknown or the relay's
+ * own; E_UNKNOWN_VERSION for a HELLO of another version; for what only members may send, the reason in standing->live.
+ */
 CHECKED enum error admit_frame(const struct frame *frame, const struct standing *standing,
                                const struct message_row **ret_row);
 

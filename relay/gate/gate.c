@@ -1,4 +1,5 @@
-/* gate.c - the gate process: network, sessions, admission, workers and the link to the ledger, put together in one loop.
+/* gate.c - the gate process: network, sessions, admission, workers and the link to the ledger, put together in one
+ * loop.
  *
  *     peer -> receive -> sessions -> admit -> workers -> link -> ledger
  *     peer <- send    <- sessions <------------------------------ link <- ledger
@@ -29,15 +30,15 @@ enum {
     EXIT_FAILED = 1,
     CARD_MAX = 64 * 1024,
     TICK_MS = 1000,
-    EVICT_MS = 5000, /* so long a revoked peer may still be told so */
-    RECEIVE_AT_ONCE = 64, /* messages before the other sockets are looked at again */
-    WAITING_MAX = 256,             /* messages of one session that the workers may have */
-    BEHIND_MAX = 32 * 1024 * 1024, /* bytes that the ledger has not taken */
+    EVICT_MS = 5000,                      /* so long a revoked peer may still be told so */
+    RECEIVE_AT_ONCE = 64,                 /* messages before the other sockets are looked at again */
+    WAITING_MAX = 256,                    /* messages of one session that the workers may have */
+    BEHIND_MAX = 32 * 1024 * 1024,        /* bytes that the ledger has not taken */
     UNSENT_MEMBER_MAX = 16 * 1024 * 1024, /* bytes of answers that a peer has not taken */
     UNSENT_GUEST_MAX = 2 * 1024 * 1024,
-    RETRY_MS = 2, /* until it is tried again */
-    STUCK_MS = 60000, /* a peer that took nothing for so long is gone */
-    PARTED_MAX = 4096, /* keys remembered beyond those connected */
+    RETRY_MS = 2,             /* until it is tried again */
+    STUCK_MS = 60000,         /* a peer that took nothing for so long is gone */
+    PARTED_MAX = 4096,        /* keys remembered beyond those connected */
     SESSION_NUMBER_BITS = 20, /* the lower ones count, the higher ones are chance */
 };
 
@@ -71,8 +72,8 @@ static uint64_t monotonic_ms(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* This machine's clock, but never before the ledger's newest leaf: a clock that was set back must not put off certificates
- * that the ledger has just taken. Decisive is what the ledger says; it judges again. */
+/* This machine's clock, but never before the ledger's newest leaf: a clock that was set back must not put off
+ * certificates that the ledger has just taken. Decisive is what the ledger says; it judges again. */
 static struct instant wall_time(const struct gate *gate) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -153,9 +154,7 @@ static void tell_older(struct gate *gate, const struct route *older) {
 
 /* ---- from peers ---- */
 
-static bool ledger_is_behind(const struct gate *gate) {
-    return gate->link.out.n - gate->link.out_done > BEHIND_MAX;
-}
+static bool ledger_is_behind(const struct gate *gate) { return gate->link.out.n - gate->link.out_done > BEHIND_MAX; }
 
 static struct work *work_new(struct gate *gate, const struct session *session, const struct message_row *row,
                              const struct standing *standing, struct bytes bytes) {
@@ -347,8 +346,7 @@ static enum error read_card(struct card *ret) {
 static enum error empty_directory(struct gate *gate) {
     struct card card;
     TRY(read_card(&card));
-    struct directory *directory =
-        directory_new((const uint8_t(*)[KEY_SIZE])card.registrars, card.registrar_count);
+    struct directory *directory = directory_new((const uint8_t(*)[KEY_SIZE])card.registrars, card.registrar_count);
     if (!directory) return E_NO_MEMORY;
     gate->snapshot = snapshot_new(directory);
     return gate->snapshot ? E_OK : E_NO_MEMORY;

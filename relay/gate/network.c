@@ -1,8 +1,8 @@
 /* network.c - ROUTER, ZAP (RFC 27 of ZeroMQ) and monitor.
  *
- * The ZAP handler is bound before anything else is: while there is none, libzmq lets in whoever has a CURVE key. Which fd a
- * message came over is known from its metadata (ZMQ_SRCFD), and fds are reused; but libzmq reports the end of a connection
- * before it closes the fd, so after all events have been read an fd can only mean its latest connection. */
+ * The ZAP handler is bound before anything else is: while there is none, libzmq lets in whoever has a CURVE key. Which
+ * fd a message came over is known from its metadata (ZMQ_SRCFD), and fds are reused; but libzmq reports the end of a
+ * connection before it closes the fd, so after all events have been read an fd can only mean its latest connection. */
 #include "network.h"
 
 #include <assert.h>
@@ -153,7 +153,9 @@ void network_items(const struct network *network, zmq_pollitem_t ret[static NETW
     ret[2] = (zmq_pollitem_t){.socket = network->router, .events = ZMQ_POLLIN};
 }
 
-struct network_numbers network_numbers(const struct network *network) { return network->numbers; }
+struct network_numbers network_numbers(const struct network *network) {
+    return network->numbers;
+}
 
 /* ---- ZAP ---- */
 

@@ -1,5 +1,5 @@
-/* network.h - the sockets that face the world: one ROUTER with CURVE, the ZAP handler that lets keys in, and the monitor that
- * counts connections. One thread owns them all.
+/* network.h - the sockets that face the world: one ROUTER with CURVE, the ZAP handler that lets keys in, and the
+ * monitor that counts connections. One thread owns them all.
  *
  * Order of things: network_open, then in a loop poll network_items and call network_zap, network_watch and
  * network_receive until each finds nothing more. */
@@ -29,8 +29,8 @@ struct network_numbers {
     uint64_t refused; /* keys and connections not let in, frames dropped, peers put out */
 };
 
-/* Binds every address of the configuration. `secret`: the CURVE key; the caller wipes it afterwards. `sessions` are told
- * which connections end. Complains to stderr: E_IO when an address cannot be bound, E_NO_MEMORY. */
+/* Binds every address of the configuration. `secret`: the CURVE key; the caller wipes it afterwards. `sessions` are
+ * told which connections end. Complains to stderr: E_IO when an address cannot be bound, E_NO_MEMORY. */
 CHECKED enum error network_open(const struct config *config, const uint8_t secret[static KEY_SIZE],
                                 struct sessions *sessions, struct network **ret);
 void network_close(struct network **network);
@@ -42,8 +42,8 @@ void network_zap(struct network *network, const struct directory *directory);
 /* Counts connections and closes those above the limit. */
 void network_watch(struct network *network);
 
-/* One message, or false when there is none. What is not exactly one frame of an authenticated peer is dropped. Everything
- * that the monitor said before the message came has been acted upon, so arrival.fd is that connection's. */
+/* One message, or false when there is none. What is not exactly one frame of an authenticated peer is dropped.
+ * Everything that the monitor said before the message came has been acted upon, so arrival.fd is that connection's. */
 bool network_receive(struct network *network, struct arrival *ret);
 
 /* E_BUSY: the peer does not read. E_UNREACHABLE: it is gone. Never waits. */

@@ -1,8 +1,8 @@
 /* session.h - who is connected: from an authenticated transport key to its latest connection.
  *
- * A session belongs to one key. Its number names it to the ledger and changes with the connection, so an answer meant for an
- * earlier connection finds nobody. A connection that ends leaves its session behind without a route, so that the key's
- * rate outlives it, until SESSION_IDLE_MS later, or until the table is full.
+ * A session belongs to one key. Its number names it to the ledger and changes with the connection, so an answer meant
+ * for an earlier connection finds nobody. A connection that ends leaves its session behind without a route, so that the
+ * key's rate outlives it, until SESSION_IDLE_MS later, or until the table is full.
  *
  * Invariants (sessions_check):
  *   1. every session is in exactly one of the two lists, connected (it has a route) or parted (it has none)
@@ -58,8 +58,8 @@ struct sessions;
 struct sessions *sessions_new(size_t max, uint64_t first_number);
 void sessions_free(struct sessions *sessions);
 
-/* A message of this key came over this connection. When the key was connected otherwise until now, *ret_older is the route
- * that it lost (else n = 0). E_BUSY: the table is full of connected peers. E_NO_MEMORY. */
+/* A message of this key came over this connection. When the key was connected otherwise until now, *ret_older is the
+ * route that it lost (else n = 0). E_BUSY: the table is full of connected peers. E_NO_MEMORY. */
 CHECKED enum error sessions_arrive(struct sessions *sessions, const uint8_t transport[static KEY_SIZE],
                                    const struct route *route, int fd, uint64_t now_ms, struct session **ret,
                                    struct route *ret_older);
@@ -71,8 +71,8 @@ struct session *sessions_by_number(const struct sessions *sessions, uint64_t num
 void sessions_part(struct sessions *sessions, struct session *session);
 void sessions_part_fd(struct sessions *sessions, int fd);
 
-/* Keeps a copy of a frame until the connection takes it: E_BUSY when this would be more than `max` bytes of this session, or
- * too much of all of them. sessions_sent drops the oldest, because it has gone. */
+/* Keeps a copy of a frame until the connection takes it: E_BUSY when this would be more than `max` bytes of this
+ * session, or too much of all of them. sessions_sent drops the oldest, because it has gone. */
 CHECKED enum error sessions_keep(struct sessions *sessions, struct session *session, struct bytes frame, size_t max,
                                  uint64_t now_ms);
 void sessions_sent(struct sessions *sessions, struct session *session, uint64_t now_ms);

@@ -1,7 +1,7 @@
 /* snapshot.h - the directory as it was at one moment, shared between the network thread and the workers.
  *
- * Whoever holds a snapshot may read it for as long as it holds it. Only the network thread hands out holds and grows the
- * directory: in place while nobody else holds the snapshot, else in a copy that takes its place. */
+ * Whoever holds a snapshot may read it for as long as it holds it. Only the network thread hands out holds and grows
+ * the directory: in place while nobody else holds the snapshot, else in a copy that takes its place. */
 #ifndef SNAPSHOT_H
 #define SNAPSHOT_H
 
@@ -24,8 +24,8 @@ struct snapshot *snapshot_new(struct directory *directory);
 struct snapshot *snapshot_hold(struct snapshot *snapshot);
 void snapshot_drop(struct snapshot **snapshot);
 
-/* Applies the leaves that *snapshot lacks. E_MISMATCH when there is a gap; any error of directory_apply. After an error the
- * snapshot is still consistent, but behind the ledger's: the gate cannot go on. */
+/* Applies the leaves that *snapshot lacks. E_MISMATCH when there is a gap; any error of directory_apply. After an error
+ * the snapshot is still consistent, but behind the ledger's: the gate cannot go on. */
 CHECKED enum error snapshot_grow(struct snapshot **snapshot, const struct grown *grown);
 
 /* The devices of a post, live or not: their number, and the first of them. */

@@ -38,8 +38,10 @@ static enum error own_words(const struct verifier *verifier, const uint8_t devic
     return bytes_are(post, own->post->name) ? E_OK : E_NOT_ALLOWED;
 }
 
-/* A wrap set may have been made by a sister of the asking device, but it is of the same post and its key still counts. */
-static enum error check_wrapset(struct verifier *verifier, struct bytes stamped, const uint8_t header[static HASH_SIZE]) {
+/* A wrap set may have been made by a sister of the asking device, but it is of the same post and its key still counts.
+ */
+static enum error check_wrapset(struct verifier *verifier, struct bytes stamped,
+                                const uint8_t header[static HASH_SIZE]) {
     const struct verify_question *question = verifier->question;
     struct bytes payload;
     struct wrapset wrapset;

@@ -1,5 +1,5 @@
-/* verify.h - is what a peer says well-formed and signed by whom it must be? A pure function of the message's bytes and a
- * directory: no sockets, clock or store. What depends on what is stored is the ledger's to judge.
+/* verify.h - is what a peer says well-formed and signed by whom it must be? A pure function of the message's bytes and
+ * a directory: no sockets, clock or store. What depends on what is stored is the ledger's to judge.
  *
  *   SUBMIT   the header is signed by the asking device and speaks for its post; openings decode; every wrap set is for
  *            that header and signed by a live device of the same post
@@ -24,9 +24,9 @@ struct verify_question {
     struct instant time; /* for liveness */
 };
 
-/* E_OK or what is wrong, and where: the field, or the list and index, in ret_detail (empty when there is nothing to say).
- * E_NOT_ALLOWED: another device or post than the asking one. E_MISMATCH: a wrap set of another request. E_UNKNOWN_DEVICE,
- * and directory_live's errors, of a wrap set's signer. Decoding and signature errors. */
+/* E_OK or what is wrong, and where: the field, or the list and index, in ret_detail (empty when there is nothing to
+ * say). E_NOT_ALLOWED: another device or post than the asking one. E_MISMATCH: a wrap set of another request.
+ * E_UNKNOWN_DEVICE, and directory_live's errors, of a wrap set's signer. Decoding and signature errors. */
 CHECKED enum error verify_message(const struct verify_question *question, char ret_detail[static VERIFY_DETAIL]);
 
 #endif

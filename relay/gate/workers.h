@@ -1,8 +1,8 @@
 /* workers.h - the threads that verify, and the queue before and behind them.
  *
- * Work is given and taken by one thread, the network's. It comes out in the order in which it went in, whichever thread was
- * quicker, so that messages of one device reach the ledger in the order in which they were sent. The queue is bounded in
- * count and bytes; a full one refuses the new. workers_fd is readable when the oldest work is done. */
+ * Work is given and taken by one thread, the network's. It comes out in the order in which it went in, whichever thread
+ * was quicker, so that messages of one device reach the ledger in the order in which they were sent. The queue is
+ * bounded in count and bytes; a full one refuses the new. workers_fd is readable when the oldest work is done. */
 #ifndef WORKERS_H
 #define WORKERS_H
 

@@ -256,8 +256,8 @@ class Home:
     def argv(self, *args):
         return program("POUCH") + ["--home", self.path, "--json", *args]
 
-    def run(self, *args, data=None, env=None, timeout=None):
-        return run(self.argv(*args), self.house.papers, data, env, timeout)
+    def run(self, *args, data=None, env=None, timeout=None, cwd=None):
+        return run(self.argv(*args), cwd or self.house.papers, data, env, timeout)
 
     def start(self, *args, data=None, env=None):
         """A run that goes on beside the test; finish(process, argv) ends it. Its input is a file, so nothing waits for a pipe."""
@@ -271,14 +271,14 @@ class Home:
             stdin.close()
         return process
 
-    def ok(self, *args, data=None, env=None, timeout=None):
-        ran = self.run(*args, data=data, env=env, timeout=timeout)
+    def ok(self, *args, **more):
+        ran = self.run(*args, **more)
         assert ran.code == 0, f"{ran}\n{self.house.relay.tail() if self.house.relay else ''}"
         return ran
 
-    def fails(self, code, name, *args, data=None, env=None, timeout=None):
+    def fails(self, code, name, *args, **more):
         """The run ends with this exit code and this error's JSON name, and says what happened and what to do."""
-        ran = self.run(*args, data=data, env=env, timeout=timeout)
+        ran = self.run(*args, **more)
         error = ran.error
         assert (ran.code, error.get("error")) == (code, name), f"expected exit code {code} and {name}\n{ran}"
         assert error.get("message") and error.get("hint"), f"an error without its message or hint\n{ran}"
@@ -366,10 +366,10 @@ class House:
         self.home(f"{party}-authority").ok("authority", "certify", request, "--functions", functions, "-o", certificate)
         return certificate
 
-    def init(self, post, name=None):
+    def init(self, post, name=None, cwd=None):
         home = self.home(name or post.replace("/", "-"))
         home.post = post
-        home.ok("init", post, "--no-passphrase")
+        home.ok("init", post, "--no-passphrase", cwd=cwd)
         return home
 
     def join(self, home, certificate):

@@ -107,8 +107,10 @@ static void each_message_is_for_members_or_for_all_as_its_table_says(void **stat
         enum error foreign = row->from_client ? E_OK : E_UNKNOWN_MESSAGE;
         assert_error(admit(row->type, none, &member), foreign);
         assert_error(admit(row->type, none, &guest), foreign != E_OK || row->anyone ? foreign : E_UNKNOWN_DEVICE);
-        assert_error(admit(row->type, none, &unvouched), foreign != E_OK || row->anyone ? foreign : E_NOT_COUNTERSIGNED);
-        assert_error(admit(row->type, none, &expired), foreign != E_OK || row->anyone ? foreign : E_CERTIFICATE_EXPIRED);
+        assert_error(admit(row->type, none, &unvouched),
+                     foreign != E_OK || row->anyone ? foreign : E_NOT_COUNTERSIGNED);
+        assert_error(admit(row->type, none, &expired),
+                     foreign != E_OK || row->anyone ? foreign : E_CERTIFICATE_EXPIRED);
         assert_error(admit(row->type, none, &revoked), E_REVOKED);
         relays_own += !row->from_client;
         members_only += row->from_client && !row->anyone;

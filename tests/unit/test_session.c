@@ -38,8 +38,7 @@ static enum error try_arrive(struct table *table, unsigned key, unsigned connect
     uint8_t transport[KEY_SIZE];
     key_of(key, transport);
     struct route route = {.id = {0, (uint8_t)connection, (uint8_t)(connection >> 8)}, .n = 5};
-    enum error error =
-        sessions_arrive(table->sessions, transport, &route, fd, table->now_ms, ret, &table->older);
+    enum error error = sessions_arrive(table->sessions, transport, &route, fd, table->now_ms, ret, &table->older);
     sessions_check(table->sessions);
     return error;
 }

@@ -1,5 +1,6 @@
-/* test_verify.c - what a message must say, and by whose signature, before it may go on to the ledger; and that the workers
- * release in order. Everything is signed with real keys; each test breaks one thing of a message that was good. */
+/* test_verify.c - what a message must say, and by whose signature, before it may go on to the ledger; and that the
+ * workers release in order. Everything is signed with real keys; each test breaks one thing of a message that was good.
+ */
 #include <poll.h>
 
 #include "directory_fixture.h"
@@ -199,14 +200,16 @@ static void submission_is_refused_with_every_byte_changed_or_missing(void **stat
     make_submit(&good_submission, &body);
     for (size_t n = 0; n < body.n; n++)
         assert_true(judge(&setting, DEVICE, MESSAGE_SUBMIT, bytes_of(body.p, n)) != E_OK);
-    /* Of the message itself position, seed and chunks are unsigned: they are the ledger's to hold against the header. */
+    /* Of the message itself position, seed and chunks are unsigned: they are the ledger's to hold against the header.
+     */
     size_t passed = 0;
     for (size_t i = 0; i < body.n; i++) {
         body.p[i] ^= 0x10;
         passed += judge(&setting, DEVICE, MESSAGE_SUBMIT, buf_bytes(&body)) == E_OK;
         body.p[i] ^= 0x10;
     }
-    /* opening: salt 32, `to` 11, sequence 1; position 1; seed 32; chunk: header 32, data 6; some heads that stay valid */
+    /* opening: salt 32, `to` 11, sequence 1; position 1; seed 32; chunk: header 32, data 6; some heads that stay valid
+     */
     assert_in_range(passed, 60, 130);
 }
 
@@ -240,8 +243,11 @@ struct utterance {
     struct submission wrapset;
 };
 
-static const struct utterance good_utterance = {
-    .device = DEVICE, .key = DEVICE, .post = "de/technical", .event = EVENT_NOTIFIED, .wrapset = {.label = LABEL_WRAPSET}};
+static const struct utterance good_utterance = {.device = DEVICE,
+                                                .key = DEVICE,
+                                                .post = "de/technical",
+                                                .event = EVENT_NOTIFIED,
+                                                .wrapset = {.label = LABEL_WRAPSET}};
 
 static void make_said(const struct utterance *how, struct buf *items) {
     AUTO_BUF payload = {0};
@@ -449,7 +455,8 @@ static void workers_release_in_the_order_given_while_the_directory_grows(void **
         assert_ok(snapshot_grow(&snapshot, &(struct grown){.from = leaf, .leaves = list_of(&item, 1)}));
         if (!directory_device(snapshot->directory, pair_of(DEVICE).public)) continue;
         for (unsigned i = 0; i < 30; i++, put++) {
-            struct work *work = work_of(snapshot, put, put % 3 ? MESSAGE_GETFEED : MESSAGE_SUBMIT, put % 3 ? &quick : &slow);
+            struct work *work =
+                work_of(snapshot, put, put % 3 ? MESSAGE_GETFEED : MESSAGE_SUBMIT, put % 3 ? &quick : &slow);
             assert_ok(workers_put(workers, &work));
             assert_null(work);
         }

@@ -1,0 +1,137 @@
+/* act.c - client_act: what this post says about a leg, by hand: signed, kept, sent, and answered. */
+#include "evidence.h"
+#include "outbox.h"
+
+#include <stdio.h>
+
+struct answers { /* of the relay to the statements made here */
+    const uint8_t *hashes;
+    size_t count, answered;
+    enum error error;
+};
+
+static void take_answer(void *context, const uint8_t statement[static HASH_SIZE], enum error error) {
+    struct answers *answers = context;
+    for (size_t i = 0; i < answers->count; i++) {
+        if (memcmp(answers->hashes + i * HASH_SIZE, statement, HASH_SIZE) != 0) continue;
+        answers->answered++;
+        if (error != E_OK && answers->error == E_OK) answers->error = error;
+    }
+}
+
+/* The states in which an event's effect is there already: saying it again would be noise, not an error. */
+static bool already(const struct keptleg *leg, enum leg_event event) {
+    static const struct {
+        enum leg_event event;
+        enum leg_state state;
+    } done[] = {
+        {EVENT_OPENED, STATE_OPENED},           {EVENT_OPENED, STATE_ACCEPTED},       {EVENT_OPENED, STATE_HANDED_OVER},
+        {EVENT_OPENED, STATE_ACKNOWLEDGED},     {EVENT_ACCEPTED, STATE_ACCEPTED},     {EVENT_ACCEPTED, STATE_HANDED_OVER},
+        {EVENT_ACCEPTED, STATE_ACKNOWLEDGED},   {EVENT_ACKNOWLEDGED, STATE_ACKNOWLEDGED},
+        {EVENT_DECLINED, STATE_DECLINED},       {EVENT_WITHDRAWN, STATE_WITHDRAWN},   {EVENT_CLOSED, STATE_CLOSED},
+    };
+    for (size_t i = 0; i < LENGTH(done); i++)
+        if (done[i].event == event && (uint64_t)done[i].state == leg->state) return true;
+    return false;
+}
+
+static bool may_act(const struct kept_request *request, enum leg_event event) {
+    const struct leg_event_row *row = leg_event_row(event);
+    if (!row) return false;
+    switch (row->actor) {
+    case ACTOR_RECIPIENT: return !request->record.mine;
+    case ACTOR_SENDER: return request->record.mine;
+    case ACTOR_EITHER: return true;
+    case ACTOR_RELAY: break;
+    }
+    return false;
+}
+
+struct work {
+    struct home *home;
+    const uint8_t *digest;
+    const struct act *act;
+    struct kept_request request;
+    struct kept_legs legs;
+    struct saying *sayings;
+    size_t count;
+    bool officer;
+    struct failure *failure;
+};
+
+static enum error wrong_state(struct work *work, const struct keptleg *leg) {
+    const struct leg_state_row *row = leg_state_row(leg->state);
+    return fail(work->failure, E_WRONG_STATE, "%.*s: %s", (int)leg->to.n, (const char *)leg->to.p,
+                row ? row->name : "unknown");
+}
+
+/* The legs that this is said of. One that is named must take it; of all legs those that can. */
+static enum error choose(struct work *work) {
+    enum leg_kind kind = header_leg_kind(&work->request.header);
+    bool named = work->act->to != NULL, done = false;
+    const struct keptleg *other = NULL;
+    work->sayings = calloc(work->legs.count + 1, sizeof *work->sayings);
+    if (!work->sayings) return fail(work->failure, E_NO_MEMORY, "statements");
+    for (size_t i = 0; i < work->legs.count; i++) {
+        const struct kept_leg *leg = &work->legs.legs[i];
+        enum leg_state to;
+        if (named && !bytes_are(leg->record.to, work->act->to)) continue;
+        other = &leg->record;
+        done |= already(&leg->record, work->act->event);
+        if (leg_step((enum leg_state)leg->record.state, work->act->event, kind, &to) != E_OK) continue;
+        work->sayings[work->count++] =
+            (struct saying){.event = work->act->event, .header = work->digest, .leg = leg->leg, .officer = work->officer,
+                            .has_reason = work->act->has_reason, .reason = work->act->reason, .note = work->act->note};
+    }
+    if (work->count > 0 || done) return E_OK;
+    if (!other) return fail(work->failure, E_UNKNOWN_POST, "%s is no recipient of this request", named ? work->act->to : "");
+    return wrong_state(work, other);
+}
+
+static enum error keep(struct work *work, uint8_t *hashes) {
+    struct archive *archive = work->home->archive;
+    TRY(archive_begin(archive));
+    enum error error = outbox_say(work->home, work->sayings, work->count, hashes);
+    if (error == E_OK) return archive_commit(archive);
+    archive_rollback(archive);
+    return error;
+}
+
+static enum error send(struct work *work, struct relay *relay, const uint8_t *hashes) {
+    struct answers answers = {.hashes = hashes, .count = work->count};
+    struct outbox_listener listener = {take_answer, &answers};
+    struct outbox_summary summary = {0};
+    TRY(outbox_send_statements(work->home, relay, &listener, &summary, work->failure));
+    if (answers.error == E_OK && answers.answered == work->count) return E_OK;
+    enum error error = answers.error == E_OK ? E_TIMED_OUT : answers.error;
+    char reference[TEXT_REFERENCE_SIZE];
+    text_reference(work->digest, reference);
+    return fail(work->failure, error, "%s", reference);
+}
+
+static enum error act(struct work *work, struct relay *relay) {
+    enum error error = kept_load(work->home->archive, work->digest, &work->request);
+    if (error == E_OK) error = kept_legs_load(work->home->archive, work->digest, &work->legs);
+    if (error != E_OK) return fail(work->failure, error, "%s", error == E_UNKNOWN_REQUEST ? "" : "the local store");
+    if (!may_act(&work->request, work->act->event))
+        return fail(work->failure, E_NOT_ALLOWED, work->request.record.mine ? "this post has sent it" : "this post has received it");
+    TRY(choose(work));
+    if (work->count == 0) return E_OK;
+    AUTO_FREE(uint8_t) hashes = calloc(work->count, HASH_SIZE);
+    if (!hashes) return fail(work->failure, E_NO_MEMORY, "statements");
+    error = keep(work, hashes);
+    if (error != E_OK) return fail(work->failure, error, error == E_TOO_LARGE ? "the note" : "the statement");
+    return relay ? send(work, relay, hashes) : E_OK;
+}
+
+enum error client_act(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE], const struct act *what,
+                      const struct client_options *options, struct failure *failure) {
+    if (!home->directory) return fail(failure, E_NOT_JOINED, "%s", home->post);
+    struct work work = {.home = home, .digest = digest, .act = what, .officer = options && options->officer,
+                        .failure = failure};
+    enum error error = act(&work, relay);
+    kept_request_free(&work.request);
+    kept_legs_free(&work.legs);
+    free(work.sayings);
+    return error;
+}

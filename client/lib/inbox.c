@@ -1,0 +1,194 @@
+/* inbox.c - the feed, page by page and item by item; then what has to be said about it. */
+#include "inbox.h"
+
+#include <stdio.h>
+
+#include "arrival.h"
+#include "body.h"
+#include "mirror.h"
+#include "outbox.h"
+#include "trail.h"
+
+static struct archive_key cursor_key(void) { return archive_named("feed cursor"); }
+
+/* ---- one item ---- */
+
+static enum error take_changed(struct home *home, const struct changed *changed, struct sync_summary *summary) {
+    AUTO_REQUEST request = {0};
+    AUTO_LEG leg = {0};
+    enum trail_outcome outcome;
+    TRY(kept_load(home->archive, changed->header, &request));
+    TRY(kept_leg_load(home->archive, changed->header, changed->leg, &leg));
+    TRY(trail_apply(home, changed->header, &request, &leg, changed->receipt, &outcome));
+    if (outcome == TRAIL_EARLY) return E_BAD_PROOF; /* the feed leaves nothing out */
+    if (outcome == TRAIL_STEP) summary->changed++;
+    return E_OK;
+}
+
+static enum error take_offered(struct home *home, struct relay *relay, struct bytes body, struct sync_summary *summary,
+                               struct failure *failure) {
+    struct offered offered;
+    bool fresh = false, reply = false;
+    TRY(offered_decode(body, &offered));
+    TRY(arrival_offered(home, relay, &offered, &fresh, &reply, failure));
+    if (fresh && reply) summary->replies++;
+    else if (fresh) summary->offered++;
+    return E_OK;
+}
+
+static enum error take_body(struct home *home, struct relay *relay, const struct item *item, struct sync_summary *summary,
+                            struct failure *failure) {
+    struct sent sent;
+    struct changed changed;
+    bool fresh = false;
+    switch (item->kind) {
+    case ITEM_OFFERED: return take_offered(home, relay, item->body, summary, failure);
+    case ITEM_SENT: TRY(sent_decode(item->body, &sent)); return arrival_sent(home, relay, &sent, &fresh, failure);
+    case ITEM_CHANGED: TRY(changed_decode(item->body, &changed)); return take_changed(home, &changed, summary);
+    default: return E_MALFORMED;
+    }
+}
+
+static const char *kind_name(uint64_t kind) {
+    return kind == ITEM_OFFERED ? "a request" : kind == ITEM_SENT ? "a request sent from this post" : "a change";
+}
+
+/* What is wrong with the item stays with the item: its own writes are undone, an alarm tells, the cursor moves on. */
+static enum error take_item(struct home *home, struct relay *relay, const struct item *item, struct sync_summary *summary,
+                            struct failure *failure) {
+    TRY(archive_begin(home->archive));
+    enum error error = take_body(home, relay, item, summary, failure);
+    if (error == E_OK) return archive_commit(home->archive);
+    archive_rollback(home->archive);
+    if (outbox_is_fatal(error)) return error;
+    return kept_alarm(home->archive, "item %llu of the feed, %s, does not hold: %s", (unsigned long long)item->number,
+                      kind_name(item->kind), error_text(error));
+}
+
+/* ---- a page ---- */
+
+static enum error take_items(struct home *home, struct relay *relay, const struct feed *feed, uint64_t *cursor,
+                             struct sync_summary *summary, struct failure *failure) {
+    struct list list = feed->items;
+    struct item item;
+    while (item_next(&list, &item)) {
+        if (item.number <= *cursor) return fail(failure, E_MALFORMED, "the feed goes back");
+        TRY(take_item(home, relay, &item, summary, failure));
+        *cursor = item.number;
+    }
+    return E_OK;
+}
+
+/* What came before a broken link or a full disk is kept, with the cursor that belongs to it. */
+static enum error take_page(struct home *home, struct relay *relay, const struct feed *feed, uint64_t *cursor,
+                            struct sync_summary *summary, struct failure *failure) {
+    TRY(archive_begin(home->archive));
+    enum error error = take_items(home, relay, feed, cursor, summary, failure);
+    enum error kept = kept_number_set(home->archive, TABLE_META, cursor_key(), *cursor);
+    if (kept == E_OK) kept = archive_commit(home->archive);
+    else archive_rollback(home->archive);
+    return error != E_OK ? error : kept;
+}
+
+/* The items may speak of devices that entered the directory just now: the mirror follows before they are judged. */
+static enum error read_page(struct home *home, struct relay *relay, uint64_t *cursor, bool *ret_more,
+                            struct sync_summary *summary, struct failure *failure) {
+    AUTO_ANSWER answer = {0};
+    struct feed feed;
+    TRY(relay_call(relay, MESSAGE_GETFEED, &(struct getfeed){.after = *cursor, .max = FEED_MAX}, &answer, failure));
+    TRY(feed_decode(answer.body, &feed));
+    *ret_more = feed.items.count > 0;
+    if (!*ret_more) return E_OK;
+    TRY(mirror_update(home, relay, failure));
+    return take_page(home, relay, &feed, cursor, summary, failure);
+}
+
+enum error inbox_read(struct home *home, struct relay *relay, struct sync_summary *summary, struct failure *failure) {
+    uint64_t cursor;
+    enum error error = kept_number(home->archive, TABLE_META, cursor_key(), &cursor);
+    for (bool more = true; error == E_OK && more;)
+        error = read_page(home, relay, &cursor, &more, summary, failure);
+    if (error != E_OK && failure && failure->error != error) fail(failure, error, "the feed");
+    return error;
+}
+
+/* ---- duties ---- */
+
+static enum error drop_duty(struct home *home, const struct archive_key *duty) {
+    return archive_delete(home->archive, TABLE_DUTY, *duty);
+}
+
+static bool is_bell(const struct home *home) {
+    const struct directory_device *device = directory_device(home->directory, home->device);
+    return !device || device->role == ROLE_BELL;
+}
+
+/* "Notified" for all that have become safe: one signature, one transaction with the end of the duty. */
+static enum error say_notified(struct home *home, struct buf *duties) {
+    size_t count = duties->n / (2 * HASH_SIZE);
+    AUTO_FREE(struct saying) sayings = calloc(count + 1, sizeof *sayings);
+    if (!sayings) return E_NO_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *at = duties->p + i * 2 * HASH_SIZE;
+        sayings[i] = (struct saying){.event = EVENT_NOTIFIED, .header = at, .leg = at + HASH_SIZE};
+        TRY(trail_duty_done(home, at, at + HASH_SIZE, EVENT_NOTIFIED));
+    }
+    return outbox_say(home, sayings, count, NULL);
+}
+
+static enum error notify(struct home *home) {
+    AUTO_BUF duties = {0}, value = {0};
+    struct archive_cursor cursor = archive_cursor(TABLE_DUTY, SCOPE_ALL, archive_key(NULL, NULL, 0));
+    for (bool found = true;;) {
+        TRY(archive_next(home->archive, &cursor, &value, &found));
+        if (!found) break;
+        if (cursor.key.n != EVENT_NOTIFIED) continue;
+        buf_add(&duties, cursor.key.a, HASH_SIZE);
+        buf_add(&duties, cursor.key.b, HASH_SIZE);
+    }
+    TRY(buf_error(&duties));
+    if (duties.n == 0) return E_OK;
+    TRY(archive_begin(home->archive));
+    enum error error = say_notified(home, &duties);
+    if (error == E_OK) return archive_commit(home->archive);
+    archive_rollback(home->archive);
+    return error;
+}
+
+/* One body. It may have become impossible to have it (declined by a sister, expired, erased): then the duty is over. */
+static enum error fetch_one(struct home *home, struct relay *relay, const struct archive_key *duty,
+                            struct failure *failure) {
+    enum error error = body_receive(home, relay, duty->a, duty->b, failure);
+    if (error == E_OK || error == E_NO_BODY || error == E_NOT_FOR_US || error == E_ERASED) return drop_duty(home, duty);
+    if (outbox_is_fatal(error)) return error;
+    AUTO_LEG leg = {0};
+    TRY(kept_leg_load(home->archive, duty->a, duty->b, &leg));
+    const struct leg_state_row *row = leg_state_row(leg.record.state);
+    if (row && row->terminal) return drop_duty(home, duty);
+    if (error_row(error)->again || error == E_NOT_ACCEPTED) return E_OK; /* next time */
+    char id[2 * 8 + 1];
+    text_hex(duty->a, 8, id);
+    return kept_alarm(home->archive, "the body of request %s does not hold: %s", id, error_text(error));
+}
+
+static enum error fetch_bodies(struct home *home, struct relay *relay, struct failure *failure) {
+    AUTO_BUF value = {0};
+    struct archive_cursor cursor = archive_cursor(TABLE_DUTY, SCOPE_ALL, archive_key(NULL, NULL, 0));
+    for (bool found = true;;) {
+        TRY(archive_next(home->archive, &cursor, &value, &found));
+        if (!found) return E_OK;
+        if (cursor.key.n == EVENT_HANDED_OVER) TRY(fetch_one(home, relay, &cursor.key, failure));
+    }
+}
+
+enum error inbox_duties(struct home *home, struct relay *relay, struct sync_summary *summary, struct failure *failure) {
+    struct outbox_summary sent = {0};
+    if (is_bell(home)) return E_OK;
+    enum error error = notify(home);
+    if (error == E_OK) error = outbox_send_statements(home, relay, NULL, &sent, failure);
+    if (error == E_OK) error = fetch_bodies(home, relay, failure);
+    if (error == E_OK) error = outbox_send_statements(home, relay, NULL, &sent, failure);
+    summary->sent += sent.settled;
+    if (error != E_OK && failure && failure->error != error) fail(failure, error, "requests received");
+    return error;
+}

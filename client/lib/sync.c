@@ -1,0 +1,42 @@
+/* sync.c - client_sync: everything that is due between this home and its relay, in the order in which one thing needs another:
+ * the directory (who is who), day keys (so that others can write), the outbox, the feed, and what follows from it. */
+#include "enrol.h"
+#include "inbox.h"
+#include "mirror.h"
+#include "moment.h"
+#include "outbox.h"
+
+static enum error count(struct home *home, enum archive_table table, uint32_t *ret) {
+    uint64_t n = 0;
+    TRY(archive_count(home->archive, table, SCOPE_ALL, archive_key(NULL, NULL, 0), &n));
+    *ret = n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+    return E_OK;
+}
+
+static enum error finish(struct home *home, uint32_t alarms_before, struct sync_summary *summary) {
+    uint32_t alarms = 0;
+    summary->directory_size = directory_size(home->directory);
+    TRY(count(home, TABLE_OUTBOX, &summary->waiting));
+    TRY(count(home, TABLE_ALARM, &alarms));
+    summary->alarms = alarms - alarms_before;
+    return kept_number_set(home->archive, TABLE_META, archive_named("last sync"), moment_now().ms);
+}
+
+enum error client_sync(struct home *home, struct relay *relay, struct sync_summary *ret, struct failure *failure) {
+    struct sync_summary summary = {0};
+    struct outbox_summary sent = {0};
+    uint32_t alarms = 0;
+    if (!home->directory) return fail(failure, E_NOT_JOINED, "%s", home->post);
+    enum error error = count(home, TABLE_ALARM, &alarms);
+    if (error != E_OK) return fail(failure, error, "the local store");
+    TRY(mirror_update(home, relay, failure));
+    TRY(enrol_top_up(home, relay, failure));
+    TRY(outbox_flush(home, relay, NULL, &sent, failure));
+    summary.sent = sent.settled;
+    TRY(inbox_read(home, relay, &summary, failure));
+    TRY(inbox_duties(home, relay, &summary, failure));
+    error = finish(home, alarms, &summary);
+    if (error != E_OK) return fail(failure, error, "the local store");
+    *ret = summary;
+    return E_OK;
+}
