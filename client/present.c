@@ -263,9 +263,9 @@ json_t *present_json_legs(const struct request_view *view) {
     return legs;
 }
 
-/* What is inside the seal is null until the seal is open. A reply has no offer. */
+/* What is inside the seal is null until the seal is open. A reply has no offer of its own: it shows its parent's. */
 json_t *present_json_request(const struct request_view *view) {
-    bool offer = !view->sealed && !view->is_reply;
+    bool offer = !view->sealed;
     json_t *line = json_object();
     json_object_set_new(line, "id", present_json_id(view->digest));
     json_object_set_new(line, "ref", json_string(view->reference));

@@ -38,46 +38,35 @@ static const char *other_end(const struct request_view *view, char *ret, size_t 
     return ret;
 }
 
-static void list_row(const struct run *run, struct table *table, const struct request_view *view, size_t number) {
+static void list_row(const struct run *run, struct table *table, const struct request_view *view) {
     char other[POST_MAX + 32], time[TIME_SIZE];
     const char *urgent = view->precedence == PRECEDENCE_ROUTINE ? "" : words_name(WORDS_PRECEDENCE, view->precedence);
-    const char *subject = view->is_reply ? "(reply)" : view->sealed ? "(sealed)" : view->subject;
-    table_add(table, STYLE_BOLD, "%zu", number);
+    const char *before = view->is_reply ? "Re: " : "", *subject = view->sealed ? "(sealed)" : view->subject;
+    table_add(table, STYLE_BOLD, "%llu", (unsigned long long)view->number);
     table_add(table, STYLE_NONE, "%s", view->reference);
     table_add(table, view->exercise ? STYLE_LOUD : STYLE_NONE, "%s", view->exercise ? "EXERCISE" : "");
     if (view->has_tlp) table_add(table, STYLE_TLP + (unsigned)view->tlp, "TLP:%s", words_name(WORDS_TLP, view->tlp));
     else table_add(table, STYLE_NONE, "-");
     table_add(table, STYLE_NONE, "%s", other_end(view, other, sizeof other));
-    table_add(table, STYLE_NONE, "%s", view->sealed || view->is_reply ? "-" : words_name(WORDS_KIND, view->kind));
+    table_add(table, STYLE_NONE, "%s", view->sealed ? "-" : words_name(WORDS_KIND, view->kind));
     table_add(table, view->precedence >= PRECEDENCE_IMMEDIATE ? STYLE_LOUD : STYLE_NONE, "%s", urgent);
     table_add(table, STYLE_NONE, "%s", present_state(view));
-    table_add(table, STYLE_NONE, "%s", subject);
+    table_add(table, STYLE_NONE, "%s%s", before, subject);
     table_add(table, STYLE_NONE, "%s",
               present_time(&run->look, view->stored.ms ? view->stored : view->created, time));
 }
 
-static bool holds(const struct buf *digests, const uint8_t *digest) {
-    for (size_t at = 0; at + HASH_SIZE <= digests->n; at += HASH_SIZE)
-        if (memcmp(digests->p + at, digest, HASH_SIZE) == 0) return true;
-    return false;
-}
-
-/* A request's number is its place among all, so it stays the same when others are settled. */
 static enum error list_box(struct run *run, enum client_box box, bool all) {
     static const char *const received[] = {"#>", "REF", "", "TLP", "FROM", "KIND", "URGENT", "STATE", "SUBJECT", "RECEIVED"};
     static const char *const sent[] = {"#>", "REF", "", "TLP", "TO", "KIND", "URGENT", "STATE", "SUBJECT", "SENT"};
     AUTO_TABLE table = {.heads = box == BOX_INBOX ? received : sent, .columns = LENGTH(received), .elastic = 8};
-    AUTO_BUF every = {0};
-    AUTO_BUF open = {0};
-    TRY(client_list(&run->home, box, true, &every, &run->failure));
-    if (!all) TRY(client_list(&run->home, box, false, &open, &run->failure));
-    for (size_t i = 0; (i + 1) * HASH_SIZE <= every.n; i++) {
-        const uint8_t *digest = every.p + i * HASH_SIZE;
+    AUTO_BUF digests = {0};
+    TRY(client_list(&run->home, box, all, &digests, &run->failure));
+    for (size_t at = 0; at + HASH_SIZE <= digests.n; at += HASH_SIZE) {
         AUTO_VIEW view = {0};
-        if (!all && !holds(&open, digest)) continue;
-        TRY(client_view(&run->home, digest, &view, &run->failure));
+        TRY(client_view(&run->home, digests.p + at, &view, &run->failure));
         if (run->cli.json) present_json(stdout, present_json_request(&view));
-        else list_row(run, &table, &view, i + 1);
+        else list_row(run, &table, &view);
     }
     if (table.failed) return E_NO_MEMORY;
     if (table.count) table_print(&table, stdout, &run->look);
@@ -245,7 +234,7 @@ static enum error add_body(struct run *run, const struct request_view *view, jso
 
 static json_t *show_json(const struct request_view *view) {
     json_t *object = present_json_request(view);
-    bool offer = !view->sealed && !view->is_reply;
+    bool offer = !view->sealed;
     json_object_set_new(object, "summary", offer ? present_json_text(buf_bytes(&view->summary)) : json_null());
     json_object_set_new(object, "language",
                         offer && view->language[0] ? present_json_text(bytes_text(view->language)) : json_null());

@@ -75,6 +75,7 @@ struct leg_view {
 };
 struct request_view {
     uint8_t digest[HASH_SIZE];
+    uint64_t number; /* in this home's lists: rises in the order of arrival, received and sent alike; never given twice */
     char reference[TEXT_REFERENCE_SIZE], from[POST_MAX + 1];
     bool sealed; /* true: offer not (yet) readable; the fields below it are empty */
     enum request_kind kind;
@@ -106,8 +107,7 @@ CHECKED enum error client_find(struct home *home, const char *typed, uint8_t ret
 CHECKED enum error client_view(struct home *home, const uint8_t digest[static HASH_SIZE], struct request_view *ret,
                                struct failure *failure);
 enum client_box { BOX_INBOX, BOX_SENT };
-/* Digests, oldest first: HASH_SIZE bytes each; all: also settled ones. The list number of a request is its place, from 1, in
- * the list with `all`. */
+/* Digests, oldest first: HASH_SIZE bytes each; all: also settled ones. */
 CHECKED enum error client_list(struct home *home, enum client_box box, bool all, struct buf *ret_digests,
                                struct failure *failure);
 

@@ -78,18 +78,15 @@ static bool only(const char *text, int (*is)(int)) {
     return *text != 0;
 }
 
-/* A list number: its place in the inbox; what only the list of sent requests has, in that. */
+/* A list number is the request's own: the same in every list, so that it cannot mean one request here and another there. */
 static enum error find_numbered(struct home *home, const char *typed, uint8_t *ret, bool *ret_found) {
     if (!only(typed, isdigit) || strlen(typed) > LIST_DIGITS_MAX) return E_OK;
-    size_t number = (size_t)strtoul(typed, NULL, 10);
-    static const enum client_box boxes[] = {BOX_INBOX, BOX_SENT};
-    for (size_t i = 0; i < LENGTH(boxes) && !*ret_found; i++) {
-        AUTO_BUF digests = {0};
-        TRY(list(home, boxes[i], true, &digests));
-        if (number < 1 || number > digests.n / HASH_SIZE) continue;
-        memcpy(ret, digests.p + (number - 1) * HASH_SIZE, HASH_SIZE);
-        *ret_found = true;
-    }
+    AUTO_BUF digest = {0};
+    bool found = false;
+    TRY(archive_get(home->archive, TABLE_ORDER, archive_key(NULL, NULL, strtoul(typed, NULL, 10)), &digest, &found));
+    if (found && digest.n != HASH_SIZE) return E_CORRUPT;
+    if (found) memcpy(ret, digest.p, HASH_SIZE);
+    *ret_found = found;
     return E_OK;
 }
 
@@ -225,6 +222,7 @@ static enum error make_view(struct home *home, struct request_view *view) {
     AUTO_REQUEST request = {0};
     TRY(kept_load(home->archive, view->digest, &request));
     view->mine = request.record.mine;
+    view->number = request.record.number;
     text_reference(view->digest, view->reference);
     view_header(&request.header, view);
     TRY(view_content(home, &request, view));
