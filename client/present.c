@@ -72,7 +72,7 @@ static const char *style_code(unsigned style) {
 }
 
 static void styled(FILE *out, const struct look *look, unsigned style, const char *text, size_t n) {
-    const char *code = look->color ? style_code(style) : "";
+    const char *code = look->color && n > 0 ? style_code(style) : "";
     fputs(code, out);
     fwrite(text, 1, n, out);
     if (*code) fputs("\033[0m", out);

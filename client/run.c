@@ -65,8 +65,9 @@ int run_usage_text(struct run *run, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    snprintf(hint, sizeof hint, "pouch %s %s; see pouch %s --help", run->command->name, run->command->usage,
-             run->command->name);
+    bool brief = !strchr(run->command->usage, '\n'); /* else the help is the place for it */
+    snprintf(hint, sizeof hint, "pouch %s %s%ssee pouch %s --help", run->command->name, brief ? run->command->usage : "...",
+             brief && !*run->command->usage ? "" : "; ", run->command->name);
     return cli_fail_hint(&run->cli, E_USAGE, hint, "%s", text);
 }
 

@@ -5,7 +5,7 @@
 #include "commands.h"
 
 enum { OPTION_FOR = 1, OPTION_ANY, OPTION_TIMEOUT };
-enum { TIMEOUT_DEFAULT_S = 60, HINT_MS = 2000, RETRY_MS = 500 };
+enum { TIMEOUT_DEFAULT_S = 60, HINT_MS = 1000, RETRY_MS = 500 };
 
 static enum leg_kind kind_of(const struct request_view *view) {
     return view->is_reply ? LEG_REPLY : view->offer_only ? LEG_OFFER_ONLY : LEG_REQUEST;

@@ -150,6 +150,7 @@ void command_print_request(struct run *run, const struct request_view *view) {
     } else {
         print_legs(view);
     }
+    if (view->is_reply && !view->sealed) print_marking(run, view);
     if (view->is_reply) return;
     if (view->sealed) line("offer", "cannot be read on this device yet");
     else print_offer(run, view);

@@ -6,6 +6,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
+#include "fault.h"
 #include "mirror.h"
 #include "moment.h"
 #include "press.h"
@@ -457,6 +458,7 @@ enum error client_send(struct home *home, struct relay *relay, const struct draf
     free(plan->to);
     TRY(error);
     memcpy(ret_digest, plan->digest, HASH_SIZE);
+    FAULT("outbox.committed");
     if (!relay) return E_OK;
     struct outbox_summary summary;
     TRY(outbox_flush(home, relay, NULL, &summary, failure));

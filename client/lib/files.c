@@ -17,7 +17,8 @@ static void close_fd(int *fd) {
 enum error files_failure(struct failure *failure, const char *path) {
     int saved = errno;
     bool full = saved == ENOSPC || saved == EDQUOT;
-    return fail(failure, full ? E_DISK_FULL : E_IO, "%s: %s", path, strerror(saved));
+    bool none = saved == ENOENT || saved == ENOTDIR || saved == EACCES;
+    return fail(failure, full ? E_DISK_FULL : none ? E_NO_FILE : E_IO, "%s: %s", path, strerror(saved));
 }
 
 enum error files_join(const char *folder, const char *name, char *ret, size_t size, struct failure *failure) {
@@ -32,7 +33,7 @@ enum error files_read(const char *path, size_t max, struct buf *ret, struct fail
     AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat stat;
     if (fd < 0 || fstat(fd, &stat) != 0) return files_failure(failure, path);
-    if (S_ISDIR(stat.st_mode)) return fail(failure, E_IO, "%s is a folder", path);
+    if (S_ISDIR(stat.st_mode)) return fail(failure, E_NO_FILE, "%s is a folder", path);
     size_t start = ret->n;
     for (;;) {
         uint8_t piece[4096];

@@ -5,6 +5,7 @@
 
 #include "arrival.h"
 #include "body.h"
+#include "fault.h"
 #include "mirror.h"
 #include "outbox.h"
 #include "trail.h"
@@ -87,6 +88,7 @@ static enum error take_page(struct home *home, struct relay *relay, const struct
     enum error kept = kept_number_set(home->archive, TABLE_META, cursor_key(), *cursor);
     if (kept == E_OK) kept = archive_commit(home->archive);
     else archive_rollback(home->archive);
+    FAULT("offer.archived");
     return error != E_OK ? error : kept;
 }
 

@@ -5,6 +5,7 @@
 #include <sodium.h>
 
 #include "content.h"
+#include "fault.h"
 #include "moment.h"
 #include "stamp.h"
 #include "trail.h"
@@ -214,7 +215,9 @@ static enum error send_bag(struct mailbag *bag, struct relay *relay, struct fail
         said_encode(&(struct said){.statement = bag->letters[i].outgoing.statement}, &said);
     TRY(buf_error(&said));
     AUTO_ANSWER answer = {0};
+    FAULT("statement.committed");
     TRY(relay_call(relay, MESSAGE_STATE, &(struct state){.said = list_of(&said, bag->count)}, &answer, failure));
+    FAULT("statement.unanswered");
     enum error error = take_all_stated(bag, answer.body);
     return error == E_OK ? E_OK : fail(failure, error, "the relay's answer to statements");
 }

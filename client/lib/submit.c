@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "chunks.h"
+#include "fault.h"
 #include "mirror.h"
 #include "trail.h"
 #include "wraps.h"
@@ -163,6 +164,7 @@ static enum error take_failure(struct shipment *shipment, const struct relay_ans
 static enum error take_answer(struct shipment *shipment, const struct relay_answer *answer, struct submitted *ret_submitted) {
     struct archive *archive = shipment->home->archive;
     *ret_submitted = (struct submitted){0};
+    FAULT("outbox.unanswered");
     TRY(archive_begin(archive));
     enum error error;
     if (answer->error != E_OK) {

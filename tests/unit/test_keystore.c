@@ -210,7 +210,7 @@ static void hostile_limits_are_refused_before_any_work(void **state) {
 
 static void a_missing_file_is_an_input_error(void **state) {
     (void)state;
-    assert_int_equal(open_at("/tmp/pouch-no-such-file", NULL), E_IO);
+    assert_int_equal(open_at("/tmp/pouch-no-such-file", NULL), E_NO_FILE);
 }
 
 static int setup(void **state) {

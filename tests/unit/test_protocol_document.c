@@ -248,7 +248,7 @@ static void the_grammar_is_that_of_the_tables(void **state) {
     buf_add(&want, "", 1);
     assert_false(want.failed);
     if (strstr(text, (const char *)want.p)) return;
-    print_error("PROTOCOL.md's grammar should be:%s", (const char *)want.p);
+    fprintf(stderr, "PROTOCOL.md's grammar should be:%s", (const char *)want.p); /* too long for print_error */
     fail();
 }
 
@@ -378,10 +378,6 @@ static const char *const state_names[] = {
 #define STATE(name, number, json, terminal, text) [number] = #name,
 #include "leg.def"
 };
-static const char *const event_names[] = {
-#define EVENT(name, number, etsi, actor, role, text) [number] = #name,
-#include "leg.def"
-};
 
 static void every_state_stands_in_the_document(void **state) {
     (void)state;
@@ -408,7 +404,7 @@ static void every_step_stands_in_the_document(void **state) {
     assert_table("steps", 4, &code);
 }
 
-/* The drawing has one line a state, in the form `  NOTIFIED --> OPENED, DECLINED`: the same arrows as the table. */
+/* Below the drawing stands one line a state, in the form `  NOTIFIED --> OPENED, DECLINED`: the same arrows as the table. */
 static void the_drawing_has_the_arrows_of_the_table(void **state) {
     (void)state;
     AUTO_ROWS code = {.count = 0}, document = {.count = 0};
@@ -419,6 +415,7 @@ static void the_drawing_has_the_arrows_of_the_table(void **state) {
     for (at += strlen("\n```states\n"); strncmp(at, "```", 3) != 0; at = strchr(at, '\n') + 1) {
         char from[64], to[64];
         int n = 0;
+        if (*at == '\n') continue; /* sscanf would read on in the next line */
         if (sscanf(at, " %63[A-Z_] -->%n", from, &n) != 1 || n == 0) continue;
         const char *word = at + n;
         while (sscanf(word, " %63[A-Z_]%n", to, &n) == 1) {
@@ -429,7 +426,6 @@ static void the_drawing_has_the_arrows_of_the_table(void **state) {
         }
     }
     assert_same("drawing", &document, &code);
-    for (size_t i = 1; i < LENGTH(event_names); i++) assert_non_null(event_names[i]);
 }
 
 /* ---- the worked example ---- */
@@ -489,8 +485,10 @@ static struct value *find_value(const char *name) {
 /* An input: what the document prints. */
 static const uint8_t *given(const char *name, size_t n) {
     struct value *value = find_value(name);
-    if (!value) print_error("the example lacks %s\n", name);
-    assert_non_null(value);
+    if (!value) {
+        print_error("the example lacks %s\n", name);
+        abort(); /* without its keys nothing follows */
+    }
     assert_int_equal(value->bytes.n, n);
     value->used = true;
     return value->bytes.p;
