@@ -294,7 +294,10 @@ json_t *present_json_event(const struct event_view *event) {
     json_object_set_new(one, "ordinal", event->has_entry ? json_integer((json_int_t)event->ordinal) : json_null());
     json_object_set_new(one, "log_index", event->has_entry ? json_integer((json_int_t)event->log_index) : json_null());
     if (event->has_reason) {
-        const char *name = words_reason(event->reason);
+        const struct leg_state_row *rung = leg_state_row(event->reason); /* an expiry names the furthest rung */
+        const char *name = event->event == EVENT_EXPIRED   ? (rung ? rung->name : NULL)
+                           : event->event == EVENT_REFUSED ? error_row((enum error)event->reason)->name
+                                                           : words_reason(event->reason);
         json_object_set_new(one, "reason", name ? json_string(name) : json_integer(event->reason));
     }
     if (event->note.n) json_object_set_new(one, "note", present_json_text(buf_bytes(&event->note)));

@@ -16,7 +16,8 @@
 
 #include <stdint.h>
 
-enum { SUPERVISE_PAUSE_MAX_MS = 1000, SUPERVISE_STOP_MS = 10000 };
+/* The longest pause leaves a client that waits room to be served again within a second, whoever makes the gate die. */
+enum { SUPERVISE_PAUSE_MAX_MS = 250, SUPERVISE_STOP_MS = 10000 };
 
 struct supervise {
     /* Run in the children; their value is the exit code. ready_fd: the gate writes one byte to it when it serves. */

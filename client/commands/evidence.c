@@ -62,6 +62,15 @@ static enum error track_json(struct run *run, const struct request_view *view) {
     return error;
 }
 
+/* A reason's number means something else with each event: a rung reached, an error, a reason to decline. */
+static const char *reason_text(const struct event_view *event) {
+    const struct leg_state_row *rung = leg_state_row(event->reason);
+    if (!event->has_reason) return "";
+    if (event->event == EVENT_EXPIRED) return rung ? rung->name : "";
+    if (event->event == EVENT_REFUSED) return error_text((enum error)event->reason);
+    return words_reason_text(event->reason);
+}
+
 static void track_row(const struct run *run, struct table *table, const struct event_view *event) {
     char time[TIME_SIZE];
     table_add(table, STYLE_NONE, "%s", present_time(&run->look, event->at, time));
@@ -70,7 +79,7 @@ static void track_row(const struct run *run, struct table *table, const struct e
     table_add(table, STYLE_NONE, "%s", speaker(event));
     if (event->has_entry) table_add(table, STYLE_NONE, "%llu", (unsigned long long)event->log_index);
     else table_add(table, STYLE_DIM, "-");
-    table_add(table, STYLE_NONE, "%s%s%.*s", event->has_reason ? words_reason_text(event->reason) : "",
+    table_add(table, STYLE_NONE, "%s%s%s%.*s", event->event == EVENT_EXPIRED ? "it got as far as: " : "", reason_text(event),
               event->has_reason && event->note.n ? ": " : "", (int)event->note.n,
               event->note.n ? (const char *)event->note.p : "");
 }
@@ -383,7 +392,7 @@ static void sentence(const struct event_view *event, char *ret, size_t size) {
              event->has_entry ? "" : " (noted; it moved nothing)");
     if (!event->has_reason) return;
     size_t n = strlen(ret);
-    if (n < size) snprintf(ret + n, size - n, "; reason: %s", words_reason_text(event->reason));
+    if (n < size) snprintf(ret + n, size - n, "; %s: %s", event->event == EVENT_EXPIRED ? "it got this far" : "reason", reason_text(event));
 }
 
 static void now_text(const struct leg_view *leg, char *ret, size_t size) {

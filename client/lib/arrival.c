@@ -198,8 +198,9 @@ static enum error count_heard(struct arrival *arrival, uint64_t first, uint64_t 
     return E_OK;
 }
 
-/* Each sender device numbers what it sends to this post: a gap that it did not declare is something withheld. */
-static enum error hear(struct arrival *arrival, uint64_t sequence) {
+/* Each sender device numbers what it sends to this post: a gap that it did not declare is something withheld. What it
+ * declared stands within the seal, so a request that stays sealed is no ground for an alarm. */
+static enum error hear(struct arrival *arrival, uint64_t sequence, bool sealed) {
     struct archive *archive = arrival->home->archive;
     struct archive_key top = archive_key(arrival->header.device, NULL, 0);
     AUTO_BUF first = {0};
@@ -216,7 +217,7 @@ static enum error hear(struct arrival *arrival, uint64_t sequence) {
     if (sequence <= highest) return E_OK;
     TRY(count_heard(arrival, highest + 1, sequence, &heard));
     uint64_t missing = sequence - highest - 1 - heard;
-    if (missing > 0)
+    if (missing > 0 && !sealed)
         TRY(kept_alarm(archive, "%.*s: %llu of the numbers %llu to %llu did not arrive: withheld, or still on their way; ask them",
                        (int)from->n, (const char *)from->p, (unsigned long long)missing, (unsigned long long)(highest + 1),
                        (unsigned long long)(sequence - 1)));
@@ -244,7 +245,7 @@ static enum error keep_offered(struct arrival *arrival, const struct offered *of
     enum trail_outcome outcome;
     TRY(trail_apply(arrival->home, arrival->digest, &arrival->request, &leg, offered->receipt, &outcome));
     if (outcome != TRAIL_STEP || leg.record.state != STATE_STORED) return E_BAD_PROOF;
-    TRY(hear(arrival, opening->sequence));
+    TRY(hear(arrival, opening->sequence, sealed != E_OK));
     if (sealed != E_OK) return cannot_open(arrival, sealed);
     if (arrival->header.has_parent) return trail_duty_add(arrival->home, arrival->digest, arrival->leg, EVENT_HANDED_OVER);
     /* Erased before it came here: nothing is safe on this device, so nothing is said. */

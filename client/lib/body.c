@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "content.h"
+#include "fault.h"
 #include "outbox.h"
 #include "press.h"
 #include "trail.h"
@@ -208,6 +209,7 @@ enum error body_receive(struct home *home, struct relay *relay, const uint8_t di
     if (!request.header.has_body) return E_NO_BODY;
     if (!request.record.has_body_key) return E_NOT_FOR_US;
     TRY(body_fetch(home, relay, digest, leg, &request, PART_BODY, failure));
+    FAULT("body.archived");
     enum error error = body_check(home, &request);
     if (error == E_OK) return settle(home, digest, leg, &request);
     if (!outbox_is_fatal(error)) TRY(body_drop(home, &request, PART_BODY));

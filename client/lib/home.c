@@ -150,10 +150,24 @@ void home_unlock(struct home *home) {
     if (home->lock_fd >= 0) flock(home->lock_fd, LOCK_UN);
 }
 
-/* Another process may have mirrored more of the directory meanwhile. */
+/* Has another process mirrored more of the directory than this one holds? */
+static enum error mirror_moved(const struct home *home, bool *ret) {
+    AUTO_BUF bytes = {0};
+    struct keptmirror mirror;
+    bool found = false;
+    TRY(archive_get(home->archive, TABLE_META, archive_named("mirror"), &bytes, &found));
+    if (!found) return E_OK;
+    TRY(keptmirror_decode(buf_bytes(&bytes), &mirror));
+    *ret = mirror.size != directory_size(home->directory);
+    return E_OK;
+}
+
 enum error home_relock(struct home *home, struct failure *failure) {
+    bool moved = false;
     TRY(lock_take(home->lock_fd, home->path, 0, failure));
     if (!home->joined) return E_OK;
+    if (mirror_moved(home, &moved) != E_OK) return fail(failure, E_CORRUPT, "the local store of %s", home->post);
+    if (!moved) return E_OK;
     struct directory *fresh = NULL;
     TRY(mirror_load(home->archive, &home->card, &fresh, failure));
     directory_free(home->directory);

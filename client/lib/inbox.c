@@ -62,8 +62,8 @@ static enum error take_item(struct home *home, struct relay *relay, const struct
     if (error == E_OK) return archive_commit(home->archive);
     archive_rollback(home->archive);
     if (outbox_is_fatal(error)) return error;
-    return kept_alarm(home->archive, "item %llu of the feed, %s, does not hold: %s", (unsigned long long)item->number,
-                      kind_name(item->kind), error_text(error));
+    return kept_alarm_proof(home->archive, item->body, "item %llu of the feed, %s, does not hold: %s", (unsigned long long)item->number,
+                            kind_name(item->kind), error_text(error));
 }
 
 /* ---- a page ---- */

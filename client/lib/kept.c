@@ -151,16 +151,30 @@ enum error kept_outgoing_add(struct archive *archive, const struct outgoing *out
     return archive_set(archive, TABLE_OUTBOX, archive_key(NULL, NULL, number), buf_bytes(&bytes));
 }
 
+static enum error add_alarm(struct archive *archive, const struct keptalarm *alarm) {
+    AUTO_BUF bytes = {0};
+    keptalarm_encode(alarm, &bytes);
+    TRY(buf_error(&bytes));
+    uint64_t number;
+    TRY(archive_number(archive, TABLE_ALARM, archive_key(NULL, NULL, 0), &number));
+    return archive_set(archive, TABLE_ALARM, archive_key(NULL, NULL, number), buf_bytes(&bytes));
+}
+
 enum error kept_alarm(struct archive *archive, const char *text, ...) {
     char line[1024];
     va_list args;
     va_start(args, text);
     (void)vsnprintf(line, sizeof line, text, args);
     va_end(args);
-    AUTO_BUF bytes = {0};
-    keptalarm_encode(&(struct keptalarm){.at = moment_now(), .text = bytes_text(line)}, &bytes);
-    TRY(buf_error(&bytes));
-    uint64_t number;
-    TRY(archive_number(archive, TABLE_ALARM, archive_key(NULL, NULL, 0), &number));
-    return archive_set(archive, TABLE_ALARM, archive_key(NULL, NULL, number), buf_bytes(&bytes));
+    return add_alarm(archive, &(struct keptalarm){.at = moment_now(), .text = bytes_text(line)});
+}
+
+enum error kept_alarm_proof(struct archive *archive, struct bytes proof, const char *text, ...) {
+    char line[1024];
+    va_list args;
+    va_start(args, text);
+    (void)vsnprintf(line, sizeof line, text, args);
+    va_end(args);
+    return add_alarm(archive, &(struct keptalarm){.at = moment_now(), .text = bytes_text(line), .has_proof = true,
+                                                  .proof = proof});
 }

@@ -64,5 +64,8 @@ CHECKED enum error kept_outgoing_add(struct archive *archive, const struct outgo
 
 /* Notes something that does not hold, in words: never shown as content, never dropped. */
 CHECKED enum error kept_alarm(struct archive *archive, const char *text, ...) __attribute__((format(printf, 2, 3)));
+/* The same with the signed bytes that show it: two entries with one ordinal prove the relay's fraud. */
+CHECKED enum error kept_alarm_proof(struct archive *archive, struct bytes proof, const char *text, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -182,8 +182,8 @@ static enum error take_stated(struct mailbag *bag, const struct letter *letter, 
     if (error != E_OK) {
         char id[2 * 8 + 1];
         text_hex(letter->outgoing.header, 8, id);
-        TRY(kept_alarm(bag->home->archive, "the relay's receipt for a statement about %s does not hold: %s", id,
-                       error_text(error)));
+        TRY(kept_alarm_proof(bag->home->archive, result->receipt,
+                             "the relay's receipt for a statement about %s does not hold: %s", id, error_text(error)));
         said = error;
     } else if (!error_row(said)->again || said == E_OK) {
         TRY(archive_delete(bag->home->archive, TABLE_OUTBOX, archive_key(NULL, NULL, letter->number)));

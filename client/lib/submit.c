@@ -122,8 +122,8 @@ static enum error take_results(struct shipment *shipment, const struct submitted
         if (outbox_is_fatal(error)) return error;
         char id[2 * 8 + 1];
         text_hex(shipment->digest, 8, id);
-        TRY(kept_alarm(shipment->home->archive, "the relay's answer to submission %s does not hold: %s", id,
-                       error_text(error)));
+        TRY(kept_alarm_proof(shipment->home->archive, result.receipt, "the relay's answer to submission %s does not hold: %s",
+                             id, error_text(error)));
     }
     return E_OK;
 }

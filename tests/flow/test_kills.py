@@ -280,7 +280,7 @@ class Killed(Traffic):
         """The command, killed at a random moment; its exit code."""
         process = home.start(*args, data=data)
         try:
-            process.wait(timeout=random.uniform(0.001, 0.12))
+            process.wait(timeout=random.uniform(0.001, 0.03 * PATIENCE))
         except Exception:  # pylint: disable=broad-except
             pass
         end_process(process)

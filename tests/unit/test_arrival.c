@@ -1,0 +1,208 @@
+/* test_arrival.c - what the feed brings, as the recipient's home judges it: honest items are kept once; whatever the relay or
+ * a sender bends is refused; withheld numbers show. Replies are used, because they need nothing fetched. */
+#include "client_fixture.h"
+
+static uint8_t parent[HASH_SIZE], reply[HASH_SIZE];
+
+static int set_up(void **state) {
+    homes_set_up(state);
+    accepted_request(parent);
+    compose_reply(parent, reply);
+    return 0;
+}
+
+static void an_honest_reply_is_kept_once_and_becomes_a_duty(void **state) {
+    (void)state;
+    AUTO_BUF bytes = {0};
+    bool fresh;
+    static const uint64_t voids[] = {1}; /* the parent, which is not delivered in these tests */
+    make_offered(reply, &(struct offering){.voids = voids, .void_count = 1}, &bytes);
+    assert_ok(deliver(buf_bytes(&bytes), &fresh));
+    assert_true(fresh);
+    assert_ok(deliver(buf_bytes(&bytes), &fresh));
+    assert_false(fresh);
+    assert_int_equal(count_rows(&recipient, TABLE_REQUEST), 1);
+    AUTO_LEG leg = {0};
+    only_leg(&recipient, reply, &leg);
+    assert_int_equal(leg.record.state, STATE_STORED);
+    bool duty = false;
+    assert_ok(archive_has(recipient.archive, TABLE_DUTY, archive_key(reply, leg.leg, EVENT_HANDED_OVER), &duty));
+    assert_true(duty);
+    assert_int_equal(count_rows(&recipient, TABLE_ALARM), 0);
+    AUTO_VIEW view = {0};
+    assert_ok(client_view(&recipient, reply, &view, &failure));
+    assert_string_equal(view.from, "de/technical");
+    assert_false(view.sealed);
+    assert_true(view.is_reply);
+}
+
+static void every_damaged_byte_of_an_item_is_noticed(void **state) {
+    (void)state;
+    AUTO_BUF bytes = {0};
+    bool fresh;
+    make_offered(reply, &(struct offering){0}, &bytes);
+    for (size_t i = 0; i < bytes.n; i++) {
+        uint8_t flip = (uint8_t)(1U << (i % 8));
+        bytes.p[i] ^= flip;
+        enum error error = deliver(buf_bytes(&bytes), &fresh);
+        if (error == E_OK) print_error("byte %zu\n", i);
+        assert_int_not_equal(error, E_OK);
+        bytes.p[i] ^= flip;
+    }
+    assert_int_equal(count_rows(&recipient, TABLE_REQUEST), 0);
+    assert_int_equal(count_rows(&recipient, TABLE_LEG), 0);
+    assert_ok(deliver(buf_bytes(&bytes), &fresh));
+}
+
+static void every_truncation_of_an_item_is_noticed(void **state) {
+    (void)state;
+    AUTO_BUF bytes = {0};
+    bool fresh;
+    make_offered(reply, &(struct offering){0}, &bytes);
+    for (size_t n = 0; n < bytes.n; n++) assert_int_not_equal(deliver(bytes_of(bytes.p, n), &fresh), E_OK);
+    assert_int_equal(count_rows(&recipient, TABLE_REQUEST), 0);
+}
+
+static void a_wrap_set_by_a_stranger_is_refused(void **state) {
+    (void)state;
+    AUTO_BUF bytes = {0}, other = {0};
+    bool fresh;
+    make_offered(reply, &(struct offering){.signer = STRANGER}, &bytes);
+    assert_error(deliver(buf_bytes(&bytes), &fresh), E_UNKNOWN_DEVICE);
+    make_offered(reply, &(struct offering){.signer = RECIPIENT + 1}, &other); /* known, but of another post */
+    assert_error(deliver(buf_bytes(&other), &fresh), E_NOT_ALLOWED);
+    assert_int_equal(count_rows(&recipient, TABLE_REQUEST), 0);
+}
+
+static void a_sister_device_of_the_sender_may_wrap(void **state) {
+    (void)state;
+    AUTO_BUF bytes = {0};
+    bool fresh;
+    make_offered(reply, &(struct offering){.signer = SENDER + 1}, &bytes);
+    assert_ok(deliver(buf_bytes(&bytes), &fresh));
+}
+
+static void a_key_that_the_header_does_not_promise_is_refused(void **state) {
+    (void)state;
+    AUTO_BUF bytes = {0};
+    bool fresh;
+    make_offered(reply, &(struct offering){.wrong_key = true}, &bytes);
+    assert_error(deliver(buf_bytes(&bytes), &fresh), E_BAD_COMMITMENT);
+}
+
+static void what_is_not_sealed_for_this_device_is_kept_sealed_and_said(void **state) {
+    (void)state;
+    AUTO_BUF bytes = {0};
+    bool fresh;
+    make_offered(reply, &(struct offering){.no_wrap = true}, &bytes);
+    assert_ok(deliver(buf_bytes(&bytes), &fresh));
+    assert_true(fresh);
+    AUTO_VIEW view = {0};
+    assert_ok(client_view(&recipient, reply, &view, &failure));
+    assert_true(view.sealed);
+    assert_int_equal(count_rows(&recipient, TABLE_ALARM), 1);
+    assert_int_equal(count_rows(&recipient, TABLE_OUTBOX), 1); /* cannot open */
+    assert_int_equal(count_rows(&recipient, TABLE_DUTY), 0);
+}
+
+static void a_destroyed_day_key_leaves_the_request_sealed(void **state) {
+    (void)state;
+    AUTO_BUF bytes = {0};
+    bool fresh;
+    make_offered(reply, &(struct offering){0}, &bytes);
+    assert_ok(enrol_destroy_old(&recipient, (struct instant){WORLD_TIME + PREKEY_KEEP_DAYS * DAY_MS}));
+    assert_int_equal(count_rows(&recipient, TABLE_PREKEY), PREKEY_DAYS_AHEAD); /* on the last day it still opens */
+    assert_ok(enrol_destroy_old(&recipient, (struct instant){WORLD_TIME + (PREKEY_KEEP_DAYS + 1) * DAY_MS}));
+    assert_int_equal(count_rows(&recipient, TABLE_PREKEY), PREKEY_DAYS_AHEAD - 1);
+    assert_ok(deliver(buf_bytes(&bytes), &fresh));
+    AUTO_VIEW view = {0};
+    assert_ok(client_view(&recipient, reply, &view, &failure));
+    assert_true(view.sealed);
+}
+
+static void a_sender_that_the_directory_does_not_know_is_refused(void **state) {
+    (void)state;
+    AUTO_BUF bytes = {0};
+    bool fresh;
+    make_offered(reply, &(struct offering){0}, &bytes);
+    directory_free(recipient.directory);
+    recipient.directory = fresh_directory();
+    assert_error(deliver(buf_bytes(&bytes), &fresh), E_UNKNOWN_DEVICE);
+}
+
+static void an_item_for_another_post_is_refused(void **state) {
+    (void)state;
+    AUTO_BUF bytes = {0};
+    bool fresh;
+    make_offered(reply, &(struct offering){0}, &bytes);
+    (void)snprintf(recipient.post, sizeof recipient.post, "de/technical");
+    assert_error(deliver(buf_bytes(&bytes), &fresh), E_MISMATCH);
+}
+
+/* ---- numbers ---- */
+
+static void send_number(const struct offering *how, bool withhold) {
+    uint8_t digest[HASH_SIZE];
+    AUTO_BUF bytes = {0};
+    bool fresh;
+    compose_reply(parent, digest);
+    if (withhold) return;
+    make_offered(digest, how, &bytes);
+    assert_ok(deliver(buf_bytes(&bytes), &fresh));
+    assert_true(fresh);
+}
+
+/* Parent and the set-up's reply have the numbers 1 and 2. */
+static void withheld_numbers_show_as_an_alarm(void **state) {
+    (void)state;
+    send_number(&(struct offering){0}, false); /* 3: the first to arrive */
+    assert_int_equal(count_rows(&recipient, TABLE_ALARM), 1);
+    send_number(&(struct offering){0}, false); /* 4 */
+    assert_int_equal(count_rows(&recipient, TABLE_ALARM), 1);
+    send_number(&(struct offering){0}, true);  /* 5 */
+    send_number(&(struct offering){0}, false); /* 6 */
+    assert_int_equal(count_rows(&recipient, TABLE_ALARM), 2);
+}
+
+static void numbers_declared_void_are_not_missed(void **state) {
+    (void)state;
+    static const uint64_t voids[] = {1, 2};
+    send_number(&(struct offering){.voids = voids, .void_count = 2}, false);
+    assert_int_equal(count_rows(&recipient, TABLE_ALARM), 0);
+    AUTO_BUF bytes = {0};
+    bool fresh;
+    make_offered(reply, &(struct offering){0}, &bytes); /* number 2 comes after all */
+    assert_ok(deliver(buf_bytes(&bytes), &fresh));
+    assert_int_equal(count_rows(&recipient, TABLE_ALARM), 1);
+}
+
+static void a_late_number_is_taken_without_another_alarm(void **state) {
+    (void)state;
+    AUTO_BUF bytes = {0};
+    bool fresh;
+    send_number(&(struct offering){0}, false);
+    make_offered(reply, &(struct offering){0}, &bytes);
+    assert_ok(deliver(buf_bytes(&bytes), &fresh));
+    assert_true(fresh);
+    assert_int_equal(count_rows(&recipient, TABLE_ALARM), 1);
+}
+
+int main(void) {
+    if (sodium_init() < 0) return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_honest_reply_is_kept_once_and_becomes_a_duty, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(every_damaged_byte_of_an_item_is_noticed, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(every_truncation_of_an_item_is_noticed, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(a_wrap_set_by_a_stranger_is_refused, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(a_sister_device_of_the_sender_may_wrap, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(a_key_that_the_header_does_not_promise_is_refused, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(what_is_not_sealed_for_this_device_is_kept_sealed_and_said, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(a_destroyed_day_key_leaves_the_request_sealed, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(a_sender_that_the_directory_does_not_know_is_refused, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(an_item_for_another_post_is_refused, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(withheld_numbers_show_as_an_alarm, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(numbers_declared_void_are_not_missed, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(a_late_number_is_taken_without_another_alarm, set_up, homes_tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
