@@ -9,6 +9,7 @@
 #include "outbox.h"
 #include "trail.h"
 #include "wrapping.h"
+#include "wraps.h"
 
 enum { OFFER_LENGTH_MAX = 256 * 1024 };
 
@@ -307,6 +308,16 @@ static enum error check_legs(const struct header *header, const struct sent *sen
     return memcmp(root, header->legs, HASH_SIZE) == 0 ? E_OK : E_BAD_PROOF;
 }
 
+/* A request of this very device that is not here: the home was restored from a backup. Its numbers are not given twice. */
+static enum error skip_number(struct arrival *arrival, const struct opening *opening) {
+    struct archive *archive = arrival->home->archive;
+    if (memcmp(arrival->header.device, arrival->home->device, KEY_SIZE) != 0) return E_OK;
+    struct archive_key key = wraps_post_key(archive, opening->to, 0);
+    uint64_t last;
+    TRY(kept_number(archive, TABLE_SEQUENCE, key, &last));
+    return opening->sequence > last ? kept_number_set(archive, TABLE_SEQUENCE, key, opening->sequence) : E_OK;
+}
+
 static enum error keep_sent(struct arrival *arrival, const struct sent *sent, const struct sent_legs *legs) {
     struct archive *archive = arrival->home->archive;
     arrival->request.record.has_seed = true;
@@ -318,6 +329,7 @@ static enum error keep_sent(struct arrival *arrival, const struct sent *sent, co
         struct keptleg leg = {.to = opening.to, .place = legs->places[i], .state = STATE_NONE, .generation = 1};
         stamp_hash(legs->places[i].opening, leg.head);
         TRY(kept_leg_save(archive, arrival->digest, leg.head, &leg));
+        TRY(skip_number(arrival, &opening));
     }
     return E_OK;
 }

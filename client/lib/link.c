@@ -12,7 +12,7 @@
 enum {
     ADDRESS_BUDGET_MS = 10000, /* for one address of the card */
     REFUSED_BUDGET_MS = 3000,  /* when nobody listens there: a relay that restarts is back by then */
-    CONNECTS_MAX = 3,          /* connections without a handshake, until the key is to blame */
+    CONNECTS_MAX = 3,          /* connections that the other end closed in the handshake, until the key is to blame */
     RESEND_MS = 6000,
     BUSY_WAIT_MS = 300,
     HEARTBEAT_MS = 5000,
@@ -127,7 +127,7 @@ static enum error connect_one(struct relay *relay, const struct relay_keys *keys
         if (relay->refused) return E_REFUSED_BY_RELAY;
         if (relay->connects >= CONNECTS_MAX) return E_WRONG_RELAY_KEY;
         if (relay->connects == 0 && elapsed >= REFUSED_BUDGET_MS) return E_UNREACHABLE;
-        if (elapsed >= budget_ms) return relay->connects ? E_WRONG_RELAY_KEY : E_UNREACHABLE;
+        if (elapsed >= budget_ms) return E_UNREACHABLE; /* connected perhaps, but nothing speaks: a relay that hangs */
         zmq_pollitem_t item = {.socket = relay->monitor, .events = ZMQ_POLLIN};
         if (zmq_poll(&item, 1, 100) < 0) return errno == EINTR ? E_INTERRUPTED : E_INTERNAL;
         read_monitor(relay);

@@ -5,8 +5,8 @@
  * relay), after a long silence, and when the relay was busy - until the time for an answer is over.
  *
  * libzmq does not say why there is no connection, but its monitor does (libzmq issue 2227):
- *   never connected                        E_UNREACHABLE
- *   connected, but no handshake            E_WRONG_RELAY_KEY
+ *   never connected, or only silence       E_UNREACHABLE
+ *   hung up on again and again             E_WRONG_RELAY_KEY   (libzmq 4.3.4 hangs up on a hello for another key at once)
  *   handshake ended by ZAP                 E_REFUSED_BY_RELAY
  *
  * Legal order: relay_open; any of relay_call, or relay_post up to RELAY_WINDOW times and relay_collect for each; relay_close.

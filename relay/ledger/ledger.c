@@ -242,11 +242,18 @@ static struct bytes receipt_of(const struct book *book, const struct outcome *ou
     return outcome->pending >= 0 ? scribe_receipt(&book->scribe, outcome->pending) : buf_bytes(&outcome->receipt);
 }
 
+/* Receipts may be larger than what asked for them, so not all need fit into one message. Who gets none is told to ask again,
+ * and then gets what is recorded. */
 static void encode_results(const struct book *book, const struct response *response, struct buf *out) {
+    enum { RESULT_BYTES = 64, RECEIPTS_BYTES = MESSAGE_MAX - (LEGS_MAX + 1) * RESULT_BYTES };
     for (size_t i = 0; i < response->outcome_count; i++) {
         const struct outcome *outcome = &response->outcomes[i];
         struct result result = {.error = outcome->error, .receipt = receipt_of(book, outcome)};
         result.has_receipt = result.receipt.n > 0;
+        if (result.has_receipt && out->n + result.receipt.n > RECEIPTS_BYTES) {
+            result.has_receipt = false;
+            result.error = E_BUSY;
+        }
         memcpy(result.subject, outcome->subject, HASH_SIZE);
         result_encode(&result, out);
     }

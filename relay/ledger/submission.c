@@ -82,6 +82,7 @@ static enum error check_whole(struct work *work) {
     if (work->count > work->book->config->legs_max) return E_TOO_MANY_LEGS;
     if (header->has_parent && work->count != 1) return E_TOO_MANY_LEGS;
     uint8_t root[HASH_SIZE];
+    if (submit->wrapsets.count > work->count + 1) return E_MALFORMED; /* one a leg, and one for the sender's own post */
     TRY(legs_root(work->leaves, work->count, submit->seed, root));
     if (memcmp(root, header->legs, HASH_SIZE) != 0) return E_BAD_PROOF;
     TRY(check_part(work->book, header->has_offer, &header->offer, submit->has_offer_digests, submit->offer_digests));
@@ -358,7 +359,7 @@ static enum error take_leg(struct work *work, struct bytes stamped) {
 static enum error take_legs(struct work *work) {
     struct list list = work->submit->wrapsets;
     struct bytes stamped;
-    while (list_next_bytes(&list, &stamped)) TRY(take_leg(work, stamped));
+    while (work->response->outcome_count < LEGS_MAX && list_next_bytes(&list, &stamped)) TRY(take_leg(work, stamped));
     return E_OK;
 }
 

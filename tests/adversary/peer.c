@@ -259,7 +259,9 @@ static void no_message_with_a_flipped_bit_changes_anything(void **state) {
     for (size_t i = 0; i < samples.count; i++) {
         struct volley volley = {.actor = samples.list[i].actor};
         fire_flips(&volley, &samples.list[i]);
-        if (!is_question(samples.list[i].type)) assert_int_equal(volley.failures, volley.sent);
+        if (!is_question(samples.list[i].type) && volley.failures != volley.sent)
+            fail_msg("%s is taken with a bit flipped, %u times", message_row(samples.list[i].type)->name,
+                     volley.sent - volley.failures);
     }
     stage_unharmed(&before, 0, 0, 0, 0);
     fire_all_good(&samples);
@@ -400,15 +402,15 @@ static void other_root(struct header *header, void *context) { header->legs[0] ^
 static void claims_that_cannot_be_are_refused_for_good(void **state) {
     (void)state;
     struct scene_numbers before = stage_begin();
-    uint64_t short_keep = 1, huge = PART_MAX, odd = CHUNK_SIZE + 3, late = UINT64_MAX;
+    uint64_t short_keep = 1, huge = PART_MAX, impossible = CHUNK_SIZE + 3, other = CHUNK_SIZE + 300, late = UINT64_MAX;
     uint8_t one = 1;
-    const char *nowhere[] = {"zz/nobody"}, *own[] = {bob.post, bob.post};
+    const char *nowhere[] = {"zz/nobody"};
     assert_error(send_outline(&eve, (struct outline){.spoil = wide_keep, .context = &short_keep}), E_BAD_KEEP);
     assert_error(send_outline(&eve, (struct outline){.spoil = wide_offer, .context = &huge}), E_TOO_LARGE);
-    assert_error(send_outline(&eve, (struct outline){.spoil = wide_offer, .context = &odd}), E_BAD_DIGEST);
+    assert_error(send_outline(&eve, (struct outline){.spoil = wide_offer, .context = &impossible}), E_MALFORMED);
+    assert_error(send_outline(&eve, (struct outline){.spoil = wide_offer, .context = &other}), E_BAD_DIGEST);
     assert_error(send_outline(&eve, (struct outline){.spoil = other_root, .context = &one}), E_BAD_PROOF);
     assert_error(send_outline(&eve, (struct outline){.to = nowhere, .no_wraps = true}), E_UNKNOWN_POST);
-    (void)own;
     struct scene_numbers middle = scene_status(&relay);
     assert_int_equal(middle.legs, before.legs);
     /* A device's clock is its own affair. */
@@ -930,17 +932,11 @@ static void a_member_that_never_reads_is_cut_off_and_others_go_on(void **state) 
     enum { ASKED = 6000 };
     struct scene_numbers before = stage_begin();
     struct actor deaf;
-    int mark = 1, wait = QUIET_MS;
+    int wait = QUIET_MS;
     deaf = eve;
-    deaf.socket = zmq_socket(relay.context, ZMQ_DEALER);
-    zmq_setsockopt(deaf.socket, ZMQ_RCVHWM, &mark, sizeof mark);
+    deaf.unread_max = 1;
+    actor_connect(&deaf);
     zmq_setsockopt(deaf.socket, ZMQ_SNDTIMEO, &wait, sizeof wait);
-    int zero = 0;
-    zmq_setsockopt(deaf.socket, ZMQ_LINGER, &zero, sizeof zero);
-    zmq_setsockopt(deaf.socket, ZMQ_CURVE_SERVERKEY, relay.card.curve, KEY_SIZE);
-    zmq_setsockopt(deaf.socket, ZMQ_CURVE_PUBLICKEY, deaf.transport_public, KEY_SIZE);
-    zmq_setsockopt(deaf.socket, ZMQ_CURVE_SECRETKEY, deaf.transport_secret, KEY_SIZE);
-    zmq_connect(deaf.socket, relay.address);
     AUTO_BUF frame = {0};
     message_encode(MESSAGE_GETLEAVES, 9, &(struct getleaves){.max = LEAVES_MAX}, &frame);
     for (int i = 0; i < ASKED && zmq_send(deaf.socket, frame.p, frame.n, 0) >= 0; i++) continue;

@@ -80,6 +80,7 @@ struct actor {
     struct buf prekeys[PREKEYS];
     void *socket;
     uint64_t number, sequence, feed;
+    int unread_max; /* how many answers libzmq takes for it unread; 0: its own number */
 };
 /* Fresh keys; nothing is told to the relay. */
 void actor_new(struct scene_relay *relay, const char *post, struct actor *ret);
