@@ -260,7 +260,7 @@ static bool will_ask(const struct task *task) { return !task->fingerprint && !ta
 static int confirm(const struct task *task, const struct registrar_charter *charter) {
     char typed[256];
     if (task->fingerprint) {
-        if (text_fingerprint_matches(charter->hash, task->fingerprint)) return 0;
+        if (text_fingerprint_matches(charter->fingerprint, task->fingerprint)) return 0;
         return cli_fail(&task->cli, E_WRONG_FINGERPRINT, "%s; nothing was admitted", task->subject);
     }
     if (task->yes) return 0;
@@ -270,7 +270,7 @@ static int confirm(const struct task *task, const struct registrar_charter *char
                              "the charter's fingerprint");
     fprintf(stderr, "Ask the party's authority for the fingerprint, by telephone, and type what you are told:\n> ");
     if (!fgets(typed, sizeof typed, stdin)) return cli_fail(&task->cli, E_INTERRUPTED, "nothing was admitted");
-    if (text_fingerprint_matches(charter->hash, typed)) return 0;
+    if (text_fingerprint_matches(charter->fingerprint, typed)) return 0;
     return cli_fail(&task->cli, E_WRONG_FINGERPRINT, "%s; nothing was admitted", task->subject);
 }
 
@@ -299,7 +299,7 @@ static int run_admit(struct task *task) {
                         error == E_IO ? strerror(errno) : "");
     error = registrar_open_charter(buf_bytes(&file), &charter);
     if (error != E_OK) return cli_fail(&task->cli, error, "%s is no charter that can be admitted", task->subject);
-    text_fingerprint(charter.hash, digits);
+    text_fingerprint(charter.fingerprint, digits);
     if (!task->cli.json && !task->quiet) show_charter(&charter, will_ask(task) ? NULL : digits);
     int code = confirm(task, &charter);
     if (code) return code;

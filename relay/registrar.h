@@ -10,7 +10,8 @@
 struct registrar_charter {
     struct charter charter;
     struct bytes statement;  /* stamped, as it goes into the directory */
-    uint8_t hash[HASH_SIZE]; /* of the charter: what the fingerprint shows and the admission names */
+    uint8_t hash[HASH_SIZE];        /* of the charter: what the admission names */
+    uint8_t fingerprint[HASH_SIZE]; /* of which people compare text_fingerprint (PROTOCOL.md section 18) */
 };
 
 /* `file`: the dossier that `pouch authority init` wrote: one charter, signed by the authority key it names, for the

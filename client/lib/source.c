@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files.h"
+
 enum { PIECE = 32 * 1024 };
 
 static ssize_t read_some(int fd, void *p, size_t n) {
@@ -49,8 +51,8 @@ static enum error open_file(struct archive *archive, const char *path, uint64_t 
     bool standard = strcmp(path, "-") == 0;
     source->fd = standard ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
     struct stat stat;
-    if (source->fd < 0 || fstat(source->fd, &stat) != 0) return fail(failure, E_IO, "%s: %s", path, strerror(errno));
-    if (S_ISDIR(stat.st_mode)) return fail(failure, E_IO, "%s: %s", path, strerror(EISDIR));
+    if (source->fd < 0 || fstat(source->fd, &stat) != 0) return files_failure(failure, path);
+    if (S_ISDIR(stat.st_mode)) return fail(failure, E_NO_FILE, "%s is a folder", path);
     if (S_ISREG(stat.st_mode) && !standard) {
         source->length = (uint64_t)stat.st_size;
         return source->length <= max ? E_OK : fail(failure, E_TOO_LARGE, "%s", path);

@@ -31,10 +31,31 @@ static enum error try_all(struct book *book, struct list statements, struct dire
     return E_OK;
 }
 
-static enum error add_all(struct book *book, struct list statements, enum error *ret_wrong) {
+static enum error check_prekey(const struct book *book, const struct directory *directory,
+                               const uint8_t device[static KEY_SIZE], struct bytes stamped, struct prekey *ret) {
+    uint8_t id[PREKEY_ID_SIZE];
+    uint64_t today = book->now.ms / DAY_MS;
+    TRY(directory_open_prekey(directory, stamped, ret, id));
+    if (memcmp(ret->device, device, KEY_SIZE) != 0) return E_NOT_ALLOWED;
+    bool near = ret->day + PREKEY_DAYS_BACK >= today && ret->day <= today + PREKEY_DAYS_AHEAD + PREKEY_DAYS_SLACK;
+    return near ? E_OK : E_OUT_OF_RANGE;
+}
+
+static enum error check_prekeys(const struct book *book, const struct directory *directory,
+                                const uint8_t device[static KEY_SIZE], struct list prekeys) {
+    struct bytes stamped;
+    struct prekey prekey;
+    while (list_next_bytes(&prekeys, &stamped)) TRY(check_prekey(book, directory, device, stamped, &prekey));
+    return E_OK;
+}
+
+/* The statements, if the prekeys that came with them (device NULL: none) are good as well. */
+static enum error add_all(struct book *book, struct list statements, const uint8_t *device, struct list prekeys,
+                          enum error *ret_wrong) {
     struct directory *trial = directory_copy(book_directory(book));
     if (!trial) return E_NO_MEMORY;
     *ret_wrong = try_all(book, statements, trial);
+    if (*ret_wrong == E_OK && device) *ret_wrong = check_prekeys(book, trial, device, prekeys);
     directory_free(trial);
     if (*ret_wrong == E_NO_MEMORY) return E_NO_MEMORY;
     if (*ret_wrong != E_OK) return E_OK;
@@ -54,13 +75,7 @@ static enum error add_all(struct book *book, struct list statements, enum error 
 static enum error add_prekey(struct book *book, const uint8_t device[static KEY_SIZE], struct bytes stamped,
                              enum error *ret_wrong) {
     struct prekey prekey;
-    uint8_t id[PREKEY_ID_SIZE];
-    uint64_t today = book->now.ms / DAY_MS;
-    *ret_wrong = directory_open_prekey(book_directory(book), stamped, &prekey, id);
-    if (*ret_wrong != E_OK) return E_OK;
-    if (memcmp(prekey.device, device, KEY_SIZE) != 0) *ret_wrong = E_NOT_ALLOWED;
-    else if (prekey.day + PREKEY_DAYS_BACK < today || prekey.day > today + PREKEY_DAYS_AHEAD + PREKEY_DAYS_SLACK)
-        *ret_wrong = E_OUT_OF_RANGE;
+    *ret_wrong = check_prekey(book, book_directory(book), device, stamped, &prekey);
     if (*ret_wrong != E_OK) return E_OK;
     enum error error = book->store->ops->prekey_put(book->store, device, (uint32_t)prekey.day, stamped);
     if (error != E_CONFLICT) return error;
@@ -110,7 +125,7 @@ static enum error check_enrol(const struct book *book, const struct job *job, co
 enum error enrolment_enrol(struct book *book, const struct job *job, const struct enrol *enrol, struct response *response) {
     uint8_t device[KEY_SIZE];
     enum error wrong = check_enrol(book, job, enrol, device);
-    if (wrong == E_OK) TRY(add_all(book, enrol->statements, &wrong));
+    if (wrong == E_OK) TRY(add_all(book, enrol->statements, device, enrol->prekeys, &wrong));
     if (wrong == E_OK) TRY(add_prekeys(book, device, enrol->prekeys, &wrong));
     if (wrong == E_OK) return answer_done(book, response);
     response_fail(response, wrong, NULL);
@@ -123,7 +138,7 @@ enum error enrolment_revoke(struct book *book, const struct revoke *revoke, stru
     enum error wrong = revoke->statements.count ? E_OK : E_MALFORMED;
     while (dirstatement_next(&list, &statement))
         if (statement.kind != LEAF_REVOCATION) wrong = E_NOT_ALLOWED;
-    if (wrong == E_OK) TRY(add_all(book, revoke->statements, &wrong));
+    if (wrong == E_OK) TRY(add_all(book, revoke->statements, NULL, (struct list){0}, &wrong));
     if (wrong == E_OK) return answer_done(book, response);
     response_fail(response, wrong, NULL);
     return E_OK;
@@ -144,5 +159,5 @@ enum error enrolment_record(struct book *book, struct list statements, enum erro
     *ret_error = statements.count ? E_OK : E_MALFORMED;
     while (dirstatement_next(&list, &statement))
         if (statement.kind != LEAF_CHARTER && statement.kind != LEAF_ADMISSION) *ret_error = E_NOT_ALLOWED;
-    return *ret_error == E_OK ? add_all(book, statements, ret_error) : E_OK;
+    return *ret_error == E_OK ? add_all(book, statements, NULL, (struct list){0}, ret_error) : E_OK;
 }

@@ -90,12 +90,13 @@ static void skip_content(struct walk *walk, unsigned major, uint64_t argument) {
 
 static bool replace(struct walk *walk, unsigned major, uint64_t argument) {
     static const uint8_t number[] = {FLOAT64, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0};
+    bool is_null = major == SIMPLE && argument == (NULL_ITEM & 0x1f);
     skip_content(walk, major, argument);
     if (walk->mutation == MUTATE_NULL) put_byte(walk->out, NULL_ITEM);
     if (walk->mutation == MUTATE_FLOAT) buf_add(walk->out, number, sizeof number);
     for (int i = 0; walk->mutation == MUTATE_DEEP && i < DEEP; i++) put_byte(walk->out, ARRAY << 5 | 1);
     if (walk->mutation == MUTATE_DEEP) put_byte(walk->out, 0);
-    return true;
+    return !(is_null && walk->mutation == MUTATE_NULL);
 }
 
 static bool sized(unsigned major) { return major >= BYTES && major <= MAP; }
@@ -158,12 +159,10 @@ static bool damage(struct walk *walk, unsigned major, uint64_t argument) {
     walk->wanted = SIZE_MAX;
     enum mutation mutation = walk->mutation;
     if (mutation == MUTATE_NULL || mutation == MUTATE_FLOAT || mutation == MUTATE_DEEP) return replace(walk, major, argument);
-    if (mutation == MUTATE_UNKNOWN_FIELD || mutation == MUTATE_REPEATED)
-        return major == MAP && damage_map(walk, argument);
+    if (major == MAP && (mutation == MUTATE_UNKNOWN_FIELD || mutation == MUTATE_REPEATED)) return damage_map(walk, argument);
     bool applies = put_damaged_head(walk, major, argument);
     copy_content(walk, major, argument);
     if (applies && mutation == MUTATE_INDEFINITE) put_byte(walk->out, 0xff);
-    if (applies && mutation == MUTATE_OTHER_TYPE && major == ARRAY) copy_items(walk, 0);
     return applies;
 }
 

@@ -115,7 +115,10 @@ static void store(struct actor *from, const struct request *request, bool with_c
 static void sample_directory(struct samples *samples) {
     AUTO_BUF statements = {0}, prekeys = {0}, payload = {0}, stamped = {0}, revocations = {0}, own_prekeys = {0};
     struct enrol enrol;
-    actor_sister(&eve, &samples->newcomer);
+    static unsigned posts;
+    actor_sister(&eve, &samples->newcomer); /* of a post of its own, so that no statement is there already */
+    samples->newcomer.poster = scene_keys();
+    snprintf(samples->newcomer.post, sizeof samples->newcomer.post, "%s/post-%u", eve.party, ++posts);
     actor_connect(&samples->newcomer);
     actor_enrolment(&samples->newcomer, &statements, &prekeys, &enrol);
     add_sample(samples, &samples->newcomer, MESSAGE_ENROL, &enrol);

@@ -186,8 +186,8 @@ class Refusals(FlowTest):
 
     def test_a_file_that_is_not_there_is_named(self):
         missing = str(self.house.folder / "missing.txt")
-        self.assertIn(missing, self.refused(self.fj, 3, "io", "send", "--to", "de", "-s", "x", missing).error["message"])
-        self.refused(self.fj, 3, "io", "send", "--to", "de", "-s", "x", "--attach", missing, "-", data=b"x")
+        self.assertIn(missing, self.refused(self.fj, 1, "no-file", "send", "--to", "de", "-s", "x", missing).error["message"])
+        self.refused(self.fj, 1, "no-file", "send", "--to", "de", "-s", "x", "--attach", missing, "-", data=b"x")
 
     def test_a_body_is_not_shown_before_acceptance_nor_after_declining(self):
         request = self.fj.send("de/technical", b"secret until accepted", subject="early")

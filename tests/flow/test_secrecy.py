@@ -83,11 +83,13 @@ class Listener:
                 sink.sendall(data)
         except OSError:
             pass
-        for end in (source, sink):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        finally:
+            for end in (source, sink):
+                try:
+                    end.shutdown(socket.SHUT_RDWR)  # ends the other pump, too
+                except OSError:
+                    pass
+            source.close()
 
     def close(self):
         self.open = False

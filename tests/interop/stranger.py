@@ -1,0 +1,524 @@
+"""stranger.py - a client of the Pouch protocol written from PROTOCOL.md alone: its own party, post and device; it joins a relay, sends,
+receives, decides, and believes nothing that it can check. It keeps everything in memory."""
+
+import os
+import time
+
+import zmq
+
+from cbor import Refused, decode, encode, read_first
+from directory import Directory, need
+from document import ERRORS, EVENT_RULES, EVENTS, LABELS, LEAVES, LIMITS, MESSAGE_NAMES, MESSAGES, STATES, STEPS, TRANSIENT
+from seals import (SignKey, check_inside, chunk_count, chunk_digests, fingerprint, labelled, leaf_hash, legs_root, open_note,
+                   open_part, open_wrap, path_root, peek, seal_note, seal_part, seal_wraps, stamp, verify, x_public)
+
+ANSWER_S = 60
+DAY_MS = LIMITS["DAY_MS"]
+
+
+class Failure(Exception):
+    """The relay's FAILURE."""
+
+    def __init__(self, failed):
+        self.name = ERRORS.get(failed["error"], "unknown")
+        self.refusal = failed.get("refusal")
+        super().__init__(f"{self.name} {failed.get('detail', '')}")
+
+
+def now_ms():
+    return time.time_ns() // 1000000
+
+
+# ---- the card (section 17) ----
+
+class Card:
+    def __init__(self, text):
+        self.fields = {}
+        first = True
+        for line in text.splitlines():
+            words = line.split()
+            for i, word in enumerate(words):
+                if word.startswith("#"):
+                    words = words[:i]
+                    break
+            if not words:
+                continue
+            need(len(words) == 2, "malformed")
+            if first:
+                need(words == ["pouch-relay-card", "0"], "unknown-version")
+                first = False
+            else:
+                self.fields.setdefault(words[0], []).append(words[1])
+        self.addresses = self.fields["address"]
+        self.curve = bytes.fromhex(self.fields["curve"][0])
+        self.statement = bytes.fromhex(self.fields["statement"][0])
+        self.registrars = [bytes.fromhex(each) for each in self.fields["registrar"]]
+
+    def fingerprint(self):
+        lines = ["pouch-relay-card 0"]
+        for field in ("name", "address", "curve", "statement", "log", "registrar", "threshold", "witness"):
+            lines += [f"{field:10} {value}" for value in sorted(self.fields.get(field, []))]
+        return fingerprint(labelled("CARD", "".join(line + "\n" for line in lines).encode()))
+
+
+# ---- the connection (sections 14 and 15) ----
+
+class Link:
+    def __init__(self, card, secret):
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.DEALER)
+        self.socket.linger = 0
+        self.socket.curve_serverkey = card.curve
+        self.socket.curve_publickey = x_public(secret)
+        self.socket.curve_secretkey = secret
+        self.socket.connect(card.addresses[0])
+        self.number = 0
+        self.hints = []
+
+    def close(self):
+        self.socket.close()
+        self.context.term()
+
+    def send(self, name, value):
+        kind, body, _ = MESSAGES[name]
+        self.number += 1
+        self.send_bytes(encode("frame", {"type": kind, "number": self.number, "body": encode(body, value)}))
+        return self.number
+
+    def send_bytes(self, data):
+        self.socket.send(data)
+
+    def receive(self):
+        """(number, name, object)"""
+        if not self.socket.poll(ANSWER_S * 1000):
+            raise TimeoutError("the relay does not answer")
+        parts = self.socket.recv_multipart()
+        need(len(parts) == 1, "malformed")
+        frame = decode("frame", parts[0])
+        name = MESSAGE_NAMES[frame["type"]]
+        return frame["number"], name, decode(MESSAGES[name][1], frame["body"])
+
+    def answer(self, number):
+        while True:
+            found, name, value = self.receive()
+            if name == "HINT":
+                need(found == 0, "malformed")
+                self.hints.append(value)
+            elif found == number:
+                return name, value
+
+    def call(self, name, value):
+        answer, found = self.answer(self.send(name, value))
+        if answer == "FAILURE":
+            raise Failure(found)
+        need(answer == MESSAGES[name][2], "malformed", answer)
+        return found
+
+
+# ---- identities (section 7) and files (section 17) ----
+
+class Identity:
+    """A party with one post and one device, all in one hand."""
+
+    def __init__(self, party, desk="desk"):
+        self.party, self.post = party, f"{party}/{desk}"
+        self.authority, self.next, self.post_key, self.revoker, self.device = (SignKey() for _ in range(5))
+        self.transport = os.urandom(32)
+        created = now_ms()
+        self.charter = encode("charter", {"party": party, "name": f"Stranger {party}", "kind": 2, "authority": self.authority.public,
+                                          "next": labelled("NEXT_KEY", self.next.public), "created": created})
+        post = encode("post", {"post": self.post, "functions": 7, "key": self.post_key.public, "authority": self.authority.public,
+                               "created": created, "revoker": self.revoker.public})
+        device = encode("device", {"post": self.post, "device": self.device.public, "transport": x_public(self.transport), "role": 0,
+                                   "not_before": created - 3600000, "not_after": created + 30 * DAY_MS,
+                                   "issuer": self.post_key.public})
+        countersign = encode("countersign", {"certificate": leaf_hash(device), "signer": self.authority.public, "created": created})
+        self.statements = [{"kind": LEAVES[kind], "statement": stamp(label, key, payload)} for kind, label, key, payload in (
+            ("charter", "CHARTER", self.authority, self.charter), ("post", "POST", self.authority, post),
+            ("device", "DEVICE", self.post_key, device), ("countersign", "COUNTERSIGN", self.authority, countersign))]
+
+    def charter_file(self):
+        return encode("dossier", {"post": self.party, "statements": self.statements[:1]})
+
+    def charter_fingerprint(self):
+        return fingerprint(labelled("FINGERPRINT", self.charter))
+
+
+# ---- requests ----
+
+class Leg:
+    """One leg as this side knows it: its evidence (section 12)."""
+
+    def __init__(self, request, opening, position):
+        self.request, self.position = request, position
+        self.id = leaf_hash(opening)
+        self.opening = decode("opening", opening)
+        self.opening_bytes = opening
+        self.state, self.entries, self.head = STATES["NONE"], [], self.id
+        self.notes = []
+        self.refused = None
+
+
+class Request:
+    def __init__(self, header_bytes):
+        self.header_bytes = header_bytes
+        payload = decode("stamped", header_bytes)["payload"]
+        self.header = decode("header", payload)
+        self.digest = labelled("HEADER_DIGEST", payload)
+        self.id = self.digest[:16].hex()
+        self.legs, self.keys, self.chunks = {}, {}, {}
+        self.offer = self.text = None
+
+    def kind(self):
+        if "parent" in self.header:
+            return "reply"
+        return "body" if "body" in self.header else "offer"
+
+    def check(self, directory):
+        """Signature and section 8."""
+        h = self.header
+        verify("HEADER", h["device"], self.header_bytes)
+        device = directory.devices.get(h["device"])
+        need(device and device["post"] == h["from"], "not-allowed")
+        reply = "parent" in h
+        need(("offer" not in h and "body" in h) if reply else "offer" in h, "malformed")
+        need(h["exercise"] or h["keep_s"] >= LIMITS["KEEP_MIN_S"], "bad-keep")
+        for part in ("offer", "body"):
+            need(part not in h or chunk_count(h[part]["length"]) > 0, "malformed")
+
+
+class Stranger:
+    def __init__(self, card_text, identity):
+        self.card, self.me = Card(card_text), identity
+        self.link = Link(self.card, identity.transport)
+        self.directory = Directory(self.card.registrars)
+        self.prekeys = {}
+        self.requests, self.sequences, self.seen_sequences = {}, {}, set()
+        self.after = 0
+        self.ledger_time = 0
+
+    def close(self):
+        self.link.close()
+
+    # ---- greeting, directory, enrolment (section 16) ----
+
+    def greet(self):
+        welcome = self.link.call("HELLO", {"version": 0, "size": self.directory.size})
+        need(welcome["size"] >= self.directory.size, "directory-forked")
+        if welcome["size"] == self.directory.size:
+            need(welcome["root"] == self.directory.root(), "directory-forked")
+        self.ledger_time = welcome["time"]
+        return welcome
+
+    def mirror(self):
+        while True:
+            answer = self.link.call("GETLEAVES", {"from": self.directory.size, "max": LIMITS["LEAVES_MAX"]})
+            need(answer["from"] == self.directory.size <= answer["size"], "directory-forked")
+            for leaf in answer["leaves"]:
+                self.directory.apply(leaf)
+            if self.directory.size == answer["size"]:
+                need(answer["root"] == self.directory.root(), "directory-forked")
+                return
+            need(answer["leaves"], "malformed")
+
+    def make_prekeys(self, days=3):
+        today, stamped = self.ledger_time // DAY_MS, []
+        for day in range(today, today + days):
+            secret = os.urandom(32)
+            payload = encode("prekey", {"device": self.me.device.public, "day": day, "key": x_public(secret)})
+            self.prekeys[leaf_hash(payload)[:16]] = secret
+            stamped.append(stamp("PREKEY", self.me.device, payload))
+        return stamped
+
+    def join(self):
+        self.greet()
+        self.link.call("ENROL", {"statements": self.me.statements, "prekeys": self.make_prekeys()})
+        self.mirror()
+        welcome = self.greet()
+        need(welcome["registered"], "unknown-device")
+
+    # ---- sealing and sending ----
+
+    def targets(self, post):
+        answer = self.link.call("GETPREKEYS", {"post": post})
+        self.ledger_time = max(self.ledger_time, answer["time"])
+        found = {}
+        for stamped in answer["prekeys"]:
+            prekey = peek(stamped, "prekey")
+            need(prekey["device"] in self.directory.devices, "unknown-device")
+            verify("PREKEY", prekey["device"], stamped)
+            need(prekey["day"] * DAY_MS <= answer["time"], "out-of-range")
+            found[prekey["device"]] = (leaf_hash(decode("stamped", stamped)["payload"])[:16], prekey["key"])
+        return [(device, *found[device]) for device in self.directory.readers(post, self.ledger_time) if device in found]
+
+    def compose(self, to, text=None, subject="", parent=None, exercise=False, **more):
+        """A request with one leg, kept and not sent. parent: a leg, for a reply."""
+        header = {"version": 0, "request": os.urandom(16), "from": self.me.post, "device": self.me.device.public,
+                  "created": now_ms(), "keep_s": more.pop("keep_s", LIMITS["KEEP_DEFAULT_S"]), "precedence": 0, "exercise": exercise}
+        if parent:
+            header["parent"] = {"header": parent.request.digest, "leg": parent.id}
+        inside = {field: header[field] for field in ("from", "request", "exercise")}
+        keys, chunks = {}, {}
+        if not parent:
+            offer = encode("offer", {**inside, "kind": more.pop("kind", 1), "subject": subject, **more})
+            keys["offer"] = os.urandom(32)
+            chunks[1], header["offer"] = seal_part(header, 1, keys["offer"], offer)
+        if text is not None:
+            body = encode("manifest", {**inside, "files": [{"length": len(text)}]}) + text
+            keys["body"] = os.urandom(32)
+            chunks[2], header["body"] = seal_part(header, 2, keys["body"], body)
+        self.sequences[to] = self.sequences.get(to, 0) + 1
+        opening = encode("opening", {"salt": os.urandom(32), "to": to, "sequence": self.sequences[to]})
+        position, seed = int.from_bytes(os.urandom(2), "big") % LIMITS["LEGS_MAX"], os.urandom(32)
+        header["legs"] = legs_root({position: leaf_hash(opening)}, seed)
+        request = Request(stamp("HEADER", self.me.device, encode("header", header)))
+        request.keys, request.chunks, request.seed, request.text = keys, chunks, seed, text
+        leg = Leg(request, opening, position)
+        request.legs[leg.id] = leg
+        self.requests[request.digest] = request
+        return request
+
+    def wrapset(self, request, leg, post):
+        keys = {f"{part}_key": key for part, key in request.keys.items()}
+        words = {"header": request.digest, "leg": leg.id if leg else None, "generation": 1, "size": self.directory.size,
+                 "root": self.directory.root(), "signer": self.me.device.public}
+        return stamp("WRAPSET", self.me.device, seal_wraps(words, {**keys, "voids": []}, self.targets(post)))
+
+    def submission(self, request, inline=True):
+        leg = next(iter(request.legs.values()))
+        submit = {"header": request.header_bytes, "places": [{"opening": leg.opening_bytes, "position": leg.position}],
+                  "seed": request.seed, "chunks": [],
+                  "wrapsets": [self.wrapset(request, None, self.me.post), self.wrapset(request, leg, leg.opening["to"])]}
+        for part, name in ((1, "offer"), (2, "body")):
+            if part in request.chunks:
+                submit[f"{name}_digests"] = chunk_digests(request.chunks[part])
+                if inline:
+                    submit["chunks"] += [self.chunk(request, part, i) for i in range(len(request.chunks[part]))]
+        return submit
+
+    def chunk(self, request, part, index):
+        return {"header": request.digest, "part": part, "index": index, "data": request.chunks[part][index]}
+
+    def send(self, request, inline=True):
+        """Sends until the leg is settled; its state or the name of the error."""
+        self.mirror()
+        answer = self.link.call("SUBMIT", self.submission(request, inline))
+        need(answer["header"] == request.digest, "mismatch")
+        while answer["wants"]:
+            need(not answer["results"], "malformed")
+            for want in answer["wants"]:
+                for index in range(want["index"], len(request.chunks[want["part"]])):
+                    answer = self.link.call("CHUNK", self.chunk(request, want["part"], index))
+        for result in answer["results"]:
+            self.take_result(request, request.legs[result["subject"]], result)
+        need(len(answer["results"]) == 1, "malformed")
+        return answer["results"][0]
+
+    def take_result(self, request, leg, result):
+        if result["error"] == 0:
+            self.take_receipt(request, leg, result["receipt"])
+            return
+        leg.refused = ERRORS[result["error"]]
+        if leg.refused not in TRANSIENT:
+            self.check_refusal(request, leg.id, result["error"], result["receipt"])
+
+    def check_refusal(self, request, leg, error, receipt):
+        statement, record, _ = self.open_receipt(receipt)
+        need(statement["event"] == EVENTS["REFUSED"] and "entry" not in record, "mismatch")
+        need(statement["header"] == request.digest and statement.get("leg") == leg, "mismatch")
+        need(statement["reason"] == error and "post" not in statement, "mismatch")
+        need(statement["device"] == self.card.statement, "not-allowed")
+
+    # ---- evidence (section 12) ----
+
+    def open_receipt(self, data):
+        """Checks 1 to 4: (statement, record, entry or None)."""
+        receipt = decode("receipt", data)
+        record = decode("record", verify("RECORD", self.card.statement, receipt["record"]))
+        statement = peek(receipt["statement"], "statement")
+        payload = verify("STATEMENT", statement["device"], receipt["statement"])
+        need(record["statement"] == leaf_hash(payload), "mismatch")
+        need(("entry" in record) == ("index" in record), "malformed")
+        if "entry" not in record:
+            return statement, record, None
+        entry = decode("entry", record["entry"])
+        need(entry["leg"] == statement["leg"] and entry["statement"] == leaf_hash(payload), "mismatch")
+        need(entry["time"] == record["time"], "mismatch")
+        need((entry["ordinal"] == 0) == (entry["from"] == STATES["NONE"]), "bad-proof")
+        need(entry["ordinal"] or entry["previous"] == entry["leg"], "bad-proof")
+        return statement, record, entry
+
+    def may(self, request, leg, statement):
+        """Check 5."""
+        actor, role = EVENT_RULES[statement["event"]]
+        if actor == "RELAY":
+            need("post" not in statement and statement["device"] == self.card.statement, "not-allowed")
+            return
+        device = self.directory.devices.get(statement["device"])
+        need(device, "unknown-device")
+        need(device["post"] == statement.get("post"), "not-allowed")
+        sides = {"RECIPIENT": [leg.opening["to"]], "SENDER": [request.header["from"]],
+                 "EITHER": [leg.opening["to"], request.header["from"]]}[actor]
+        need(statement["post"] in sides, "not-allowed")
+        need(device["role"] == 0 or (device["role"] == 1 and role == "READER"), "not-allowed")
+
+    def take_receipt(self, request, leg, data):
+        statement, _, entry = self.open_receipt(data)
+        need(statement["header"] == request.digest and statement.get("leg") == leg.id, "mismatch")
+        self.may(request, leg, statement)
+        if entry is None:
+            leg.notes.append(statement)
+            return statement
+        if entry["ordinal"] < len(leg.entries):
+            need(leg.entries[entry["ordinal"]][1] == entry, "bad-proof")
+            return statement
+        need(entry["ordinal"] == len(leg.entries) and entry["previous"] == leg.head and entry["from"] == leg.state, "bad-proof")
+        need((entry["from"], statement["event"], entry["to"], request.kind()) in STEPS, "wrong-state")
+        leg.entries.append((statement, entry))
+        leg.state, leg.head = entry["to"], leaf_hash(decode("record", decode("stamped", decode("receipt", data)["record"])["payload"])["entry"])
+        return statement
+
+    # ---- receiving (section 16) ----
+
+    def sync(self):
+        """Reads the feed to its end; the requests that came newly."""
+        self.greet()
+        arrived = []
+        while True:
+            answer = self.link.call("GETFEED", {"after": self.after, "max": 16})
+            if not answer["items"]:
+                need(answer["newest"] == self.after, "malformed")
+                return arrived
+            self.mirror()
+            for item in answer["items"]:
+                need(item["number"] == self.after + 1, "malformed")
+                self.after = item["number"]
+                kind = {1: "offered", 2: "sent", 3: "changed"}[item["kind"]]
+                found = getattr(self, "take_" + kind)(decode(kind, item["body"]))
+                if found:
+                    arrived.append(found)
+
+    def take_sent(self, sent):
+        request = Request(sent["header"])
+        request.check(self.directory)
+        leaves = {place["position"]: leaf_hash(place["opening"]) for place in sent["places"]}
+        need(legs_root(leaves, sent["seed"]) == request.header["legs"], "bad-proof")
+        need(request.digest in self.requests, "unknown-request")
+        own = decode("wrapset", verify("WRAPSET", self.me.device.public, sent["wrapset"]))
+        keys = open_wrap(own, self.me.device.public, self.prekeys)
+        for part, key in self.requests[request.digest].keys.items():
+            need(keys[f"{part}_key"] == key, "mismatch")
+
+    def take_changed(self, changed):
+        request = self.requests[changed["header"]]
+        self.take_receipt(request, request.legs[changed["leg"]], changed["receipt"])
+
+    def take_offered(self, offered):
+        request = Request(offered["header"])
+        request.check(self.directory)
+        place = offered["place"]
+        leg = Leg(request, place["opening"], place["position"])
+        need(len(offered["path"]) == LIMITS["LEGS_DEPTH"], "bad-proof")
+        need(path_root(leg.id, leg.position, LIMITS["LEGS_MAX"], offered["path"]) == request.header["legs"], "bad-proof")
+        need(leg.opening["to"] == self.me.post, "not-for-us")
+        number = (request.header["device"], leg.opening["sequence"])
+        need(number not in self.seen_sequences, "conflict")
+        self.seen_sequences.add(number)
+        need(self.take_receipt(request, leg, offered["receipt"])["event"] == EVENTS["STORED"], "mismatch")
+        self.open_wrapset(request, leg, offered["wrapset"])
+        request.legs[leg.id] = leg
+        self.requests[request.digest] = request
+        if "offer" in request.header:
+            self.open_offer(request, leg)
+        return request
+
+    def open_wrapset(self, request, leg, stamped):
+        wrapset = peek(stamped, "wrapset")
+        signer = self.directory.devices.get(wrapset["signer"])
+        need(signer and signer["post"] == request.header["from"], "not-allowed")
+        verify("WRAPSET", wrapset["signer"], stamped)
+        need(wrapset["header"] == request.digest and wrapset.get("leg") == leg.id, "mismatch")
+        need(wrapset["size"] <= self.directory.size and self.directory.root(wrapset["size"]) == wrapset["root"], "directory-forked")
+        keys = open_wrap(wrapset, self.me.device.public, self.prekeys)
+        for part in ("offer", "body"):
+            need((part in request.header) == (f"{part}_key" in keys), "mismatch")
+            if part in request.header:
+                need(labelled("COMMITMENT", keys[f"{part}_key"]) == request.header[part]["commitment"], "bad-commitment")
+                request.keys[part] = keys[f"{part}_key"]
+
+    def fetch(self, request, leg, part):
+        name = "offer" if part == 1 else "body"
+        need(name in request.header, "no-body")
+        chunks = []
+        for index in range(chunk_count(request.header[name]["length"])):
+            got = self.link.call("FETCH", {"header": request.digest, "leg": leg.id if leg else None, "part": part, "index": index})
+            need(got["header"] == request.digest and got["part"] == part and got["index"] == index, "mismatch")
+            chunks.append(got["data"])
+        return open_part(request.header, part, request.keys[name], chunks)
+
+    def open_offer(self, request, leg):
+        plain = self.fetch(request, leg, 1)
+        _, rest = read_first(plain)
+        size = len(plain) - len(rest)
+        request.offer = decode("offer", plain[:size])
+        check_inside(request.header, request.offer, size, plain)
+
+    def open_body(self, request, leg):
+        plain = self.fetch(request, leg, 2)
+        _, rest = read_first(plain)
+        manifest = decode("manifest", plain[:len(plain) - len(rest)])
+        size = len(plain) - len(rest) + sum(each["length"] for each in manifest["files"])
+        check_inside(request.header, manifest, size, plain)
+        files, at = [], 0
+        for each in manifest["files"]:
+            files.append((each.get("name"), rest[at:at + each["length"]]))
+            at += each["length"]
+        request.text = files[0][1]
+        return files
+
+    # ---- deciding ----
+
+    def statement(self, request, leg, event, note=None, **more):
+        nonce = os.urandom(16)
+        if note:
+            key = request.keys.get("offer") or request.keys["body"]
+            more["note"] = seal_note(key, nonce, request.digest, leg.id, note)
+        return stamp("STATEMENT", self.me.device, encode("statement", {
+            "event": EVENTS[event], "header": request.digest, "leg": leg.id, "post": self.me.post, "device": self.me.device.public,
+            "officer": more.pop("officer", False), "time": now_ms(), "nonce": nonce, "seen": leg.head, **more}))
+
+    def say(self, request, leg, event, **more):
+        """Says it, and believes the answer when its receipt holds; the name of the error."""
+        return self.say_bytes(request, leg, self.statement(request, leg, event, **more))
+
+    def say_bytes(self, request, leg, stamped):
+        answer = self.link.call("STATE", {"said": [{"statement": stamped}]})
+        need(len(answer["results"]) == 1, "malformed")
+        result = answer["results"][0]
+        need(result["subject"] == leaf_hash(decode("stamped", stamped)["payload"]), "mismatch")
+        if "receipt" in result:
+            need(decode("receipt", result["receipt"])["statement"] == stamped, "mismatch")
+            self.take_receipt(request, leg, result["receipt"])
+        return ERRORS[result["error"]]
+
+    def words(self, request, leg, event):
+        """The opened note of an event on the leg."""
+        for statement, _ in leg.entries:
+            if statement["event"] == EVENTS[event] and "note" in statement:
+                key = request.keys.get("offer") or request.keys["body"]
+                return open_note(key, statement["nonce"], request.digest, leg.id, statement["note"])
+        return None
+
+    def track(self, leg):
+        """Entries as the relay tells them anew, checked from the first on."""
+        again = Leg(leg.request, leg.opening_bytes, leg.position)
+        while True:
+            receipts = self.link.call("TRACK", {"leg": leg.id, "ordinal": len(again.entries)})["receipts"]
+            if not receipts:
+                need(again.head == leg.head, "bad-proof")
+                return [statement["event"] for statement, _ in again.entries]
+            for receipt in receipts:
+                self.take_receipt(leg.request, again, receipt)
+
+
+__all__ = ["Card", "Failure", "Identity", "Link", "Refused", "Stranger", "LABELS"]
