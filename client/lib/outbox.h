@@ -36,8 +36,13 @@ CHECKED enum error outbox_flush(struct home *home, struct relay *relay, const st
 CHECKED enum error outbox_send_statements(struct home *home, struct relay *relay, const struct outbox_listener *listener,
                                           struct outbox_summary *ret, struct failure *failure);
 
-/* One request: wrap sets, submission, chunks, results (submit.c). held: posts (each as text ending in zero) that earlier
- * requests wait for; this request's waiting posts are appended. *ret_done: nothing more to send. */
+/* A post for which something waits, and why. */
+struct held_post {
+    char post[POST_MAX + 1];
+    enum error why;
+};
+/* One request: wrap sets, submission, chunks, results (submit.c). held: an array of struct held_post, those that earlier
+ * requests wait for; this request's are appended. *ret_done: nothing more to send. */
 CHECKED enum error submit_request(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE],
                                   struct buf *held, bool *ret_done, struct failure *failure);
 

@@ -340,10 +340,11 @@ static enum error submit_all(struct shipment *shipment) {
     return E_OK;
 }
 
-static bool in_held(const struct buf *held, struct bytes post) {
-    for (size_t at = 0; at < held->n; at += strlen((const char *)held->p + at) + 1)
-        if (bytes_are(post, (const char *)held->p + at)) return true;
-    return false;
+static const struct held_post *find_held(const struct buf *held, struct bytes post) {
+    const struct held_post *posts = (const struct held_post *)(const void *)held->p;
+    for (size_t i = 0; i < held->n / sizeof *posts; i++)
+        if (bytes_are(post, posts[i].post)) return &posts[i];
+    return NULL;
 }
 
 static enum error mark_held(struct shipment *shipment, const struct buf *held) {
@@ -353,7 +354,7 @@ static enum error mark_held(struct shipment *shipment, const struct buf *held) {
     shipment->answered = calloc(shipment->legs.count + 1, sizeof *shipment->answered);
     if (!shipment->held || !shipment->answered) return E_NO_MEMORY;
     for (size_t i = 0; i < shipment->legs.count; i++)
-        shipment->held[i] = in_held(held, shipment->legs.legs[i].record.to);
+        shipment->held[i] = find_held(held, shipment->legs.legs[i].record.to) != NULL;
     return E_OK;
 }
 
@@ -373,18 +374,25 @@ static enum error ship(struct shipment *shipment, const struct buf *held) {
     return E_OK;
 }
 
-/* What is left: the posts that later requests must wait for. */
-static void hold_rest(const struct shipment *shipment, struct buf *held, bool *ret_done) {
+/* What is left: the posts that later requests must wait for. A leg that waited for another's sake says why that one waits. */
+static enum error hold_rest(struct shipment *shipment, struct buf *held, bool *ret_done) {
     bool done = true;
     for (size_t i = 0; i < shipment->legs.count; i++) {
-        const struct keptleg *leg = &shipment->legs.legs[i].record;
-        if (kept_leg_stored(leg) || kept_leg_refused(leg)) continue;
+        struct kept_leg *leg = &shipment->legs.legs[i];
+        if (kept_leg_stored(&leg->record) || kept_leg_refused(&leg->record)) continue;
         done = false;
-        if (in_held(held, leg->to)) continue;
-        buf_add_bytes(held, leg->to);
-        buf_add(held, "", 1);
+        const struct held_post *before = find_held(held, leg->record.to);
+        if (before && leg->record.refused != (uint64_t)before->why) {
+            leg->record.refused = before->why;
+            TRY(kept_leg_save(shipment->home->archive, shipment->digest, leg->leg, &leg->record));
+        }
+        if (before) continue;
+        struct held_post post = {.why = leg->record.refused ? (enum error)leg->record.refused : E_BUSY};
+        memcpy(post.post, leg->record.to.p, leg->record.to.n);
+        buf_add(held, &post, sizeof post);
     }
     *ret_done = done;
+    return buf_error(held);
 }
 
 enum error submit_request(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE], struct buf *held,
@@ -394,8 +402,7 @@ enum error submit_request(struct home *home, struct relay *relay, const uint8_t 
     if (error == E_OK) error = kept_legs_load(home->archive, digest, &shipment.legs);
     if (error == E_OK) error = mark_held(&shipment, held);
     if (error == E_OK) error = ship(&shipment, held);
-    if (error == E_OK) hold_rest(&shipment, held, ret_done);
-    if (error == E_OK) error = buf_error(held);
+    if (error == E_OK) error = hold_rest(&shipment, held, ret_done);
     kept_request_free(&shipment.request);
     kept_legs_free(&shipment.legs);
     free(shipment.held);

@@ -168,6 +168,8 @@ static enum error keep_one(struct bench *bench, struct job *job, struct bytes st
     record->has_wrapset = job->made;
     record->wrapset = stamped;
     record->generation = 1;
+    record->has_wrapped = job->made;
+    record->wrapped = relay_now(bench->relay);
     record->refused = job->made ? E_OK : E_STALE_DIRECTORY;
     return kept_leg_save(bench->home->archive, bench->digest, job->leg->leg, record);
 }
@@ -202,11 +204,15 @@ static enum error keep_all(struct bench *bench) {
     return error == E_OK ? E_OK : fail(bench->failure, error, "the local store");
 }
 
+static bool fresh(const struct bench *bench, const struct keptleg *record) {
+    return record->has_wrapset && record->has_wrapped && relay_now(bench->relay).ms < record->wrapped.ms + DAY_MS;
+}
+
 static void find_jobs(struct bench *bench, struct kept_legs *legs, const bool *held) {
     bool any = false;
     for (size_t i = 0; i < legs->count; i++) {
         struct keptleg *record = &legs->legs[i].record;
-        if (held[i] || kept_leg_stored(record) || kept_leg_refused(record) || record->has_wrapset) continue;
+        if (held[i] || kept_leg_stored(record) || kept_leg_refused(record) || fresh(bench, record)) continue;
         bench->jobs[bench->count++] = (struct job){.leg = &legs->legs[i], .post = record->to};
         any = true;
     }

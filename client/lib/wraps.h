@@ -2,7 +2,8 @@
  *
  * They are made for exactly the devices that the mirrored directory names as readers at the relay's time, with the
  * prekeys that the relay hands out (each signed by its device), are signed together by one signature, and are kept in the
- * archive before they are sent; so a retry sends the same bytes. */
+ * archive before they are sent; so a retry sends the same bytes. One that has waited for a day is made anew: the secrets of
+ * day keys do not live for ever, and a leg that the relay has is known to it whatever wraps come again. */
 #ifndef WRAPS_H
 #define WRAPS_H
 
