@@ -202,6 +202,9 @@ static enum error judge_admission(const struct judged *judged, struct change *re
     return E_OK;
 }
 
+/* What the directory's size is once this statement stands in it. */
+static uint64_t size_after(const struct judged *judged) { return directory_size(judged->directory) + 1; }
+
 /* The post's record before this statement, or a fresh one. A revoked post stays so: its name is not given out again. */
 static enum error post_before(const struct judged *judged, struct bytes name, uint32_t party, struct change *ret) {
     const struct directory *directory = judged->directory;
@@ -320,6 +323,7 @@ static enum error judge_countersign(const struct judged *judged, struct change *
     if (device->revoked || device->post->revoked) return E_REVOKED;
     TRY(may_countersign(judged, device, countersign.signer));
     TRY(check_signature(judged, countersign.signer));
+    if (!device->countersigned) device->countersigned_size = size_after(judged);
     device->countersigned = true;
     return E_OK;
 }
@@ -340,6 +344,7 @@ static enum error revoke_device(const struct judged *judged, const struct revoca
     if (device->post != post) return E_UNKNOWN_DEVICE;
     if (device->revoked) return E_REVOKED;
     device->revoked = true;
+    device->revoked_size = size_after(judged);
     return E_OK;
 }
 
@@ -349,6 +354,7 @@ static enum error revoke_post(const struct judged *judged, uint32_t at, struct c
     ret->record.post = *post_at(judged->directory, at);
     if (ret->record.post.post.revoked) return E_REVOKED;
     ret->record.post.post.revoked = true;
+    ret->record.post.post.revoked_size = size_after(judged);
     return E_OK;
 }
 
@@ -616,6 +622,15 @@ enum error directory_live(const struct directory_device *device, struct instant 
     if (device->revoked || device->post->revoked) return E_REVOKED;
     if (time.ms < device->not_before.ms || time.ms >= device->not_after.ms) return E_CERTIFICATE_EXPIRED;
     return device->countersigned ? E_OK : E_NOT_COUNTERSIGNED;
+}
+
+static bool revoked_by(uint64_t revoked_size, uint64_t size) { return revoked_size != 0 && revoked_size <= size; }
+
+enum error directory_live_at(const struct directory_device *device, uint64_t size, struct instant time) {
+    if (revoked_by(device->revoked_size, size) || revoked_by(device->post->revoked_size, size)) return E_REVOKED;
+    if (time.ms < device->not_before.ms || time.ms >= device->not_after.ms) return E_CERTIFICATE_EXPIRED;
+    bool vouched = device->countersigned_size != 0 && device->countersigned_size <= size;
+    return vouched ? E_OK : E_NOT_COUNTERSIGNED;
 }
 
 enum error directory_may_submit(const struct directory_device *device, struct instant time) {

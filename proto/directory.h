@@ -61,6 +61,7 @@ struct directory_post {
     uint8_t key[KEY_SIZE];
     bool has_revoker, revoked;
     uint8_t revoker[KEY_SIZE];
+    uint64_t revoked_size; /* the directory's size once the revocation stood in it; 0: not revoked */
     struct instant added_at;
     const struct directory_party *party;
 };
@@ -70,6 +71,7 @@ struct directory_device {
     enum device_role role;
     struct instant not_before, not_after, added_at;
     bool countersigned, revoked;
+    uint64_t countersigned_size, revoked_size; /* the directory's size once that stood in it; 0: it does not */
     const struct directory_post *post;
 };
 
@@ -103,6 +105,9 @@ const struct directory_device *directory_device_nth(const struct directory *dire
 
 /* E_OK, or why the device is not live: E_REVOKED, E_CERTIFICATE_EXPIRED, E_NOT_COUNTERSIGNED. */
 CHECKED enum error directory_live(const struct directory_device *device, struct instant time);
+/* Was it live when the directory had `size` leaves and the ledger's time was `time`? Evidence of the past is judged so: what a
+ * device signed before its revocation stays good, what came after it never was. */
+CHECKED enum error directory_live_at(const struct directory_device *device, uint64_t size, struct instant time);
 /* E_OK, or why the device may not send new requests: not live, E_NOT_ALLOWED (a bell), E_SUSPENDED (its party). */
 CHECKED enum error directory_may_submit(const struct directory_device *device, struct instant time);
 

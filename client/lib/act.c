@@ -25,10 +25,12 @@ static bool already(const struct keptleg *leg, enum leg_event event) {
         enum leg_event event;
         enum leg_state state;
     } done[] = {
-        {EVENT_OPENED, STATE_OPENED},           {EVENT_OPENED, STATE_ACCEPTED},       {EVENT_OPENED, STATE_HANDED_OVER},
-        {EVENT_OPENED, STATE_ACKNOWLEDGED},     {EVENT_ACCEPTED, STATE_ACCEPTED},     {EVENT_ACCEPTED, STATE_HANDED_OVER},
-        {EVENT_ACCEPTED, STATE_ACKNOWLEDGED},   {EVENT_ACKNOWLEDGED, STATE_ACKNOWLEDGED},
-        {EVENT_DECLINED, STATE_DECLINED},       {EVENT_WITHDRAWN, STATE_WITHDRAWN},   {EVENT_CLOSED, STATE_CLOSED},
+        {EVENT_OPENED, STATE_OPENED},         {EVENT_OPENED, STATE_ACCEPTED},
+        {EVENT_OPENED, STATE_HANDED_OVER},    {EVENT_OPENED, STATE_ACKNOWLEDGED},
+        {EVENT_ACCEPTED, STATE_ACCEPTED},     {EVENT_ACCEPTED, STATE_HANDED_OVER},
+        {EVENT_ACCEPTED, STATE_ACKNOWLEDGED}, {EVENT_ACKNOWLEDGED, STATE_ACKNOWLEDGED},
+        {EVENT_DECLINED, STATE_DECLINED},     {EVENT_WITHDRAWN, STATE_WITHDRAWN},
+        {EVENT_CLOSED, STATE_CLOSED},
     };
     for (size_t i = 0; i < LENGTH(done); i++)
         if (done[i].event == event && (uint64_t)done[i].state == leg->state) return true;
@@ -79,12 +81,17 @@ static enum error choose(struct work *work) {
         other = &leg->record;
         done |= already(&leg->record, work->act->event);
         if (leg_step((enum leg_state)leg->record.state, work->act->event, kind, &to) != E_OK) continue;
-        work->sayings[work->count++] =
-            (struct saying){.event = work->act->event, .header = work->digest, .leg = leg->leg, .officer = work->officer,
-                            .has_reason = work->act->has_reason, .reason = work->act->reason, .note = work->act->note};
+        work->sayings[work->count++] = (struct saying){.event = work->act->event,
+                                                       .header = work->digest,
+                                                       .leg = leg->leg,
+                                                       .officer = work->officer,
+                                                       .has_reason = work->act->has_reason,
+                                                       .reason = work->act->reason,
+                                                       .note = work->act->note};
     }
     if (work->count > 0 || done) return E_OK;
-    if (!other) return fail(work->failure, E_UNKNOWN_POST, "%s is no recipient of this request", named ? work->act->to : "");
+    if (!other)
+        return fail(work->failure, E_UNKNOWN_POST, "%s is no recipient of this request", named ? work->act->to : "");
     return wrong_state(work, other);
 }
 
@@ -114,7 +121,8 @@ static enum error act(struct work *work, struct relay *relay) {
     if (error == E_OK) error = kept_legs_load(work->home->archive, work->digest, &work->legs);
     if (error != E_OK) return fail(work->failure, error, "%s", error == E_UNKNOWN_REQUEST ? "" : "the local store");
     if (!may_act(&work->request, work->act->event))
-        return fail(work->failure, E_NOT_ALLOWED, work->request.record.mine ? "this post has sent it" : "this post has received it");
+        return fail(work->failure, E_NOT_ALLOWED,
+                    work->request.record.mine ? "this post has sent it" : "this post has received it");
     TRY(choose(work));
     if (work->count == 0) return E_OK;
     AUTO_FREE(uint8_t) hashes = calloc(work->count, HASH_SIZE);
@@ -124,11 +132,11 @@ static enum error act(struct work *work, struct relay *relay) {
     return relay ? send(work, relay, hashes) : E_OK;
 }
 
-enum error client_act(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE], const struct act *what,
-                      const struct client_options *options, struct failure *failure) {
+enum error client_act(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE],
+                      const struct act *what, const struct client_options *options, struct failure *failure) {
     if (!home->directory) return fail(failure, E_NOT_JOINED, "%s", home->post);
-    struct work work = {.home = home, .digest = digest, .act = what, .officer = options && options->officer,
-                        .failure = failure};
+    struct work work = {
+        .home = home, .digest = digest, .act = what, .officer = options && options->officer, .failure = failure};
     enum error error = act(&work, relay);
     kept_request_free(&work.request);
     kept_legs_free(&work.legs);

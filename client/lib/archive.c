@@ -1,4 +1,5 @@
-/* archive.c - the sealed local store over SQLite: one form of row for all tables, so one way to read, write and seal. */
+/* archive.c - the sealed local store over SQLite: one form of row for all tables, so one way to read, write and seal.
+ */
 #include "archive.h"
 
 #include <assert.h>
@@ -18,9 +19,16 @@ enum {
 
 /* The SQL of each kind of access, made once for a table. */
 enum query {
-    QUERY_SET, QUERY_GET, QUERY_DELETE,
-    QUERY_DELETE_ALL, QUERY_DELETE_A, QUERY_DELETE_AB,
-    QUERY_NEXT, QUERY_COUNT, QUERY_LAST, QUERY_HAS,
+    QUERY_SET,
+    QUERY_GET,
+    QUERY_DELETE,
+    QUERY_DELETE_ALL,
+    QUERY_DELETE_A,
+    QUERY_DELETE_AB,
+    QUERY_NEXT,
+    QUERY_COUNT,
+    QUERY_LAST,
+    QUERY_HAS,
 };
 
 struct archive {
@@ -33,10 +41,10 @@ struct archive {
 };
 
 static const char *const table_names[TABLE_COUNT] = {
-    [TABLE_META] = "meta",         [TABLE_LEAF] = "leaf",   [TABLE_PREKEY] = "prekey", [TABLE_REQUEST] = "request",
-    [TABLE_ORDER] = "orders",      [TABLE_LEG] = "leg",     [TABLE_ENTRY] = "entry",   [TABLE_NOTE] = "note",
-    [TABLE_CHUNK] = "chunk",       [TABLE_OUTBOX] = "outbox", [TABLE_DUTY] = "duty",   [TABLE_SEQUENCE] = "sequence",
-    [TABLE_VOID] = "void",         [TABLE_HEARD] = "heard", [TABLE_THREAD] = "thread", [TABLE_ALARM] = "alarm",
+    [TABLE_META] = "meta",    [TABLE_LEAF] = "leaf",     [TABLE_PREKEY] = "prekey", [TABLE_REQUEST] = "request",
+    [TABLE_ORDER] = "orders", [TABLE_LEG] = "leg",       [TABLE_ENTRY] = "entry",   [TABLE_NOTE] = "note",
+    [TABLE_CHUNK] = "chunk",  [TABLE_OUTBOX] = "outbox", [TABLE_DUTY] = "duty",     [TABLE_SEQUENCE] = "sequence",
+    [TABLE_VOID] = "void",    [TABLE_HEARD] = "heard",   [TABLE_THREAD] = "thread", [TABLE_ALARM] = "alarm",
     [TABLE_SPOOL] = "spool",
 };
 
@@ -193,8 +201,10 @@ enum error archive_commit(struct archive *archive) {
         char sql[64];
         level_sql(sql, sizeof sql, "RELEASE", archive->depth - 1);
         enum error error = run(archive, sql);
-        if (error != E_OK) archive_rollback(archive);
-        else archive->depth--;
+        if (error != E_OK)
+            archive_rollback(archive);
+        else
+            archive->depth--;
         return error;
     }
     int code = sqlite3_exec(archive->db, "COMMIT", NULL, NULL, NULL);
@@ -284,8 +294,8 @@ static enum error seal(struct archive *archive, enum archive_table table, const 
     uint8_t *to = buf_extend(out, value.n + SEAL_OVERHEAD);
     if (!to || ad.failed) return E_NO_MEMORY;
     randombytes_buf(to, crypto_aead_xchacha20poly1305_ietf_NPUBBYTES);
-    crypto_aead_xchacha20poly1305_ietf_encrypt(to + crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, NULL, value.p, value.n,
-                                               ad.p, ad.n, NULL, to, archive->key.p);
+    crypto_aead_xchacha20poly1305_ietf_encrypt(to + crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, NULL, value.p,
+                                               value.n, ad.p, ad.n, NULL, to, archive->key.p);
     return E_OK;
 }
 
@@ -301,9 +311,9 @@ static enum error unseal(struct archive *archive, enum archive_table table, cons
     size_t before = out->n;
     uint8_t *to = buf_extend(out, sealed.n - SEAL_OVERHEAD);
     if (!to || ad.failed) return E_NO_MEMORY;
-    if (crypto_aead_xchacha20poly1305_ietf_decrypt(to, NULL, NULL, sealed.p + crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
-                                                   sealed.n - crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, ad.p, ad.n,
-                                                   sealed.p, archive->key.p) == 0)
+    if (crypto_aead_xchacha20poly1305_ietf_decrypt(
+            to, NULL, NULL, sealed.p + crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
+            sealed.n - crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, ad.p, ad.n, sealed.p, archive->key.p) == 0)
         return E_OK;
     out->n = before;
     return E_CORRUPT;

@@ -1,15 +1,15 @@
-/* archive.h - the local store of a post's home: SQLite (WAL, synchronous FULL, secure_delete), one table a purpose, values
- * sealed at rest.
+/* archive.h - the local store of a post's home: SQLite (WAL, synchronous FULL, secure_delete), one table a purpose,
+ * values sealed at rest.
  *
- * Every table has the same form: a row's key {a, b, n} in plain columns and one value. Keys are only what is needed to find
- * rows: digests, leg ids, keyed hashes of names, numbers. The value is XChaCha20-Poly1305 under the home's archive key
- * with associated data = table and row key, so that no sealed value can be moved elsewhere. Content chunks alone are
- * kept as they were received (sealed by the sender); their key lies in a sealed value.
+ * Every table has the same form: a row's key {a, b, n} in plain columns and one value. Keys are only what is needed to
+ * find rows: digests, leg ids, keyed hashes of names, numbers. The value is XChaCha20-Poly1305 under the home's archive
+ * key with associated data = table and row key, so that no sealed value can be moved elsewhere. Content chunks alone
+ * are kept as they were received (sealed by the sender); their key lies in a sealed value.
  *
- * archive_begin / archive_commit bracket what must go together; after commit it is on disk. E_DISK_FULL and E_IO leave the
- * store as it was before begin. They nest: only the outermost commit writes, and a rollback inside undoes only what came
- * after its own begin. Outside of them every single write is a transaction of its own. A commit whose outcome is unknown
- * (the disk failed while syncing) spoils the handle: all later calls give E_IO, and the next open finds out.
+ * archive_begin / archive_commit bracket what must go together; after commit it is on disk. E_DISK_FULL and E_IO leave
+ * the store as it was before begin. They nest: only the outermost commit writes, and a rollback inside undoes only what
+ * came after its own begin. Outside of them every single write is a transaction of its own. A commit whose outcome is
+ * unknown (the disk failed while syncing) spoils the handle: all later calls give E_IO, and the next open finds out.
  *
  * What stands in the tables (records: archive.def):
  *   META      a = name            named small values: the feed cursor, the relay's limits, the mirror's size and root
@@ -48,8 +48,23 @@
 struct archive;
 
 enum archive_table {
-    TABLE_META, TABLE_LEAF, TABLE_PREKEY, TABLE_REQUEST, TABLE_ORDER, TABLE_LEG, TABLE_ENTRY, TABLE_NOTE, TABLE_CHUNK,
-    TABLE_OUTBOX, TABLE_DUTY, TABLE_SEQUENCE, TABLE_VOID, TABLE_HEARD, TABLE_THREAD, TABLE_ALARM, TABLE_SPOOL,
+    TABLE_META,
+    TABLE_LEAF,
+    TABLE_PREKEY,
+    TABLE_REQUEST,
+    TABLE_ORDER,
+    TABLE_LEG,
+    TABLE_ENTRY,
+    TABLE_NOTE,
+    TABLE_CHUNK,
+    TABLE_OUTBOX,
+    TABLE_DUTY,
+    TABLE_SEQUENCE,
+    TABLE_VOID,
+    TABLE_HEARD,
+    TABLE_THREAD,
+    TABLE_ALARM,
+    TABLE_SPOOL,
     TABLE_COUNT
 };
 
@@ -75,10 +90,10 @@ void archive_rollback(struct archive *archive);
 /* Inserts or replaces. */
 CHECKED enum error archive_set(struct archive *archive, enum archive_table table, struct archive_key key,
                                struct bytes value);
-/* Appends the value; *ret_found tells whether there was one (and nothing is appended otherwise). E_CORRUPT when it does not
- * open. */
-CHECKED enum error archive_get(struct archive *archive, enum archive_table table, struct archive_key key, struct buf *out,
-                               bool *ret_found);
+/* Appends the value; *ret_found tells whether there was one (and nothing is appended otherwise). E_CORRUPT when it does
+ * not open. */
+CHECKED enum error archive_get(struct archive *archive, enum archive_table table, struct archive_key key,
+                               struct buf *out, bool *ret_found);
 CHECKED enum error archive_has(struct archive *archive, enum archive_table table, struct archive_key key, bool *ret);
 CHECKED enum error archive_delete(struct archive *archive, enum archive_table table, struct archive_key key);
 /* All rows whose key begins with the scope's columns. */
@@ -97,7 +112,8 @@ struct archive_cursor {
 };
 struct archive_cursor archive_cursor(enum archive_table table, enum archive_scope scope, struct archive_key key);
 /* `out` is emptied and receives the value. */
-CHECKED enum error archive_next(struct archive *archive, struct archive_cursor *cursor, struct buf *out, bool *ret_found);
+CHECKED enum error archive_next(struct archive *archive, struct archive_cursor *cursor, struct buf *out,
+                                bool *ret_found);
 CHECKED enum error archive_count(struct archive *archive, enum archive_table table, enum archive_scope scope,
                                  struct archive_key key, uint64_t *ret);
 /* One more than the highest n beside the key's a and b; 1 when there is none. */

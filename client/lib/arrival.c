@@ -133,8 +133,8 @@ static enum error fetch_offer(struct arrival *arrival) {
     const struct header *header = &arrival->header;
     if (!header->has_offer || !arrival->request.record.has_offer_key) return E_OK;
     if (header->offer.length > OFFER_LENGTH_MAX) return E_TOO_LARGE;
-    enum error error = body_fetch(arrival->home, arrival->relay, arrival->digest, arrival->leg, &arrival->request, PART_OFFER,
-                                  arrival->failure);
+    enum error error = body_fetch(arrival->home, arrival->relay, arrival->digest, arrival->leg, &arrival->request,
+                                  PART_OFFER, arrival->failure);
     if (error == E_ERASED) return E_OK;
     TRY(error);
     return open_offer(arrival);
@@ -180,7 +180,8 @@ static enum error hear_voids(struct arrival *arrival) {
     while (list_next_uint(&voids, &number)) {
         bool known = false;
         if (number == 0 || number > INT64_MAX) return E_OUT_OF_RANGE;
-        TRY(archive_has(arrival->home->archive, TABLE_HEARD, archive_key(arrival->header.device, NULL, number), &known));
+        TRY(archive_has(arrival->home->archive, TABLE_HEARD, archive_key(arrival->header.device, NULL, number),
+                        &known));
         if (!known) TRY(mark_heard(arrival, number, (struct bytes){0}));
     }
     return E_OK;
@@ -190,7 +191,8 @@ static enum error hear_voids(struct arrival *arrival) {
 static enum error count_heard(struct arrival *arrival, uint64_t first, uint64_t end, uint64_t *ret) {
     AUTO_BUF value = {0};
     uint64_t count = 0;
-    struct archive_cursor cursor = archive_cursor(TABLE_HEARD, SCOPE_AB, archive_key(arrival->header.device, NULL, first));
+    struct archive_cursor cursor =
+        archive_cursor(TABLE_HEARD, SCOPE_AB, archive_key(arrival->header.device, NULL, first));
     for (bool found = true;; count++) {
         TRY(archive_next(arrival->home->archive, &cursor, &value, &found));
         if (!found || cursor.key.n >= end) break;
@@ -211,25 +213,26 @@ static enum error hear(struct arrival *arrival, uint64_t sequence, bool sealed) 
     TRY(kept_number(archive, TABLE_HEARD, top, &highest));
     TRY(archive_get(archive, TABLE_HEARD, archive_key(arrival->header.device, NULL, sequence), &first, &used));
     if (used)
-        TRY(kept_alarm(archive, "%.*s: number %llu of a device was used twice, or was declared void and came", (int)from->n,
-                       (const char *)from->p, (unsigned long long)sequence));
+        TRY(kept_alarm(archive, "%.*s: number %llu of a device was used twice, or was declared void and came",
+                       (int)from->n, (const char *)from->p, (unsigned long long)sequence));
     TRY(hear_voids(arrival));
     TRY(mark_heard(arrival, sequence, bytes_of(arrival->leg, HASH_SIZE)));
     if (sequence <= highest) return E_OK;
     TRY(count_heard(arrival, highest + 1, sequence, &heard));
     uint64_t missing = sequence - highest - 1 - heard;
     if (missing > 0 && !sealed)
-        TRY(kept_alarm(archive, "%.*s: %llu of the numbers %llu to %llu did not arrive: withheld, or still on their way; ask them",
-                       (int)from->n, (const char *)from->p, (unsigned long long)missing, (unsigned long long)(highest + 1),
-                       (unsigned long long)(sequence - 1)));
+        TRY(kept_alarm(
+            archive, "%.*s: %llu of the numbers %llu to %llu did not arrive: withheld, or still on their way; ask them",
+            (int)from->n, (const char *)from->p, (unsigned long long)missing, (unsigned long long)(highest + 1),
+            (unsigned long long)(sequence - 1)));
     return kept_number_set(archive, TABLE_HEARD, top, sequence);
 }
 
 /* Its wrap cannot be opened: the request is kept sealed, and the post's devices learn of it. */
 static enum error cannot_open(struct arrival *arrival, enum error why) {
     const struct bytes *from = &arrival->header.from;
-    struct saying saying = {.event = EVENT_CANNOT_OPEN, .header = arrival->digest, .leg = arrival->leg, .has_reason = true,
-                            .reason = why};
+    struct saying saying = {
+        .event = EVENT_CANNOT_OPEN, .header = arrival->digest, .leg = arrival->leg, .has_reason = true, .reason = why};
     TRY(kept_alarm(arrival->home->archive, "a request from %.*s is sealed for this device in vain: %s", (int)from->n,
                    (const char *)from->p, error_text(why)));
     return outbox_say(arrival->home, &saying, 1, NULL);
@@ -239,8 +242,9 @@ static enum error keep_offered(struct arrival *arrival, const struct offered *of
                                enum error sealed) {
     struct archive *archive = arrival->home->archive;
     TRY(kept_add(archive, arrival->digest, &arrival->request.record, &arrival->header));
-    struct kept_leg leg = {.record = {.to = opening->to, .place = offered->place, .state = STATE_NONE,
-                                      .generation = arrival->set.generation}};
+    struct kept_leg leg = {
+        .record = {
+            .to = opening->to, .place = offered->place, .state = STATE_NONE, .generation = arrival->set.generation}};
     memcpy(leg.leg, arrival->leg, HASH_SIZE);
     memcpy(leg.record.head, arrival->leg, HASH_SIZE);
     enum trail_outcome outcome;
@@ -248,10 +252,12 @@ static enum error keep_offered(struct arrival *arrival, const struct offered *of
     if (outcome != TRAIL_STEP || leg.record.state != STATE_STORED) return E_BAD_PROOF;
     TRY(hear(arrival, opening->sequence, sealed != E_OK));
     if (sealed != E_OK) return cannot_open(arrival, sealed);
-    if (arrival->header.has_parent) return trail_duty_add(arrival->home, arrival->digest, arrival->leg, EVENT_HANDED_OVER);
+    if (arrival->header.has_parent)
+        return trail_duty_add(arrival->home, arrival->digest, arrival->leg, EVENT_HANDED_OVER);
     /* Erased before it came here: nothing is safe on this device, so nothing is said. */
-    return arrival->request.record.has_offer ? trail_duty_add(arrival->home, arrival->digest, arrival->leg, EVENT_NOTIFIED)
-                                             : E_OK;
+    return arrival->request.record.has_offer
+               ? trail_duty_add(arrival->home, arrival->digest, arrival->leg, EVENT_NOTIFIED)
+               : E_OK;
 }
 
 static enum error take_offered(struct arrival *arrival, const struct offered *offered, bool *ret_new) {
@@ -308,7 +314,8 @@ static enum error check_legs(const struct header *header, const struct sent *sen
     return memcmp(root, header->legs, HASH_SIZE) == 0 ? E_OK : E_BAD_PROOF;
 }
 
-/* A request of this very device that is not here: the home was restored from a backup. Its numbers are not given twice. */
+/* A request of this very device that is not here: the home was restored from a backup. Its numbers are not given twice.
+ */
 static enum error skip_number(struct arrival *arrival, const struct opening *opening) {
     struct archive *archive = arrival->home->archive;
     if (memcmp(arrival->header.device, arrival->home->device, KEY_SIZE) != 0) return E_OK;

@@ -1,6 +1,8 @@
-/* arrival.h - one request as the feed brings it, for this post (offered) or from it (sent): verified from the outside in.
+/* arrival.h - one request as the feed brings it, for this post (offered) or from it (sent): verified from the outside
+ * in.
  *
- *   header's signature and sender -> leg's path and addressee -> receipt -> wrap set's signer -> own wrap -> commitments
+ *   header's signature and sender -> leg's path and addressee -> receipt -> wrap set's signer -> own wrap ->
+ * commitments
  *   -> offer's chunks and digest -> what the offer says inside, against the header */
 #ifndef ARRIVAL_H
 #define ARRIVAL_H

@@ -87,10 +87,17 @@ static enum error fetch_some(struct fetch_work *work, bool *ret_more) {
     return E_OK;
 }
 
-enum error body_fetch(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE], const uint8_t *leg,
-                      const struct kept_request *request, enum part_number part, struct failure *failure) {
-    struct fetch_work work = {.home = home, .relay = relay, .digest = digest, .leg = leg, .request = request,
-                              .part = part_of(&request->header, part), .number = part, .failure = failure};
+enum error body_fetch(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE],
+                      const uint8_t *leg, const struct kept_request *request, enum part_number part,
+                      struct failure *failure) {
+    struct fetch_work work = {.home = home,
+                              .relay = relay,
+                              .digest = digest,
+                              .leg = leg,
+                              .request = request,
+                              .part = part_of(&request->header, part),
+                              .number = part,
+                              .failure = failure};
     if (!work.part) return E_NO_BODY;
     work.count = chunks_count(work.part->length);
     if (work.count == 0) return E_MALFORMED;
@@ -185,7 +192,8 @@ enum error body_check(struct home *home, const struct kept_request *request) {
 
 /* ---- receiving ---- */
 
-static enum error keep_whole(struct home *home, const uint8_t *digest, const uint8_t *leg, struct kept_request *request) {
+static enum error keep_whole(struct home *home, const uint8_t *digest, const uint8_t *leg,
+                             struct kept_request *request) {
     request->record.whole = true;
     TRY(kept_save(home->archive, digest, &request->record));
     struct saying saying = {.event = EVENT_HANDED_OVER, .header = digest, .leg = leg};
@@ -230,7 +238,8 @@ static enum error fetch_own(struct home *home, struct relay *relay, const uint8_
     return kept_save(home->archive, digest, &request->record);
 }
 
-static enum error fetch_received(struct home *home, struct relay *relay, const uint8_t *digest, struct failure *failure) {
+static enum error fetch_received(struct home *home, struct relay *relay, const uint8_t *digest,
+                                 struct failure *failure) {
     AUTO_LEGS legs = {0};
     TRY(kept_legs_load(home->archive, digest, &legs));
     if (legs.count != 1) return E_CORRUPT;
@@ -244,12 +253,13 @@ static enum error not_here(struct home *home, const uint8_t *digest, const struc
     AUTO_LEGS legs = {0};
     TRY(kept_legs_load(home->archive, digest, &legs));
     if (request->record.mine || legs.count != 1) return E_UNREACHABLE;
-    return leg_releases_body((enum leg_state)legs.legs[0].record.state, header_leg_kind(&request->header)) ? E_UNREACHABLE
-                                                                                                           : E_NOT_ACCEPTED;
+    return leg_releases_body((enum leg_state)legs.legs[0].record.state, header_leg_kind(&request->header))
+               ? E_UNREACHABLE
+               : E_NOT_ACCEPTED;
 }
 
-static enum error ensure_body(struct home *home, struct relay *relay, const uint8_t *digest, struct kept_request *request,
-                              struct failure *failure) {
+static enum error ensure_body(struct home *home, struct relay *relay, const uint8_t *digest,
+                              struct kept_request *request, struct failure *failure) {
     TRY(kept_load(home->archive, digest, request));
     if (!request->header.has_body) return E_NO_BODY;
     if (!request->record.has_body_key) return E_NOT_FOR_US;

@@ -1,4 +1,5 @@
-/* compose.c - client_send: from a draft to a whole request in the archive - header, legs, sealed content - and on its way.
+/* compose.c - client_send: from a draft to a whole request in the archive - header, legs, sealed content - and on its
+ * way.
  *
  *   recipients -> (one transaction: content sealed -> legs -> header signed -> outbox) -> the outbox sends */
 #include "outbox.h"
@@ -62,14 +63,17 @@ static enum error resolve(struct plan *plan, const char *typed, const struct dir
     const struct directory *directory = plan->home->directory;
     struct bytes name = bytes_text(typed);
     const struct directory_post *post = NULL;
-    if (text_is_post(name)) post = directory_post(directory, name);
-    else if (!text_is_party(name)) return fail(plan->failure, E_BAD_TEXT, "%s", typed);
-    else if (!directory_party(directory, name)) return fail(plan->failure, E_UNKNOWN_PARTY, "%s", typed);
-    else post = post_for_party(directory, name, plan->draft->kind);
+    if (text_is_post(name))
+        post = directory_post(directory, name);
+    else if (!text_is_party(name))
+        return fail(plan->failure, E_BAD_TEXT, "%s", typed);
+    else if (!directory_party(directory, name))
+        return fail(plan->failure, E_UNKNOWN_PARTY, "%s", typed);
+    else
+        post = post_for_party(directory, name, plan->draft->kind);
     if (!post) return fail(plan->failure, E_UNKNOWN_POST, "%s", typed);
     if (post->revoked) return fail(plan->failure, E_REVOKED, "%s", typed);
-    if (strcmp(post->name, plan->home->post) == 0)
-        return fail(plan->failure, E_USAGE, "%s is this post itself", typed);
+    if (strcmp(post->name, plan->home->post) == 0) return fail(plan->failure, E_USAGE, "%s is this post itself", typed);
     *ret = post;
     return E_OK;
 }
@@ -161,7 +165,8 @@ static enum error place_reply(struct plan *plan) {
 
 static enum error check_text(struct plan *plan, const char *text, size_t max, const char *what) {
     if (!text) return E_OK;
-    if (strlen(text) > max) return fail(plan->failure, E_TOO_LARGE, "the %s has %zu bytes; at most %zu", what, strlen(text), max);
+    if (strlen(text) > max)
+        return fail(plan->failure, E_TOO_LARGE, "the %s has %zu bytes; at most %zu", what, strlen(text), max);
     AUTO_BUF check = {0};
     cbor_put_text(&check, bytes_text(text));
     return cbor_check(buf_bytes(&check)) == E_OK ? E_OK : fail(plan->failure, E_BAD_TEXT, "the %s", what);
@@ -194,11 +199,18 @@ static void begin_part(struct plan *plan, struct press *press, enum part_number 
 
 static void encode_offer(const struct plan *plan, struct buf *out) {
     const struct draft *draft = plan->draft;
-    struct offer offer = {.from = bytes_text(plan->home->post), .exercise = plan->exercise, .kind = draft->kind,
-                          .subject = bytes_text(draft->subject ? draft->subject : ""), .has_tlp = draft->has_tlp,
-                          .tlp = draft->tlp, .has_pap = draft->has_pap, .pap = draft->pap,
-                          .has_language = draft->language != NULL, .language = bytes_text(draft->language),
-                          .has_summary = draft->summary != NULL, .summary = bytes_text(draft->summary)};
+    struct offer offer = {.from = bytes_text(plan->home->post),
+                          .exercise = plan->exercise,
+                          .kind = draft->kind,
+                          .subject = bytes_text(draft->subject ? draft->subject : ""),
+                          .has_tlp = draft->has_tlp,
+                          .tlp = draft->tlp,
+                          .has_pap = draft->has_pap,
+                          .pap = draft->pap,
+                          .has_language = draft->language != NULL,
+                          .language = bytes_text(draft->language),
+                          .has_summary = draft->summary != NULL,
+                          .summary = bytes_text(draft->summary)};
     memcpy(offer.request, plan->header.request, REQUEST_ID_SIZE);
     offer_encode(&offer, out);
 }
@@ -231,14 +243,18 @@ static void encode_manifest(const struct plan *plan, struct buf *out) {
     AUTO_BUF files = {0};
     for (size_t i = 0; i < plan->source_count; i++) {
         const struct source *source = &plan->sources[i];
-        file_encode(&(struct file){.has_name = source->name[0] != 0, .name = bytes_text(source->name),
-                                   .length = source->length}, &files);
+        file_encode(&(struct file){.has_name = source->name[0] != 0,
+                                   .name = bytes_text(source->name),
+                                   .length = source->length},
+                    &files);
     }
-    struct manifest manifest = {.from = bytes_text(plan->home->post), .exercise = plan->exercise,
-                                .files = list_of(&files, plan->source_count)};
+    struct manifest manifest = {
+        .from = bytes_text(plan->home->post), .exercise = plan->exercise, .files = list_of(&files, plan->source_count)};
     memcpy(manifest.request, plan->header.request, REQUEST_ID_SIZE);
-    if (files.failed) out->failed = true;
-    else manifest_encode(&manifest, out);
+    if (files.failed)
+        out->failed = true;
+    else
+        manifest_encode(&manifest, out);
 }
 
 static enum error take_piece(void *context, struct bytes piece) {
@@ -431,8 +447,10 @@ static enum error judge(struct home *home, const uint8_t digest[static HASH_SIZE
     const struct kept_leg *bad = NULL;
     size_t stored = 0;
     for (size_t i = 0; i < legs.count; i++) {
-        if (kept_leg_stored(&legs.legs[i].record)) stored++;
-        else if (!bad || kept_leg_refused(&legs.legs[i].record)) bad = &legs.legs[i];
+        if (kept_leg_stored(&legs.legs[i].record))
+            stored++;
+        else if (!bad || kept_leg_refused(&legs.legs[i].record))
+            bad = &legs.legs[i];
     }
     if (!bad) return E_OK;
     enum error why = bad->record.refused == E_OK ? E_NOT_COMPLETE : (enum error)bad->record.refused;
@@ -452,7 +470,8 @@ enum error client_send(struct home *home, struct relay *relay, const struct draf
     if (relay) TRY(mirror_update(home, relay, failure));
     AUTO_FREE(struct plan) plan = calloc(1, sizeof *plan);
     if (!plan) return fail(failure, E_NO_MEMORY, "the request");
-    *plan = (struct plan){.home = home, .draft = draft, .failure = failure, .progress = options ? &options->progress : NULL};
+    *plan = (struct plan){
+        .home = home, .draft = draft, .failure = failure, .progress = options ? &options->progress : NULL};
     enum error error = prepare(plan);
     if (error == E_OK) error = compose(plan);
     free(plan->to);

@@ -1,4 +1,5 @@
-/* enrol.c - connecting as this device, joining a relay, day keys, and sending others' statements with a throw-away key. */
+/* enrol.c - connecting as this device, joining a relay, day keys, and sending others' statements with a throw-away key.
+ */
 #include "enrol.h"
 
 #include <sodium.h>
@@ -58,8 +59,8 @@ enum error enrol_make_prekeys(struct home *home, struct instant now) {
 }
 
 /* Every prekey, as a walk: what to do with it is the caller's. */
-static enum error next_prekey(struct home *home, struct archive_cursor *cursor, struct buf *bytes, struct keptprekey *ret,
-                              bool *ret_found) {
+static enum error next_prekey(struct home *home, struct archive_cursor *cursor, struct buf *bytes,
+                              struct keptprekey *ret, bool *ret_found) {
     TRY(archive_next(home->archive, cursor, bytes, ret_found));
     if (!*ret_found) return E_OK;
     return keptprekey_decode(buf_bytes(bytes), ret) == E_OK ? E_OK : E_CORRUPT;
@@ -176,8 +177,10 @@ enum error client_connect(struct home *home, const struct client_options *option
     struct relay *relay = NULL;
     TRY(enrol_connect(home, options, &relay, failure));
     enum error error = mirror_greet(home, relay, failure);
-    if (error == E_OK) *ret = relay;
-    else relay_close(&relay);
+    if (error == E_OK)
+        *ret = relay;
+    else
+        relay_close(&relay);
     return error;
 }
 
@@ -199,7 +202,8 @@ static enum error read_card(const char *path, struct card *ret, struct failure *
     return error == E_OK ? E_OK : fail(failure, error, "%s:%u", path, line);
 }
 
-static enum error enrol(struct home *home, struct relay *relay, const struct dossier *certificate, struct failure *failure) {
+static enum error enrol(struct home *home, struct relay *relay, const struct dossier *certificate,
+                        struct failure *failure) {
     AUTO_BUF items = {0};
     AUTO_ANSWER answer = {0};
     size_t count = 0;

@@ -32,13 +32,15 @@ static enum error take_offered(struct home *home, struct relay *relay, struct by
     bool fresh = false, reply = false;
     TRY(offered_decode(body, &offered));
     TRY(arrival_offered(home, relay, &offered, &fresh, &reply, failure));
-    if (fresh && reply) summary->replies++;
-    else if (fresh) summary->offered++;
+    if (fresh && reply)
+        summary->replies++;
+    else if (fresh)
+        summary->offered++;
     return E_OK;
 }
 
-static enum error take_body(struct home *home, struct relay *relay, const struct item *item, struct sync_summary *summary,
-                            struct failure *failure) {
+static enum error take_body(struct home *home, struct relay *relay, const struct item *item,
+                            struct sync_summary *summary, struct failure *failure) {
     struct sent sent;
     struct changed changed;
     bool fresh = false;
@@ -55,15 +57,15 @@ static const char *kind_name(uint64_t kind) {
 }
 
 /* What is wrong with the item stays with the item: its own writes are undone, an alarm tells, the cursor moves on. */
-static enum error take_item(struct home *home, struct relay *relay, const struct item *item, struct sync_summary *summary,
-                            struct failure *failure) {
+static enum error take_item(struct home *home, struct relay *relay, const struct item *item,
+                            struct sync_summary *summary, struct failure *failure) {
     TRY(archive_begin(home->archive));
     enum error error = take_body(home, relay, item, summary, failure);
     if (error == E_OK) return archive_commit(home->archive);
     archive_rollback(home->archive);
     if (outbox_is_fatal(error)) return error;
-    return kept_alarm_proof(home->archive, item->body, "item %llu of the feed, %s, does not hold: %s", (unsigned long long)item->number,
-                            kind_name(item->kind), error_text(error));
+    return kept_alarm_proof(home->archive, item->body, "item %llu of the feed, %s, does not hold: %s",
+                            (unsigned long long)item->number, kind_name(item->kind), error_text(error));
 }
 
 /* ---- a page ---- */
@@ -86,8 +88,10 @@ static enum error take_page(struct home *home, struct relay *relay, const struct
     TRY(archive_begin(home->archive));
     enum error error = take_items(home, relay, feed, cursor, summary, failure);
     enum error kept = kept_number_set(home->archive, TABLE_META, cursor_key(), *cursor);
-    if (kept == E_OK) kept = archive_commit(home->archive);
-    else archive_rollback(home->archive);
+    if (kept == E_OK)
+        kept = archive_commit(home->archive);
+    else
+        archive_rollback(home->archive);
     FAULT("offer.archived");
     return error != E_OK ? error : kept;
 }
@@ -108,8 +112,7 @@ static enum error read_page(struct home *home, struct relay *relay, uint64_t *cu
 enum error inbox_read(struct home *home, struct relay *relay, struct sync_summary *summary, struct failure *failure) {
     uint64_t cursor;
     enum error error = kept_number(home->archive, TABLE_META, cursor_key(), &cursor);
-    for (bool more = true; error == E_OK && more;)
-        error = read_page(home, relay, &cursor, &more, summary, failure);
+    for (bool more = true; error == E_OK && more;) error = read_page(home, relay, &cursor, &more, summary, failure);
     if (error != E_OK && failure && failure->error != error) fail(failure, error, "the feed");
     return error;
 }

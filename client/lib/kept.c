@@ -40,7 +40,8 @@ enum error kept_load(struct archive *archive, const uint8_t digest[static HASH_S
     return E_OK;
 }
 
-enum error kept_save(struct archive *archive, const uint8_t digest[static HASH_SIZE], const struct keptrequest *record) {
+enum error kept_save(struct archive *archive, const uint8_t digest[static HASH_SIZE],
+                     const struct keptrequest *record) {
     AUTO_BUF bytes = {0};
     keptrequest_encode(record, &bytes);
     TRY(buf_error(&bytes));
@@ -175,6 +176,6 @@ enum error kept_alarm_proof(struct archive *archive, struct bytes proof, const c
     va_start(args, text);
     (void)vsnprintf(line, sizeof line, text, args);
     va_end(args);
-    return add_alarm(archive, &(struct keptalarm){.at = moment_now(), .text = bytes_text(line), .has_proof = true,
-                                                  .proof = proof});
+    return add_alarm(
+        archive, &(struct keptalarm){.at = moment_now(), .text = bytes_text(line), .has_proof = true, .proof = proof});
 }

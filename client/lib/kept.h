@@ -43,7 +43,8 @@ struct kept_legs {
 };
 void kept_legs_free(struct kept_legs *legs);
 #define AUTO_LEGS __attribute__((cleanup(kept_legs_free))) struct kept_legs
-CHECKED enum error kept_legs_load(struct archive *archive, const uint8_t digest[static HASH_SIZE], struct kept_legs *ret);
+CHECKED enum error kept_legs_load(struct archive *archive, const uint8_t digest[static HASH_SIZE],
+                                  struct kept_legs *ret);
 
 /* Nothing more will happen to this leg by itself: terminal, acknowledged or refused for good. */
 bool kept_leg_settled(const struct keptleg *leg);
@@ -52,7 +53,8 @@ bool kept_leg_stored(const struct keptleg *leg);
 /* Refused for good, by the relay's words. */
 bool kept_leg_refused(const struct keptleg *leg);
 
-CHECKED enum error kept_number(struct archive *archive, enum archive_table table, struct archive_key key, uint64_t *ret);
+CHECKED enum error kept_number(struct archive *archive, enum archive_table table, struct archive_key key,
+                               uint64_t *ret);
 CHECKED enum error kept_number_set(struct archive *archive, enum archive_table table, struct archive_key key,
                                    uint64_t value);
 

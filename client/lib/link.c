@@ -54,9 +54,11 @@ static bool set_options(const struct relay *relay, const struct relay_keys *keys
     void *socket = relay->socket;
     return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &most, sizeof most) == 0 && set_int(socket, ZMQ_LINGER, 0) &&
            set_int(socket, ZMQ_IMMEDIATE, 1) && set_int(socket, ZMQ_HANDSHAKE_IVL, ADDRESS_BUDGET_MS / 2) &&
-           set_int(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) && set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS) &&
-           set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) && set_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) &&
-           set_int(socket, ZMQ_IPV6, 1) && set_int(socket, ZMQ_SNDHWM, RELAY_WINDOW * 4) &&
+           set_int(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) &&
+           set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS) &&
+           set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&
+           set_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) && set_int(socket, ZMQ_IPV6, 1) &&
+           set_int(socket, ZMQ_SNDHWM, RELAY_WINDOW * 4) &&
            zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, relay->card.curve, KEY_SIZE) == 0 &&
            zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, keys->public, KEY_SIZE) == 0 &&
            zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, keys->secret->p, KEY_SIZE) == 0;
@@ -80,9 +82,10 @@ static enum error open_socket(struct relay *relay, const struct relay_keys *keys
     relay->ready = relay->refused = false;
     if (!relay->socket || !relay->monitor) return E_NO_MEMORY;
     if (!set_options(relay, keys)) return E_INTERNAL;
-    int events = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
-                 ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
-    if (zmq_socket_monitor(relay->socket, name, events) != 0 || zmq_connect(relay->monitor, name) != 0) return E_INTERNAL;
+    int events =
+        ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+    if (zmq_socket_monitor(relay->socket, name, events) != 0 || zmq_connect(relay->monitor, name) != 0)
+        return E_INTERNAL;
     return zmq_connect(relay->socket, address) == 0 ? E_OK : E_UNREACHABLE;
 }
 
@@ -119,7 +122,8 @@ static void read_monitor(struct relay *relay) {
 
 /* ---- connecting ---- */
 
-static enum error connect_one(struct relay *relay, const struct relay_keys *keys, const char *address, uint64_t budget_ms) {
+static enum error connect_one(struct relay *relay, const struct relay_keys *keys, const char *address,
+                              uint64_t budget_ms) {
     TRY(open_socket(relay, keys, address));
     uint64_t start = moment_ticks_ms();
     while (!relay->ready) {
@@ -155,7 +159,8 @@ static enum error connect_any(struct relay *relay, const struct relay_keys *keys
         if (one == E_INTERRUPTED || one == E_NO_MEMORY || one == E_INTERNAL) return fail(failure, one, "%s", address);
         error = worse(error, one);
     }
-    return fail(failure, error, "%s%s", relay->address, relay->card.address_count > 1 ? " and the other addresses" : "");
+    return fail(failure, error, "%s%s", relay->address,
+                relay->card.address_count > 1 ? " and the other addresses" : "");
 }
 
 static enum error hello(struct relay *relay, struct failure *failure) {
@@ -181,10 +186,13 @@ enum error relay_open(const struct card *card, const struct relay_keys *keys, co
     if (options) relay->options = *options;
     if (relay->options.timeout_s == 0) relay->options.timeout_s = RELAY_TIMEOUT_S;
     relay->context = zmq_ctx_new();
-    enum error error = relay->context ? connect_any(relay, keys, failure) : fail(failure, E_NO_MEMORY, "the relay's connection");
+    enum error error =
+        relay->context ? connect_any(relay, keys, failure) : fail(failure, E_NO_MEMORY, "the relay's connection");
     if (error == E_OK) error = hello(relay, failure);
-    if (error == E_OK) *ret = relay;
-    else relay_close(&relay);
+    if (error == E_OK)
+        *ret = relay;
+    else
+        relay_close(&relay);
     return error;
 }
 
@@ -347,7 +355,8 @@ static enum error turn(struct relay *relay, uint64_t deadline) {
         {.socket = relay->socket, .events = (short)(ZMQ_POLLIN | (unsent ? ZMQ_POLLOUT : 0))},
         {.socket = relay->monitor, .events = ZMQ_POLLIN},
     };
-    if (zmq_poll(items, LENGTH(items), sleep_ms(relay, deadline)) < 0) return errno == EINTR ? E_INTERRUPTED : E_INTERNAL;
+    if (zmq_poll(items, LENGTH(items), sleep_ms(relay, deadline)) < 0)
+        return errno == EINTR ? E_INTERRUPTED : E_INTERNAL;
     return E_OK;
 }
 

@@ -6,11 +6,11 @@
  *
  * libzmq does not say why there is no connection, but its monitor does (libzmq issue 2227):
  *   never connected, or only silence       E_UNREACHABLE
- *   hung up on again and again             E_WRONG_RELAY_KEY   (libzmq 4.3.4 hangs up on a hello for another key at once)
- *   handshake ended by ZAP                 E_REFUSED_BY_RELAY
+ *   hung up on again and again             E_WRONG_RELAY_KEY   (libzmq 4.3.4 hangs up on a hello for another key at
+ * once) handshake ended by ZAP                 E_REFUSED_BY_RELAY
  *
- * Legal order: relay_open; any of relay_call, or relay_post up to RELAY_WINDOW times and relay_collect for each; relay_close.
- * One thread. */
+ * Legal order: relay_open; any of relay_call, or relay_post up to RELAY_WINDOW times and relay_collect for each;
+ * relay_close. One thread. */
 #ifndef CLIENT_LINK_H
 #define CLIENT_LINK_H
 
@@ -25,8 +25,8 @@ struct relay_keys {
 };
 
 /* Tries the card's addresses in turn and says hello. */
-CHECKED enum error relay_open(const struct card *card, const struct relay_keys *keys, const struct client_options *options,
-                              struct relay **ret, struct failure *failure);
+CHECKED enum error relay_open(const struct card *card, const struct relay_keys *keys,
+                              const struct client_options *options, struct relay **ret, struct failure *failure);
 void relay_close(struct relay **relay);
 
 /* What an answer said; `body` is a view into `bytes`. */
@@ -43,14 +43,15 @@ void relay_answer_free(struct relay_answer *answer);
 
 /* Queues a request. At most RELAY_WINDOW may be outstanding. */
 CHECKED enum error relay_post(struct relay *relay, enum message type, const void *value, uint64_t tag);
-/* The next answer to come, of any outstanding request. Returned are the link's own errors; the relay's FAILURE stands in
- * ret->error. After an error of the link nothing is outstanding any more. */
+/* The next answer to come, of any outstanding request. Returned are the link's own errors; the relay's FAILURE stands
+ * in ret->error. After an error of the link nothing is outstanding any more. */
 CHECKED enum error relay_collect(struct relay *relay, struct relay_answer *ret, struct failure *failure);
 size_t relay_outstanding(const struct relay *relay);
 /* Forgets what is outstanding: late answers are passed over. */
 void relay_abandon(struct relay *relay);
 
-/* One request, one answer; nothing else may be outstanding. The relay's FAILURE is returned too, its detail in `failure`. */
+/* One request, one answer; nothing else may be outstanding. The relay's FAILURE is returned too, its detail in
+ * `failure`. */
 CHECKED enum error relay_call(struct relay *relay, enum message type, const void *value, struct relay_answer *ret,
                               struct failure *failure);
 

@@ -1,5 +1,5 @@
-/* mirror.c - fetches, replays and keeps the directory log. New leaves are tried on a copy, so that a relay that contradicts
- * itself changes nothing here. */
+/* mirror.c - fetches, replays and keeps the directory log. New leaves are tried on a copy, so that a relay that
+ * contradicts itself changes nothing here. */
 #include "mirror.h"
 
 #include "kept.h"
@@ -37,7 +37,8 @@ static enum error check_mark(const struct keptmirror *mark, const struct directo
     return memcmp(root, mark->root, HASH_SIZE) == 0 ? E_OK : E_CORRUPT;
 }
 
-enum error mirror_load(struct archive *archive, const struct card *card, struct directory **ret, struct failure *failure) {
+enum error mirror_load(struct archive *archive, const struct card *card, struct directory **ret,
+                       struct failure *failure) {
     struct keptmirror mark = {0};
     bool found = false;
     enum error error = load_mark(archive, &mark, &found);
@@ -61,7 +62,8 @@ static enum error take_leaves(struct home *home, struct directory *directory, co
     if (leaves->size < size)
         return fail(failure, E_DIRECTORY_FORKED, "the relay shows %llu entries; this home has seen %llu",
                     (unsigned long long)leaves->size, (unsigned long long)size);
-    if (leaves->from != size || leaves->leaves.count > leaves->size - size || (leaves->leaves.count == 0 && leaves->size > size))
+    if (leaves->from != size || leaves->leaves.count > leaves->size - size ||
+        (leaves->leaves.count == 0 && leaves->size > size))
         return fail(failure, E_MALFORMED, "directory entries from %llu", (unsigned long long)size);
     struct list list = leaves->leaves;
     struct bytes leaf;
@@ -78,7 +80,8 @@ static enum error take_leaves(struct home *home, struct directory *directory, co
     return E_OK;
 }
 
-static enum error fetch_all(struct home *home, struct relay *relay, struct directory *directory, struct failure *failure) {
+static enum error fetch_all(struct home *home, struct relay *relay, struct directory *directory,
+                            struct failure *failure) {
     for (;;) {
         AUTO_ANSWER answer = {0};
         struct getleaves ask = {.from = directory_size(directory), .max = LEAVES_MAX};
@@ -119,8 +122,10 @@ enum error mirror_update(struct home *home, struct relay *relay, struct failure 
     enum error error = archive_begin(home->archive);
     if (error == E_OK) {
         error = update(home, relay, directory, failure);
-        if (error != E_OK) archive_rollback(home->archive);
-        else error = archive_commit(home->archive);
+        if (error != E_OK)
+            archive_rollback(home->archive);
+        else
+            error = archive_commit(home->archive);
     }
     if (error != E_OK) {
         directory_free(directory);

@@ -1,7 +1,7 @@
 /* mirror.h - the home's own copy of the directory log.
  *
- * All leaves are kept and replayed; whatever the relay says about sizes and roots must agree with the replay, now and with
- * what it said before. On disagreement nothing changes: E_DIRECTORY_FORKED. */
+ * All leaves are kept and replayed; whatever the relay says about sizes and roots must agree with the replay, now and
+ * with what it said before. On disagreement nothing changes: E_DIRECTORY_FORKED. */
 #ifndef MIRROR_H
 #define MIRROR_H
 

@@ -10,12 +10,13 @@
 #include "stamp.h"
 #include "trail.h"
 
-enum { STATEMENT_BYTES_MAX = MESSAGE_MAX - 64 * 1024 };
+/* The receipts, larger than the statements, must fit into one answer. */
+enum { BAG_MAX = STATEMENTS_MAX < 100 ? STATEMENTS_MAX : 100, BAG_BYTES_MAX = MESSAGE_MAX / 3 };
 
 bool outbox_is_fatal(enum error error) {
-    static const enum error fatal[] = {E_UNREACHABLE, E_WRONG_RELAY_KEY, E_REFUSED_BY_RELAY, E_TIMED_OUT, E_IO,
-                                       E_DISK_FULL,   E_LOCKED,          E_CORRUPT,          E_NO_MEMORY, E_INTERNAL,
-                                       E_INTERRUPTED};
+    static const enum error fatal[] = {E_UNREACHABLE, E_WRONG_RELAY_KEY, E_REFUSED_BY_RELAY, E_TIMED_OUT,
+                                       E_IO,          E_DISK_FULL,       E_LOCKED,           E_CORRUPT,
+                                       E_NO_MEMORY,   E_INTERNAL,        E_INTERRUPTED};
     for (size_t i = 0; i < LENGTH(fatal); i++)
         if (fatal[i] == error) return true;
     return false;
@@ -39,10 +40,16 @@ static enum error make_statement(struct home *home, const struct saying *saying,
     AUTO_LEG leg = {0};
     TRY(kept_load(home->archive, saying->header, &request));
     TRY(kept_leg_load(home->archive, saying->header, saying->leg, &leg));
-    struct statement statement = {.event = saying->event, .has_leg = true, .has_post = true,
-                                  .post = bytes_text(home->post), .officer = saying->officer, .time = moment_now(),
-                                  .has_reason = saying->has_reason, .reason = saying->reason,
-                                  .has_generation = leg.record.generation > 0, .generation = leg.record.generation,
+    struct statement statement = {.event = saying->event,
+                                  .has_leg = true,
+                                  .has_post = true,
+                                  .post = bytes_text(home->post),
+                                  .officer = saying->officer,
+                                  .time = moment_now(),
+                                  .has_reason = saying->has_reason,
+                                  .reason = saying->reason,
+                                  .has_generation = leg.record.generation > 0,
+                                  .generation = leg.record.generation,
                                   .has_seen = true};
     memcpy(statement.header, saying->header, HASH_SIZE);
     memcpy(statement.leg, saying->leg, HASH_SIZE);
@@ -60,7 +67,8 @@ static enum error make_statement(struct home *home, const struct saying *saying,
 }
 
 static enum error keep_statement(struct home *home, const struct saying *saying, struct bytes stamped) {
-    struct outgoing outgoing = {.kind = OUTGOING_STATEMENT, .has_leg = true, .has_statement = true, .statement = stamped};
+    struct outgoing outgoing = {
+        .kind = OUTGOING_STATEMENT, .has_leg = true, .has_statement = true, .statement = stamped};
     memcpy(outgoing.header, saying->header, HASH_SIZE);
     memcpy(outgoing.leg, saying->leg, HASH_SIZE);
     return kept_outgoing_add(home->archive, &outgoing);
@@ -82,7 +90,8 @@ static void batch_end(struct batch_of_words *batch) {
     free(batch->views);
 }
 
-static enum error say(struct home *home, const struct saying *sayings, struct batch_of_words *batch, uint8_t *ret_hashes) {
+static enum error say(struct home *home, const struct saying *sayings, struct batch_of_words *batch,
+                      uint8_t *ret_hashes) {
     for (size_t i = 0; i < batch->count; i++) {
         TRY(make_statement(home, &sayings[i], &batch->payloads[i]));
         batch->views[i] = buf_bytes(&batch->payloads[i]);
@@ -99,14 +108,15 @@ enum error outbox_say(struct home *home, const struct saying *sayings, size_t co
     if (count == 0) return E_OK;
     struct batch_of_words batch = {calloc(count, sizeof(struct buf)), calloc(count, sizeof(struct buf)),
                                    calloc(count, sizeof(struct bytes)), count};
-    enum error error = batch.payloads && batch.stamped && batch.views ? say(home, sayings, &batch, ret_hashes) : E_NO_MEMORY;
+    enum error error =
+        batch.payloads && batch.stamped && batch.views ? say(home, sayings, &batch, ret_hashes) : E_NO_MEMORY;
     batch_end(&batch);
     return error;
 }
 
 /* ---- sending statements ---- */
 
-struct letter { /* one statement under way */
+struct letter {      /* one statement under way */
     uint64_t number; /* in the outbox */
     struct outgoing outgoing;
     struct buf bytes;
@@ -116,7 +126,7 @@ struct letter { /* one statement under way */
 struct mailbag {
     struct home *home;
     const struct outbox_listener *listener;
-    struct letter letters[STATEMENTS_MAX];
+    struct letter letters[BAG_MAX];
     size_t count;
     struct outbox_summary *summary;
 };
@@ -133,7 +143,7 @@ static enum error read_outgoing(const struct buf *bytes, struct outgoing *ret) {
 /* Fills the bag with statements after the cursor's place; stays below one message. */
 static enum error fill_bag(struct mailbag *bag, struct archive_cursor *cursor) {
     size_t bytes = 0;
-    while (bag->count < STATEMENTS_MAX && bytes < STATEMENT_BYTES_MAX) {
+    while (bag->count < BAG_MAX && bytes < BAG_BYTES_MAX) {
         struct letter *letter = &bag->letters[bag->count];
         bool found = false;
         *letter = (struct letter){0};

@@ -1,7 +1,9 @@
 /* outbox.h - what this home has still to tell the relay: whole requests and signed statements, kept until answered.
  *
- * Everything that is sent lies in the archive before; a retry sends the stored bytes. Requests to one post go in the order
- * of their numbers: while an earlier one waits for that post (a full quota), a later one's leg to the same post waits too. */
+ * Everything that is sent lies in the archive before; a retry sends the stored bytes. Requests to one post go in the
+ * order of their numbers: while an earlier one waits for that post (a full quota), a later one's leg to the same post
+ * waits too - among requests of one kind (reply or not), precedence and exercise mark: a flash request is not held back
+ * by a notice. */
 #ifndef OUTBOX_H
 #define OUTBOX_H
 
@@ -29,25 +31,28 @@ struct outbox_listener {
 struct outbox_summary {
     uint32_t settled, waiting;
 };
-/* Sends everything that waits. Returned are errors of the link, the disk, or of this device's standing; what single legs met
- * stands in their records. */
+/* Sends everything that waits. Returned are errors of the link, the disk, or of this device's standing; what single
+ * legs met stands in their records. */
 CHECKED enum error outbox_flush(struct home *home, struct relay *relay, const struct outbox_listener *listener,
                                 struct outbox_summary *ret, struct failure *failure);
-CHECKED enum error outbox_send_statements(struct home *home, struct relay *relay, const struct outbox_listener *listener,
-                                          struct outbox_summary *ret, struct failure *failure);
+CHECKED enum error outbox_send_statements(struct home *home, struct relay *relay,
+                                          const struct outbox_listener *listener, struct outbox_summary *ret,
+                                          struct failure *failure);
 
-/* A post for which something waits, and why. */
+/* A queue to a post in which something waits, and why. */
 struct held_post {
     char post[POST_MAX + 1];
+    uint64_t precedence;
+    bool exercise, reply;
     enum error why;
 };
-/* One request: wrap sets, submission, chunks, results (submit.c). held: an array of struct held_post, those that earlier
- * requests wait for; this request's are appended. *ret_done: nothing more to send. */
+/* One request: wrap sets, submission, chunks, results (submit.c). held: an array of struct held_post, those that
+ * earlier requests wait for; this request's are appended. *ret_done: nothing more to send. */
 CHECKED enum error submit_request(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE],
                                   struct buf *held, bool *ret_done, struct failure *failure);
 
-/* Errors that end the work at hand: this machine's, the network's, or the relay's refusal of this device. Others concern
- * one item. */
+/* Errors that end the work at hand: this machine's, the network's, or the relay's refusal of this device. Others
+ * concern one item. */
 bool outbox_is_fatal(enum error error);
 
 #endif

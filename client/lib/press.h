@@ -1,5 +1,5 @@
-/* press.h - one part of a request on its way into the archive: plaintext in pieces of any size goes in, sealed and padded
- * chunks lie in the table CHUNK, their digests in order. At most one chunk is in memory. */
+/* press.h - one part of a request on its way into the archive: plaintext in pieces of any size goes in, sealed and
+ * padded chunks lie in the table CHUNK, their digests in order. At most one chunk is in memory. */
 #ifndef PRESS_H
 #define PRESS_H
 

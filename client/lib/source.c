@@ -36,10 +36,14 @@ static enum error spool(struct archive *archive, int fd, uint64_t max, struct so
     TRY(archive_number(archive, TABLE_SPOOL, archive_key(NULL, NULL, 0), &source->spool_first));
     enum error error = E_OK;
     for (ssize_t got; error == E_OK && (got = read_piece(fd, piece, sizeof piece)) != 0;) {
-        if (got < 0) error = E_IO;
-        else if ((source->length += (uint64_t)got) > max) error = E_TOO_LARGE;
-        else error = archive_set(archive, TABLE_SPOOL, archive_key(NULL, NULL, source->spool_first + source->spool_count++),
-                                 bytes_of(piece, (size_t)got));
+        if (got < 0)
+            error = E_IO;
+        else if ((source->length += (uint64_t)got) > max)
+            error = E_TOO_LARGE;
+        else
+            error =
+                archive_set(archive, TABLE_SPOOL, archive_key(NULL, NULL, source->spool_first + source->spool_count++),
+                            bytes_of(piece, (size_t)got));
     }
     sodium_memzero(piece, sizeof piece);
     source->spooled = true;
@@ -112,8 +116,10 @@ static enum error read_file(const struct source *source, enum error (*each)(void
     enum error error = E_OK;
     while (error == E_OK && left > 0) {
         ssize_t got = read_piece(source->fd, piece, left < sizeof piece ? (size_t)left : sizeof piece);
-        if (got <= 0) error = E_IO;
-        else error = each(context, bytes_of(piece, (size_t)got));
+        if (got <= 0)
+            error = E_IO;
+        else
+            error = each(context, bytes_of(piece, (size_t)got));
         if (error == E_OK) left -= (uint64_t)got;
     }
     if (error == E_OK && read_some(source->fd, piece, 1) != 0) error = E_IO; /* it has grown */
@@ -124,9 +130,12 @@ static enum error read_file(const struct source *source, enum error (*each)(void
 enum error source_read(struct archive *archive, const struct source *source,
                        enum error (*each)(void *context, struct bytes piece), void *context, struct failure *failure) {
     enum error error = E_OK;
-    if (source->spooled) error = read_spool(archive, source, each, context);
-    else if (source->fd >= 0) error = read_file(source, each, context);
-    else error = each(context, source->memory);
+    if (source->spooled)
+        error = read_spool(archive, source, each, context);
+    else if (source->fd >= 0)
+        error = read_file(source, each, context);
+    else
+        error = each(context, source->memory);
     const char *name = source->name[0] ? source->name : "the text";
     if (error == E_IO) return fail(failure, error, "%s changed while it was read, or cannot be read", name);
     return error == E_OK ? E_OK : fail(failure, error, "%s", name);

@@ -1,5 +1,5 @@
-/* source.h - where a body's bytes come from: memory, a file, or a pipe. Lengths are known before the first byte is sealed;
- * what comes from a pipe is therefore laid by, sealed, in the archive first (table SPOOL), never in a file. */
+/* source.h - where a body's bytes come from: memory, a file, or a pipe. Lengths are known before the first byte is
+ * sealed; what comes from a pipe is therefore laid by, sealed, in the archive first (table SPOOL), never in a file. */
 #ifndef SOURCE_H
 #define SOURCE_H
 

@@ -11,11 +11,11 @@
 #include "wraps.h"
 
 enum {
-    ATTEMPTS_MAX = 5,               /* with a newer directory each time */
-    INLINE_BYTES_MAX = 256 * 1024,  /* content up to this size travels within the submission */
+    ATTEMPTS_MAX = 5,              /* with a newer directory each time */
+    INLINE_BYTES_MAX = 256 * 1024, /* content up to this size travels within the submission */
     INLINE_CHUNKS_MAX = 16,
     CHUNK_WINDOW = 8,
-    FRAME_RESERVE = 8 * 1024,       /* of a message, for what surrounds the lists */
+    FRAME_RESERVE = 8 * 1024, /* of a message, for what surrounds the lists */
 };
 
 struct shipment {
@@ -24,10 +24,9 @@ struct shipment {
     const uint8_t *digest;
     struct kept_request request;
     struct kept_legs legs;
-    bool *held;    /* per leg: not now */
+    bool *held;     /* per leg: not now */
     bool *answered; /* per leg, in this attempt */
-    bool stale;    /* some leg met a newer directory */
-    bool first;    /* the next submission is the first of this attempt */
+    bool first;     /* the next submission is the first of this attempt */
     struct failure *failure;
 };
 
@@ -53,7 +52,8 @@ static enum error add_void(struct shipment *shipment, const struct kept_leg *leg
     struct opening opening;
     struct archive *archive = shipment->home->archive;
     if (opening_decode(leg->record.place.opening, &opening) != E_OK) return E_CORRUPT;
-    return archive_set(archive, TABLE_VOID, wraps_post_key(archive, leg->record.to, opening.sequence), (struct bytes){0});
+    return archive_set(archive, TABLE_VOID, wraps_post_key(archive, leg->record.to, opening.sequence),
+                       (struct bytes){0});
 }
 
 /* The numbers that this leg's wrap has declared void are told. */
@@ -95,7 +95,6 @@ static enum error leg_refused(struct shipment *shipment, struct kept_leg *leg, e
 static enum error leg_waits(struct shipment *shipment, struct kept_leg *leg, enum error reason) {
     leg->record.refused = reason;
     if (reason == E_STALE_DIRECTORY) {
-        shipment->stale = true;
         leg->record.has_wrapset = false;
     }
     return kept_leg_save(shipment->home->archive, shipment->digest, leg->leg, &leg->record);
@@ -122,8 +121,8 @@ static enum error take_results(struct shipment *shipment, const struct submitted
         if (outbox_is_fatal(error)) return error;
         char id[2 * 8 + 1];
         text_hex(shipment->digest, 8, id);
-        TRY(kept_alarm_proof(shipment->home->archive, result.receipt, "the relay's answer to submission %s does not hold: %s",
-                             id, error_text(error)));
+        TRY(kept_alarm_proof(shipment->home->archive, result.receipt,
+                             "the relay's answer to submission %s does not hold: %s", id, error_text(error)));
     }
     return E_OK;
 }
@@ -150,18 +149,21 @@ static enum error all_wait(struct shipment *shipment, enum error reason) {
 
 /* The relay does not take this device's word at all: nothing to do with the request, which stays. */
 static bool about_this_device(enum error error) {
-    return error == E_UNKNOWN_DEVICE || error == E_REVOKED || error == E_CERTIFICATE_EXPIRED || error == E_NOT_COUNTERSIGNED;
+    return error == E_UNKNOWN_DEVICE || error == E_REVOKED || error == E_CERTIFICATE_EXPIRED ||
+           error == E_NOT_COUNTERSIGNED;
 }
 
 /* The whole message failed. */
 static enum error take_failure(struct shipment *shipment, const struct relay_answer *answer) {
-    if (outbox_is_fatal(answer->error) || about_this_device(answer->error)) return fail(shipment->failure, answer->error, "%s", answer->detail);
+    if (outbox_is_fatal(answer->error) || about_this_device(answer->error))
+        return fail(shipment->failure, answer->error, "%s", answer->detail);
     if (error_row(answer->error)->again) return all_wait(shipment, answer->error);
     return all_refused(shipment, answer);
 }
 
 /* One answer to a submission or a chunk, as one transaction. *ret_submitted views the answer. */
-static enum error take_answer(struct shipment *shipment, const struct relay_answer *answer, struct submitted *ret_submitted) {
+static enum error take_answer(struct shipment *shipment, const struct relay_answer *answer,
+                              struct submitted *ret_submitted) {
     struct archive *archive = shipment->home->archive;
     *ret_submitted = (struct submitted){0};
     FAULT("outbox.unanswered");
@@ -190,8 +192,8 @@ static enum error load_chunk(struct shipment *shipment, uint64_t part, uint64_t 
     uint8_t column[HASH_SIZE] = {0};
     column[HASH_SIZE - 1] = (uint8_t)part;
     bool found = false;
-    TRY(archive_get(shipment->home->archive, TABLE_CHUNK, archive_key(shipment->request.record.content, column, index), out,
-                    &found));
+    TRY(archive_get(shipment->home->archive, TABLE_CHUNK, archive_key(shipment->request.record.content, column, index),
+                    out, &found));
     return found ? E_OK : E_CORRUPT;
 }
 
@@ -225,8 +227,8 @@ static enum error send_chunks(struct shipment *shipment, const struct want *want
         answered++;
         if (answer.error != E_OK) next = count; /* no use to go on; what is under way is still answered */
         if (answer.error != E_OK && relay_outstanding(shipment->relay) == 0) return E_OK;
-        relay_progress(shipment->relay, what, answered * CHUNK_SIZE < part->length ? answered * CHUNK_SIZE : part->length,
-                       part->length);
+        relay_progress(shipment->relay, what,
+                       answered * CHUNK_SIZE < part->length ? answered * CHUNK_SIZE : part->length, part->length);
         if (next == count && relay_outstanding(shipment->relay) == 0) return E_OK;
     }
     return E_OK;
@@ -304,10 +306,14 @@ static enum error make_submit(struct shipment *shipment, bool *taken, struct rel
     }
     add_wrapsets(shipment, MESSAGE_MAX - base - chunks.n, taken, &wrapsets, &wrapset_count);
     if (places.failed || wrapsets.failed || chunks.failed) return E_NO_MEMORY;
-    struct submit submit = {.header = record->header, .places = list_of(&places, shipment->legs.count),
-                            .wrapsets = list_of(&wrapsets, wrapset_count), .chunks = list_of(&chunks, chunk_count),
-                            .has_offer_digests = record->has_offer_digests, .offer_digests = record->offer_digests,
-                            .has_body_digests = record->has_body_digests, .body_digests = record->body_digests};
+    struct submit submit = {.header = record->header,
+                            .places = list_of(&places, shipment->legs.count),
+                            .wrapsets = list_of(&wrapsets, wrapset_count),
+                            .chunks = list_of(&chunks, chunk_count),
+                            .has_offer_digests = record->has_offer_digests,
+                            .offer_digests = record->offer_digests,
+                            .has_body_digests = record->has_body_digests,
+                            .body_digests = record->body_digests};
     memcpy(submit.seed, record->seed, HASH_SIZE);
     enum error error = relay_post(shipment->relay, MESSAGE_SUBMIT, &submit, 0);
     if (error != E_OK) return fail(shipment->failure, error, "the request");
@@ -320,7 +326,8 @@ static bool anything_sendable(const struct shipment *shipment) {
     return false;
 }
 
-/* Submits until every leg that can go has been answered. Each round must bring an answer for some leg or take chunks. */
+/* Submits until every leg that can go has been answered. Each round must bring an answer for some leg or take chunks.
+ */
 static enum error submit_all(struct shipment *shipment) {
     AUTO_FREE(bool) taken = calloc(shipment->legs.count + 1, sizeof *taken);
     if (!taken) return E_NO_MEMORY;
@@ -340,10 +347,15 @@ static enum error submit_all(struct shipment *shipment) {
     return E_OK;
 }
 
-static const struct held_post *find_held(const struct buf *held, struct bytes post) {
+static bool same_queue(const struct held_post *held, const struct header *header, struct bytes post) {
+    return held->precedence == header->precedence && held->exercise == header->exercise &&
+           held->reply == header->has_parent && bytes_are(post, held->post);
+}
+
+static const struct held_post *find_held(const struct buf *held, const struct header *header, struct bytes post) {
     const struct held_post *posts = (const struct held_post *)(const void *)held->p;
     for (size_t i = 0; i < held->n / sizeof *posts; i++)
-        if (bytes_are(post, posts[i].post)) return &posts[i];
+        if (same_queue(&posts[i], header, post)) return &posts[i];
     return NULL;
 }
 
@@ -354,40 +366,55 @@ static enum error mark_held(struct shipment *shipment, const struct buf *held) {
     shipment->answered = calloc(shipment->legs.count + 1, sizeof *shipment->answered);
     if (!shipment->held || !shipment->answered) return E_NO_MEMORY;
     for (size_t i = 0; i < shipment->legs.count; i++)
-        shipment->held[i] = find_held(held, shipment->legs.legs[i].record.to) != NULL;
+        shipment->held[i] = find_held(held, &shipment->request.header, shipment->legs.legs[i].record.to) != NULL;
     return E_OK;
 }
 
+static size_t count_waiting(const struct shipment *shipment, enum error why) {
+    size_t count = 0;
+    for (size_t i = 0; i < shipment->legs.count; i++)
+        count += !shipment->held[i] && !kept_leg_stored(&shipment->legs.legs[i].record) &&
+                 shipment->legs.legs[i].record.refused == (uint64_t)why;
+    return count;
+}
+
+/* Again for legs whose recipients have changed in the directory, and for those that a busy relay put off, as long as
+ * that brings some of them on. */
 static enum error ship(struct shipment *shipment, const struct buf *held) {
+    size_t busy_before = SIZE_MAX;
     for (unsigned attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-        if (attempt > 0) TRY(mirror_update(shipment->home, shipment->relay, shipment->failure));
-        shipment->stale = false;
         TRY(wraps_prepare(shipment->home, shipment->relay, shipment->digest, &shipment->request, &shipment->legs,
                           shipment->held, shipment->failure));
         TRY(submit_all(shipment));
-        bool waiting = false;
-        for (size_t i = 0; i < shipment->legs.count; i++)
-            waiting |= shipment->legs.legs[i].record.refused == E_STALE_DIRECTORY && !shipment->held[i];
-        if (!waiting) return E_OK;
+        size_t stale = count_waiting(shipment, E_STALE_DIRECTORY), busy = count_waiting(shipment, E_BUSY);
+        if (stale == 0 && (busy == 0 || busy >= busy_before)) return E_OK;
+        if (busy < busy_before) attempt = 0;
+        busy_before = busy;
+        if (stale > 0) TRY(mirror_update(shipment->home, shipment->relay, shipment->failure));
         TRY(mark_held(shipment, held));
     }
     return E_OK;
 }
 
-/* What is left: the posts that later requests must wait for. A leg that waited for another's sake says why that one waits. */
+/* What is left: the queues that later requests must wait in. A leg that waited for another's sake says why that one
+ * waits. */
 static enum error hold_rest(struct shipment *shipment, struct buf *held, bool *ret_done) {
+    const struct header *header = &shipment->request.header;
     bool done = true;
     for (size_t i = 0; i < shipment->legs.count; i++) {
         struct kept_leg *leg = &shipment->legs.legs[i];
         if (kept_leg_stored(&leg->record) || kept_leg_refused(&leg->record)) continue;
         done = false;
-        const struct held_post *before = find_held(held, leg->record.to);
+        const struct held_post *before = find_held(held, header, leg->record.to);
         if (before && leg->record.refused != (uint64_t)before->why) {
             leg->record.refused = before->why;
             TRY(kept_leg_save(shipment->home->archive, shipment->digest, leg->leg, &leg->record));
         }
         if (before) continue;
-        struct held_post post = {.why = leg->record.refused ? (enum error)leg->record.refused : E_BUSY};
+        struct held_post post = {.precedence = header->precedence,
+                                 .exercise = header->exercise,
+                                 .reply = header->has_parent,
+                                 .why = leg->record.refused ? (enum error)leg->record.refused : E_BUSY};
         memcpy(post.post, leg->record.to.p, leg->record.to.n);
         buf_add(held, &post, sizeof post);
     }
@@ -395,8 +422,8 @@ static enum error hold_rest(struct shipment *shipment, struct buf *held, bool *r
     return buf_error(held);
 }
 
-enum error submit_request(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE], struct buf *held,
-                          bool *ret_done, struct failure *failure) {
+enum error submit_request(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE],
+                          struct buf *held, bool *ret_done, struct failure *failure) {
     struct shipment shipment = {.home = home, .relay = relay, .digest = digest, .failure = failure};
     enum error error = kept_load(home->archive, digest, &shipment.request);
     if (error == E_OK) error = kept_legs_load(home->archive, digest, &shipment.legs);

@@ -1,5 +1,6 @@
-/* sync.c - client_sync: everything that is due between this home and its relay, in the order in which one thing needs another:
- * the directory (who is who), day keys (so that others can write), the outbox, the feed, and what follows from it. */
+/* sync.c - client_sync: everything that is due between this home and its relay, in the order in which one thing needs
+ * another: the directory (who is who), day keys (so that others can write), the outbox, the feed, and what follows from
+ * it. */
 #include "enrol.h"
 #include "inbox.h"
 #include "mirror.h"

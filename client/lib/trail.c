@@ -7,13 +7,13 @@ static struct archive_key duty_key(const uint8_t *digest, const uint8_t *leg, en
     return archive_key(digest, leg, event);
 }
 
-enum error trail_duty_add(struct home *home, const uint8_t digest[static HASH_SIZE], const uint8_t leg[static HASH_SIZE],
-                          enum leg_event event) {
+enum error trail_duty_add(struct home *home, const uint8_t digest[static HASH_SIZE],
+                          const uint8_t leg[static HASH_SIZE], enum leg_event event) {
     return archive_set(home->archive, TABLE_DUTY, duty_key(digest, leg, event), (struct bytes){0});
 }
 
-enum error trail_duty_done(struct home *home, const uint8_t digest[static HASH_SIZE], const uint8_t leg[static HASH_SIZE],
-                           enum leg_event event) {
+enum error trail_duty_done(struct home *home, const uint8_t digest[static HASH_SIZE],
+                           const uint8_t leg[static HASH_SIZE], enum leg_event event) {
     return archive_delete(home->archive, TABLE_DUTY, duty_key(digest, leg, event));
 }
 
@@ -66,6 +66,17 @@ static enum error move(struct home *home, const uint8_t digest[static HASH_SIZE]
     return ours ? trail_duty_add(home, digest, leg->leg, EVENT_HANDED_OVER) : E_OK;
 }
 
+/* The device that speaks - of a stored request: that sent it - was live where the entry stands in the directory's log.
+ * A relay that works with a revoked key cannot make its statements good. */
+static enum error check_live(const struct home *home, const struct kept_request *request,
+                             const struct evidence *evidence) {
+    const uint8_t *key = evidence->statement.has_post ? evidence->statement.device : request->header.device;
+    if (!evidence->statement.has_post && evidence->statement.event != EVENT_STORED) return E_OK;
+    const struct directory_device *device = directory_device(home->directory, key);
+    if (!device) return E_UNKNOWN_DEVICE;
+    return directory_live_at(device, evidence->entry.size, evidence->entry.time);
+}
+
 static enum error open_receipt(const struct home *home, const uint8_t digest[static HASH_SIZE],
                                const struct kept_request *request, const struct kept_leg *leg, struct bytes receipt,
                                struct evidence *ret) {
@@ -73,7 +84,8 @@ static enum error open_receipt(const struct home *home, const uint8_t digest[sta
     const struct statement *statement = &ret->statement;
     if (memcmp(statement->header, digest, HASH_SIZE) != 0) return E_MISMATCH;
     if (!statement->has_leg || memcmp(statement->leg, leg->leg, HASH_SIZE) != 0) return E_MISMATCH;
-    return statement_may(statement, home->directory, home->card.statement, request->header.from, leg->record.to);
+    TRY(statement_may(statement, home->directory, home->card.statement, request->header.from, leg->record.to));
+    return ret->has_entry ? check_live(home, request, ret) : E_OK;
 }
 
 enum error trail_apply(struct home *home, const uint8_t digest[static HASH_SIZE], const struct kept_request *request,

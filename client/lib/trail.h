@@ -14,16 +14,16 @@ enum trail_outcome {
     TRAIL_NOTE,  /* a device receipt: kept, moves nothing */
 };
 
-/* The receipt must speak of this leg of this request; its speaker must have the right to. An accepted leg with a body, sent
- * to this post, becomes a duty (to fetch the body and say so). E_BAD_PROOF: it contradicts an entry that is here, or does
- * not continue it. */
+/* The receipt must speak of this leg of this request; its speaker must have the right to. An accepted leg with a body,
+ * sent to this post, becomes a duty (to fetch the body and say so). E_BAD_PROOF: it contradicts an entry that is here,
+ * or does not continue it. */
 CHECKED enum error trail_apply(struct home *home, const uint8_t digest[static HASH_SIZE],
                                const struct kept_request *request, struct kept_leg *leg, struct bytes receipt,
                                enum trail_outcome *ret);
 
 /* The relay's signed words that this leg (NULL: the whole request) is refused for this reason. */
-CHECKED enum error trail_check_refusal(const struct home *home, const uint8_t digest[static HASH_SIZE], const uint8_t *leg,
-                                       enum error reason, struct bytes receipt);
+CHECKED enum error trail_check_refusal(const struct home *home, const uint8_t digest[static HASH_SIZE],
+                                       const uint8_t *leg, enum error reason, struct bytes receipt);
 
 /* What a device of this post has still to say about a leg (table DUTY). */
 CHECKED enum error trail_duty_add(struct home *home, const uint8_t digest[static HASH_SIZE],

@@ -44,7 +44,8 @@ static enum error list(struct home *home, enum client_box box, bool all, struct 
     }
 }
 
-enum error client_list(struct home *home, enum client_box box, bool all, struct buf *ret_digests, struct failure *failure) {
+enum error client_list(struct home *home, enum client_box box, bool all, struct buf *ret_digests,
+                       struct failure *failure) {
     AUTO_BUF digests = {0};
     enum error error = list(home, box, all, &digests);
     if (error != E_OK) return broken(failure, error);
@@ -78,7 +79,8 @@ static bool only(const char *text, int (*is)(int)) {
     return *text != 0;
 }
 
-/* A list number is the request's own: the same in every list, so that it cannot mean one request here and another there. */
+/* A list number is the request's own: the same in every list, so that it cannot mean one request here and another
+ * there. */
 static enum error find_numbered(struct home *home, const char *typed, uint8_t *ret, bool *ret_found) {
     if (!only(typed, isdigit) || strlen(typed) > LIST_DIGITS_MAX) return E_OK;
     AUTO_BUF digest = {0};
@@ -122,7 +124,8 @@ static void read_search(const char *typed, struct search *search) {
     for (size_t i = 0; typed[i]; i++) search->prefix[i] = (char)tolower((unsigned char)typed[i]);
 }
 
-enum error client_find(struct home *home, const char *typed, uint8_t ret_digest[static HASH_SIZE], struct failure *failure) {
+enum error client_find(struct home *home, const char *typed, uint8_t ret_digest[static HASH_SIZE],
+                       struct failure *failure) {
     uint8_t digest[HASH_SIZE];
     struct search search = {0};
     bool numbered = false;
@@ -207,7 +210,8 @@ static enum error view_legs(struct home *home, const struct header *header, stru
         memcpy(leg->leg, legs.legs[i].leg, HASH_SIZE);
         leg->state = (enum leg_state)record->state;
         leg->refused = record->refused == E_OK ? E_OK : error_row((enum error)record->refused)->error;
-        if (record->has_stored && (view->stored.ms == 0 || record->stored.ms < view->stored.ms)) view->stored = record->stored;
+        if (record->has_stored && (view->stored.ms == 0 || record->stored.ms < view->stored.ms))
+            view->stored = record->stored;
     }
     if (view->stored.ms) view->expires.ms = view->stored.ms + header->keep_s * 1000;
     return E_OK;
@@ -279,11 +283,16 @@ static enum error add_event(struct ladder *ladder, struct bytes receipt) {
     }
     const struct statement *statement = &evidence.statement;
     struct event_view *event = &ladder->events[ladder->count++];
-    *event = (struct event_view){.event = (enum leg_event)statement->event, .from = (enum leg_state)evidence.entry.from,
-                                 .to = (enum leg_state)evidence.entry.to, .officer = statement->officer,
-                                 .has_entry = evidence.has_entry, .at = evidence.record.time,
-                                 .device_time = statement->time, .ordinal = evidence.entry.ordinal,
-                                 .log_index = evidence.record.index, .has_reason = statement->has_reason,
+    *event = (struct event_view){.event = (enum leg_event)statement->event,
+                                 .from = (enum leg_state)evidence.entry.from,
+                                 .to = (enum leg_state)evidence.entry.to,
+                                 .officer = statement->officer,
+                                 .has_entry = evidence.has_entry,
+                                 .at = evidence.record.time,
+                                 .device_time = statement->time,
+                                 .ordinal = evidence.entry.ordinal,
+                                 .log_index = evidence.record.index,
+                                 .has_reason = statement->has_reason,
                                  .reason = (unsigned)statement->reason};
     if (statement->has_post) copy_text(statement->post, event->actor, sizeof event->actor);
     return open_note(ladder, statement, &event->note);
@@ -385,8 +394,8 @@ static enum error walk_alarms(struct home *home, void (*each)(void *context, str
     }
 }
 
-enum error client_alarms(struct home *home, void (*each)(void *context, struct instant at, const char *text), void *context,
-                         struct failure *failure) {
+enum error client_alarms(struct home *home, void (*each)(void *context, struct instant at, const char *text),
+                         void *context, struct failure *failure) {
     enum error error = walk_alarms(home, each, context);
     return error == E_OK ? E_OK : broken(failure, error);
 }

@@ -32,7 +32,8 @@ struct archive_key wraps_post_key(const struct archive *archive, struct bytes po
 
 /* ---- for whom ---- */
 
-static const struct prekey *find_prekey(const struct prekey *prekeys, size_t count, const uint8_t device[static KEY_SIZE]) {
+static const struct prekey *find_prekey(const struct prekey *prekeys, size_t count,
+                                        const uint8_t device[static KEY_SIZE]) {
     for (size_t i = 0; i < count; i++)
         if (memcmp(prekeys[i].device, device, KEY_SIZE) == 0) return &prekeys[i];
     return NULL;
@@ -53,8 +54,8 @@ static enum error open_prekeys(const struct bench *bench, const struct prekeys *
     return E_OK;
 }
 
-/* The readers with their prekeys. A device without a fresh one has been away for long and is left out, as the relay does; it is
- * resealed to when it comes back. */
+/* The readers with their prekeys. A device without a fresh one has been away for long and is left out, as the relay
+ * does; it is resealed to when it comes back. */
 static enum error find_targets(const struct bench *bench, struct bytes post, const struct prekeys *answer,
                                struct wrapping_target *ret, size_t *ret_count) {
     struct prekey prekeys[DEVICES_PER_POST_MAX];
@@ -121,8 +122,11 @@ static enum error make_payload(struct bench *bench, struct job *job, const struc
     enum error error = job->leg ? list_voids(bench, job->post, &items, &voids) : E_OK;
     keys.voids = list_of(&items, voids);
     if (error == E_OK) error = seen_head(bench, &keys);
-    struct wrapping_set set = {.header = bench->digest, .leg = job->leg ? job->leg->leg : NULL, .generation = 1,
-                               .directory_size = bench->size, .directory_root = bench->root,
+    struct wrapping_set set = {.header = bench->digest,
+                               .leg = job->leg ? job->leg->leg : NULL,
+                               .generation = 1,
+                               .directory_size = bench->size,
+                               .directory_root = bench->root,
                                .signer = bench->home->device};
     if (error == E_OK) error = buf_error(&items);
     if (error == E_OK) error = wrapping_make(&set, &keys, targets, count, &job->payload);
@@ -140,7 +144,8 @@ static enum error take_prekeys(struct bench *bench, struct relay_answer *answer)
     if (error == E_OK) error = prekeys_decode(answer->body, &prekeys);
     if (error == E_OK) error = make_payload(bench, job, &prekeys);
     if (error == E_STALE_DIRECTORY) return E_OK;
-    return error == E_OK ? E_OK : fail(bench->failure, error, "day keys of %.*s", (int)job->post.n, (const char *)job->post.p);
+    return error == E_OK ? E_OK
+                         : fail(bench->failure, error, "day keys of %.*s", (int)job->post.n, (const char *)job->post.p);
 }
 
 static enum error make_all(struct bench *bench) {
@@ -195,8 +200,10 @@ static enum error keep_all(struct bench *bench) {
     enum error error = payloads && stamped ? archive_begin(bench->home->archive) : E_NO_MEMORY;
     if (error == E_OK) {
         error = sign_all(bench, payloads, stamped);
-        if (error == E_OK) error = archive_commit(bench->home->archive);
-        else archive_rollback(bench->home->archive);
+        if (error == E_OK)
+            error = archive_commit(bench->home->archive);
+        else
+            archive_rollback(bench->home->archive);
     }
     for (size_t i = 0; stamped && i < bench->count; i++) buf_free(&stamped[i]);
     free(stamped);
@@ -221,9 +228,14 @@ static void find_jobs(struct bench *bench, struct kept_legs *legs, const bool *h
 }
 
 enum error wraps_prepare(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE],
-                         struct kept_request *request, struct kept_legs *legs, const bool *held, struct failure *failure) {
-    struct bench bench = {.home = home, .relay = relay, .digest = digest, .request = request,
-                          .size = directory_size(home->directory), .failure = failure};
+                         struct kept_request *request, struct kept_legs *legs, const bool *held,
+                         struct failure *failure) {
+    struct bench bench = {.home = home,
+                          .relay = relay,
+                          .digest = digest,
+                          .request = request,
+                          .size = directory_size(home->directory),
+                          .failure = failure};
     directory_root(home->directory, bench.root);
     bench.jobs = calloc(legs->count + 1, sizeof *bench.jobs);
     if (!bench.jobs) return fail(failure, E_NO_MEMORY, "wrap sets");

@@ -1,17 +1,17 @@
 /* wraps.h - wrap sets for the legs of a request that the relay has not got yet, and for the sender's own post.
  *
  * They are made for exactly the devices that the mirrored directory names as readers at the relay's time, with the
- * prekeys that the relay hands out (each signed by its device), are signed together by one signature, and are kept in the
- * archive before they are sent; so a retry sends the same bytes. One that has waited for a day is made anew: the secrets of
- * day keys do not live for ever, and a leg that the relay has is known to it whatever wraps come again. */
+ * prekeys that the relay hands out (each signed by its device), are signed together by one signature, and are kept in
+ * the archive before they are sent; so a retry sends the same bytes. One that has waited for a day is made anew: the
+ * secrets of day keys do not live for ever, and a leg that the relay has is known to it whatever wraps come again. */
 #ifndef WRAPS_H
 #define WRAPS_H
 
 #include "kept.h"
 #include "link.h"
 
-/* Makes what is missing. `held`: per leg of `legs`, leave it alone. A leg whose wrap set cannot be made now (a device without
- * a prekey) gets refused = E_STALE_DIRECTORY. Reloads *legs and *request. */
+/* Makes what is missing. `held`: per leg of `legs`, leave it alone. A leg whose wrap set cannot be made now (a device
+ * without a prekey) gets refused = E_STALE_DIRECTORY. Reloads *legs and *request. */
 CHECKED enum error wraps_prepare(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE],
                                  struct kept_request *request, struct kept_legs *legs, const bool *held,
                                  struct failure *failure);

@@ -30,6 +30,11 @@ const struct directory_device *book_device(const struct book *book, const struct
     return job->has_device ? directory_device(book_directory(book), job->device) : NULL;
 }
 
+enum error book_live(const struct book *book, const struct directory_device *device) {
+    if (!device) return E_UNKNOWN_DEVICE;
+    return directory_live_at(device, directory_size(book->directory), book->now);
+}
+
 static struct book_wake *wake_for(struct book *book, const char *post) {
     for (size_t i = 0; i < book->wake_count; i++)
         if (strcmp(book->wakes[i].post, post) == 0) return &book->wakes[i];

@@ -72,6 +72,9 @@ static inline const struct directory *book_directory(const struct book *book) {
 /* The authenticated device behind a job, in this batch's directory; NULL when there is none (any more). */
 const struct directory_device *book_device(const struct book *book, const struct job *job);
 
+/* Is it live, by the log order and the time that this batch's entries will name? Clients judge the entries by the same rule. */
+CHECKED enum error book_live(const struct book *book, const struct directory_device *device);
+
 /* Adds a feed item and remembers to wake that post. */
 CHECKED enum error book_feed(struct book *book, const char *post, const struct store_feed *item, unsigned precedence);
 

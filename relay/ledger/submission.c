@@ -383,7 +383,7 @@ static enum error open_header(struct work *work, const struct job *job) {
     TRY(header_decode(payload, &work->header));
     header_digest(payload, work->digest);
     work->device = book_device(work->book, job);
-    if (!work->device) return E_UNKNOWN_DEVICE;
+    TRY(book_live(work->book, work->device));
     if (memcmp(work->header.device, job->device, KEY_SIZE) != 0) return E_NOT_ALLOWED;
     if (!bytes_are(work->header.from, work->device->post->name)) return E_NOT_ALLOWED;
     return work->device->role == ROLE_BELL ? E_NOT_ALLOWED : E_OK;

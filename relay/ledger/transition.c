@@ -165,6 +165,8 @@ static enum error one(struct book *book, const struct job *job, const struct sai
     bool before;
     TRY(answered_before(book, note.hash, outcome, &before));
     if (before) return E_OK;
+    outcome->error = book_live(book, book_device(book, job));
+    if (outcome->error != E_OK) return E_OK;
     TRY(find_leg(book, &statement, &leg, &outcome->error));
     if (outcome->error != E_OK) return E_OK;
     outcome->error = statement_may(&statement, book_directory(book), book->statement_key, bytes_text(leg.from),

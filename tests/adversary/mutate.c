@@ -154,12 +154,71 @@ static bool damage_map(struct walk *walk, uint64_t pairs) {
     return true;
 }
 
+/* A list's items after the first, then the first again, if wanted. */
+static bool change_list(struct walk *walk, uint64_t count) {
+    struct buf *out = walk->out;
+    if (count == 0 || (walk->mutation == MUTATE_REVERSED && count == 1)) {
+        put_head(out, ARRAY, count);
+        copy_items(walk, count);
+        return false;
+    }
+    const uint8_t *first = walk->p;
+    put_head(out, ARRAY, walk->mutation == MUTATE_DROP ? count - 1 : walk->mutation == MUTATE_TWICE ? count + 1 : count);
+    if (walk->mutation == MUTATE_TWICE) copy_item(walk);
+    else skip_content(walk, ARRAY, 1);
+    if (walk->mutation == MUTATE_TWICE) walk->p = first;
+    copy_items(walk, walk->mutation == MUTATE_TWICE ? count : count - 1);
+    if (walk->mutation != MUTATE_REVERSED) return true;
+    const uint8_t *end = walk->p;
+    walk->p = first;
+    copy_item(walk);
+    walk->p = end;
+    return true;
+}
+
+static bool drop_last_pair(struct walk *walk, uint64_t pairs) {
+    if (pairs == 0) return false;
+    put_head(walk->out, MAP, pairs - 1);
+    copy_items(walk, 2 * (pairs - 1));
+    skip_content(walk, ARRAY, 2);
+    return true;
+}
+
+static bool empty(struct walk *walk, unsigned major, uint64_t argument) {
+    put_head(walk->out, major, 0);
+    skip_content(walk, major, argument);
+    return argument > 0;
+}
+
+/* The string's middle byte: of a text that stays UTF-8. */
+static bool change_string(struct walk *walk, unsigned major, uint64_t argument) {
+    size_t at = walk->out->n + (argument < 24 ? 1 : argument <= UINT8_MAX ? 2 : argument <= UINT16_MAX ? 3 : 5);
+    put_head(walk->out, major, argument);
+    copy_content(walk, major, argument);
+    if (argument == 0 || walk->out->failed) return false;
+    walk->out->p[at + argument / 2] ^= 1;
+    return true;
+}
+
+static bool change_value(struct walk *walk, unsigned major, uint64_t argument) {
+    if (major == BYTES || major == TEXT) return change_string(walk, major, argument);
+    bool truth = major == SIMPLE && (argument == 20 || argument == 21);
+    bool changes = truth || major == UINT;
+    put_head(walk->out, major, changes ? argument ^ 1 : argument);
+    copy_content(walk, major, argument);
+    return changes;
+}
+
 static bool damage(struct walk *walk, unsigned major, uint64_t argument) {
     walk->met = true;
     walk->wanted = SIZE_MAX;
     enum mutation mutation = walk->mutation;
     if (mutation == MUTATE_NULL || mutation == MUTATE_FLOAT || mutation == MUTATE_DEEP) return replace(walk, major, argument);
     if (major == MAP && (mutation == MUTATE_UNKNOWN_FIELD || mutation == MUTATE_REPEATED)) return damage_map(walk, argument);
+    if (mutation == MUTATE_VALUE) return change_value(walk, major, argument);
+    if (mutation == MUTATE_EMPTY && sized(major)) return empty(walk, major, argument);
+    if (mutation == MUTATE_DROP && major == MAP) return drop_last_pair(walk, argument);
+    if (mutation >= MUTATE_DROP && major == ARRAY) return change_list(walk, argument);
     bool applies = put_damaged_head(walk, major, argument);
     copy_content(walk, major, argument);
     if (applies && mutation == MUTATE_INDEFINITE) put_byte(walk->out, 0xff);

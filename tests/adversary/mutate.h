@@ -1,4 +1,4 @@
-/* mutate.h - one CBOR item, damaged at one place in one way, everything around it kept well-formed.
+/* mutate.h - one CBOR item, damaged or changed at one place in one way, everything around it kept well-formed.
  *
  * The places of an item are its heads in order, those inside byte strings that hold CBOR themselves included (a stamped object
  * carries its payload so): the lengths around a damaged inner object are put right again, so that the damage reaches the
@@ -22,6 +22,12 @@ enum mutation {
     MUTATE_UNKNOWN_FIELD, /* a map with one more pair, in order */
     MUTATE_REPEATED,      /* a map with its first pair twice */
     MUTATE_DEEP,          /* a hundred nested lists instead of it */
+    MUTATE_FORMS,         /* so far: no decoder may take them */
+    MUTATE_VALUE = MUTATE_FORMS, /* another number, truth value or byte; the same form */
+    MUTATE_EMPTY,         /* a string, list or map with nothing in it */
+    MUTATE_DROP,          /* a map without its last pair, a list without its first item */
+    MUTATE_TWICE,         /* a list with its first item twice */
+    MUTATE_REVERSED,      /* a list whose first item has become its last */
     MUTATE_COUNT,
 };
 

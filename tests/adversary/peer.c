@@ -275,7 +275,7 @@ static void no_message_with_a_flipped_bit_changes_anything(void **state) {
 static void fire_mutations(struct volley *volley, const struct sample *sample) {
     bool past = false;
     for (size_t place = 0; !past; place++)
-        for (unsigned mutation = 0; mutation < MUTATE_COUNT && !past; mutation++) {
+        for (unsigned mutation = 0; mutation < MUTATE_FORMS && !past; mutation++) {
             AUTO_BUF damaged = {0};
             unsigned failures = volley->failures, sent = volley->sent;
             if (!mutate(buf_bytes(&sample->body), place, (enum mutation)mutation, &damaged, &past)) continue;
@@ -294,7 +294,7 @@ static void no_other_encoding_type_or_field_is_taken(void **state) {
     for (size_t i = 0; i < samples.count; i++) {
         struct volley volley = {.actor = samples.list[i].actor};
         fire_mutations(&volley, &samples.list[i]);
-        assert_true(volley.sent > MUTATE_COUNT);
+        assert_true(volley.sent > MUTATE_FORMS);
     }
     stage_unharmed(&before, 0, 0, 0, 0);
     fire_all_good(&samples);

@@ -29,7 +29,8 @@ PATIENCE = 10 if WRAP else 1
 RUN_S = 60 * PATIENCE
 
 # What a tool that watches the program prints when it found something; such a run has failed whatever its exit code.
-FINDINGS = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error: |SUMMARY: \w+Sanitizer|exit code 99")
+FINDINGS = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error: |SUMMARY: \w+Sanitizer|"
+                      r"exit code 99")
 
 
 def program(name):
@@ -108,8 +109,8 @@ class Ran:
 def start(argv, cwd, stdin=None, env=None, stdout=subprocess.PIPE, stderr=subprocess.PIPE):
     whole = {k: v for k, v in os.environ.items() if k not in ("POUCH_HOME", "POUCH_FAULT")}
     whole.update(env or {})
-    return subprocess.Popen([str(a) for a in argv], cwd=cwd, env=whole, stdin=stdin or subprocess.DEVNULL, stdout=stdout,
-                            stderr=stderr)
+    return subprocess.Popen([str(a) for a in argv], cwd=cwd, env=whole, stdin=stdin or subprocess.DEVNULL,
+                            stdout=stdout, stderr=stderr)
 
 
 def finish(process, argv, data=None, timeout=None):
@@ -123,7 +124,8 @@ def finish(process, argv, data=None, timeout=None):
         raise AssertionError(f"this did not end in time\n{ran}") from None
     ran = Ran(argv, process.returncode, out, err, time.monotonic() - begun)
     assert not FINDINGS.search(ran.err) and ran.code != 99, f"a tool found something\n{ran}"
-    assert ran.code not in (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL), f"the program crashed\n{ran}"
+    crashes = (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL)
+    assert ran.code not in crashes, f"the program crashed\n{ran}"
     return ran
 
 
@@ -146,7 +148,8 @@ class Relay:
         self.process = None
         self.kills = 0  # how many ends by a signal the tests have asked for
         listen = [word for port in self.ports for word in ("--listen", f"tcp://127.0.0.1:{port}")]
-        made = run(program("POUCHD") + ["init", self.folder, "--name", "relay.test", "--json"] + listen, self.folder.parent)
+        made = run(program("POUCHD") + ["init", self.folder, "--name", "relay.test", "--json"] + listen,
+                   self.folder.parent)
         assert made.code == 0, str(made)
         self.fingerprint = made.json["fingerprint"]
         for key, value in (config or {}).items():
@@ -169,14 +172,16 @@ class Relay:
     def start(self, env=None, ready=True):
         assert self.process is None
         with open(self.outputs, "wb") as out, open(self.log_path, "ab") as log:
-            self.process = start(program("POUCHD") + ["--config", self.config], self.folder.parent, env=env, stdout=out, stderr=log)
+            self.process = start(program("POUCHD") + ["--config", self.config], self.folder.parent, env=env,
+                                 stdout=out, stderr=log)
         if ready:
             self.wait_ready()
         return self
 
     def wait_ready(self):
         until(lambda: self.process.poll() is not None or b"ready" in self.outputs.read_bytes(), 20)
-        assert self.process.poll() is None and b"ready" in self.outputs.read_bytes(), f"the relay is not ready\n{self.tail()}"
+        serves = self.process.poll() is None and b"ready" in self.outputs.read_bytes()
+        assert serves, f"the relay is not ready\n{self.tail()}"
 
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
@@ -220,7 +225,8 @@ class Relay:
             pass
 
     def ctl(self, *args, timeout=None):
-        return run(program("POUCHCTL") + ["--config", self.config, "--json", *args], self.folder.parent, timeout=timeout)
+        return run(program("POUCHCTL") + ["--config", self.config, "--json", *args], self.folder.parent,
+                   timeout=timeout)
 
     def status(self):
         ran = self.ctl("status")
@@ -260,7 +266,7 @@ class Home:
         return run(self.argv(*args), cwd or self.house.papers, data, env, timeout)
 
     def start(self, *args, data=None, env=None):
-        """A run that goes on beside the test; finish(process, argv) ends it. Its input is a file, so nothing waits for a pipe."""
+        """A run that goes on beside the test; finish(process, argv) ends it. Its input is a file: nothing waits for a pipe."""
         stdin = None
         if data is not None:
             stdin = tempfile.TemporaryFile(dir=self.house.folder)
@@ -286,7 +292,8 @@ class Home:
 
     def send(self, to, text, *args, **more):
         """Sends a text; its id."""
-        return self.ok("send", "--to", to, "-s", more.pop("subject", "a question"), *args, "-", data=text, **more).json["id"]
+        subject = more.pop("subject", "a question")
+        return self.ok("send", "--to", to, "-s", subject, *args, "-", data=text, **more).json["id"]
 
     def body(self, request):
         return self.ok("show", request, "--body", "-").out
@@ -310,10 +317,15 @@ class Home:
     def state(self, request, to=None):
         return self.ladder(request, to)["state"]
 
+    def size(self):
+        """Bytes of all files of the home."""
+        return sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file())
+
     def fingerprint(self):
         """Everything in the home that a failed command must leave alone: what `sent`, `inbox` and the outbox say."""
         status = self.ok("status", "--offline").json
-        return (self.ok("sent", "--all", "--offline").out, self.ok("inbox", "--all", "--offline").out, status.get("outbox"))
+        return (self.ok("sent", "--all", "--offline").out, self.ok("inbox", "--all", "--offline").out,
+                status.get("outbox"))
 
 
 class House:

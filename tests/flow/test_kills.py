@@ -1,5 +1,5 @@
-"""Goal: whoever is killed, whenever - the gate, the ledger at each of its fault points, the whole relay, the client between any
-two of its steps - what was answered is found afterwards exactly once, in the right state, and nothing is doubled."""
+"""Goal: whoever is killed, whenever - the gate, the ledger at each of its fault points, the whole relay, the client between
+any two of its steps - what was answered is found afterwards exactly once, in the right state, and nothing is doubled."""
 
 import os
 import random
@@ -9,11 +9,12 @@ import threading
 import time
 import unittest
 
-from house import (DECLINED, NOTIFIED, PATIENCE, SETTLED, SOURCE, STORED, FlowTest, end_process, finish, in_parallel, main, until)
+from house import (DECLINED, NOTIFIED, PATIENCE, SETTLED, SOURCE, STORED, FlowTest, end_process, finish, in_parallel,
+                   main, until)
 
 RELAY_POINTS = ("ledger.applied", "ledger.signed", "ledger.before-commit", "ledger.committed", "ledger.answered")
-CLIENT_POINTS = ("outbox.committed", "outbox.unanswered", "statement.committed", "statement.unanswered", "offer.archived",
-                 "body.archived")
+CLIENT_POINTS = ("outbox.committed", "outbox.unanswered", "statement.committed", "statement.unanswered",
+                 "offer.archived", "body.archived")
 NOT_NOW = (3, 6)  # kept in the outbox, or no answer in time: the command that follows brings it through
 BACK_S = 3.0      # the promise is a second on a machine that is not loaded; the measured times are printed
 
@@ -242,7 +243,8 @@ class Killed(Traffic):
         self.relay.kill_pid(self.relay.process.pid)
         self.relay.process.wait(timeout=30)
         self.relay.process = None
-        gone = until(lambda: not any(os.path.exists(f"/proc/{status[name]}") for name in ("ledger_pid", "gate_pid")), 15)
+        children = [f"/proc/{status[name]}" for name in ("ledger_pid", "gate_pid")]
+        gone = until(lambda: not any(os.path.exists(child) for child in children), 15)
         self.assertTrue(gone, "the gate or the ledger runs on without its supervisor")
         self.relay.start()
         self.round()
@@ -261,7 +263,8 @@ class Killed(Traffic):
                 answered.append(subject)
         self.settle(self.fj)
         self.settle(self.de)
-        arrived = [line["subject"] for line in self.de.inbox().values() if line["subject"].startswith("before the power cut")]
+        subjects = [line["subject"] for line in self.de.inbox().values()]
+        arrived = [subject for subject in subjects if subject.startswith("before the power cut")]
         self.assertEqual(len(arrived), len(set(arrived)))
         self.assertLessEqual(set(answered), set(arrived))
         self.round()

@@ -1,5 +1,4 @@
-"""Goal: a large body travels in chunks and arrives byte for byte, also when the relay dies on the way; what was sent of it is
-not sent again."""
+"""Goal: a large body travels in chunks and arrives byte for byte, also when the relay dies on the way."""
 
 import hashlib
 import os

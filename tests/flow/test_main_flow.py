@@ -1,10 +1,13 @@
-"""Goal: one relay and two parties do the whole job. An incident goes out and is offered; it is accepted, read byte for byte,
-acknowledged and answered; a second is declined and its body never handed over; an exercise expires. The sender holds the
-evidence of every step of all three. Several recipients do not see each other, and the relay serves on several addresses."""
+"""Goal: one relay and two parties do the whole job. An incident goes out and is offered; it is accepted, read byte for
+byte, acknowledged and answered; a second is declined and its body never handed over; an exercise expires. The sender holds
+the evidence of every step of all three. Several recipients do not see each other, and the relay serves on several
+addresses."""
 
+import os
 import pathlib
 
-from house import (ACCEPTED, ACKNOWLEDGED, ADVISORY, CLOSED, DECLINED, EXPIRED, HANDED_OVER, LARGE_ADVISORY, NOTIFIED, SETTLED,
+from house import (ACCEPTED, ACKNOWLEDGED, ADVISORY, CLOSED, DECLINED, EXPIRED, HANDED_OVER, LARGE_ADVISORY, NOTIFIED,
+                   SETTLED,
                    STORED, WITHDRAWN, FlowTest, main, program, run)
 
 
@@ -13,8 +16,9 @@ class MainFlow(FlowTest):
 
     def test_an_incident_is_offered_accepted_read_acknowledged_and_answered(self):
         advisory = ADVISORY.read_bytes()
-        sent = self.fj.ok("send", "--to", "de", "--kind", "incident", "--tlp", "AMBER", "--precedence", "immediate", "--answer-by",
-                          "24h", "-s", "Advisory VA-24-254-02", "--summary", "Please check your control systems", ADVISORY).json
+        sent = self.fj.ok("send", "--to", "de", "--kind", "incident", "--tlp", "AMBER", "--precedence", "immediate",
+                          "--answer-by", "24h", "-s", "Advisory VA-24-254-02", "--summary",
+                          "Please check your control systems", ADVISORY).json
         request = sent["id"]
         self.assertRegex(request, r"^[0-9a-f]{32}$")
         self.assertEqual([(leg["to"], leg["state"]) for leg in sent["legs"]], [("de/technical", "stored")])
@@ -55,7 +59,9 @@ class MainFlow(FlowTest):
         self.assertEqual((status["outbox"], status["alarms"], status["post"]), (0, [], "fj/technical"))
 
     def test_a_declined_request_hands_its_body_to_nobody(self):
-        text = b"the text that nobody but its sender reads " * 50
+        text = os.urandom(1024 * 1024)
+        self.de.ok("sync")
+        before = self.de.size()
         request = self.fj.send("de/technical", text, "--kind", "assistance", subject="a second request")
         self.assertIn(request, self.de.inbox())
         self.de.ok("decline", request, "--reason", "no-capacity", "--note", "please ask again on Monday")
@@ -68,11 +74,13 @@ class MainFlow(FlowTest):
         last = leg["events"][-1]
         self.assertEqual((last["reason"], last["note"]), ("no-capacity", "please ask again on Monday"))
         self.assertNotIn(HANDED_OVER, self.de.events(request))
+        self.assertLess(self.de.size() - before, len(text) // 2,
+                        "the body is not in the recipient's home, sealed or not")
         self.assertEqual(self.fj.body(request), text, "the sender still has its own text")
 
     def test_an_exercise_that_nobody_answers_expires(self):
-        sent = self.fj.ok("send", "--to", "de", "--kind", "ping", "--exercise", "--keep", "2s", "-s", "are you there?", "-",
-                          data=b"This is an exercise.\n").json
+        sent = self.fj.ok("send", "--to", "de", "--kind", "ping", "--exercise", "--keep", "2s", "-s", "are you there?",
+                          "-", data=b"This is an exercise.\n").json
         request = sent["id"]
         line = self.de.inbox()[request]
         self.assertTrue(line["exercise"])
@@ -109,12 +117,13 @@ class MainFlow(FlowTest):
         self.assert_ladder(self.fj, request, [STORED, NOTIFIED, ACCEPTED, ACKNOWLEDGED], "acknowledged")
 
     def test_attachments_come_with_their_names_and_bytes(self):
-        request = self.fj.ok("send", "--to", "de", "-s", "two files", "--attach", ADVISORY, "--attach", LARGE_ADVISORY, "-",
-                             data=b"see the files\n").json["id"]
+        request = self.fj.ok("send", "--to", "de", "-s", "two files", "--attach", ADVISORY, "--attach", LARGE_ADVISORY,
+                             "-", data=b"see the files\n").json["id"]
         self.de.ok("accept", request)
         self.assertEqual(self.de.body(request), b"see the files\n")
-        saved = [pathlib.Path(p) for p in self.de.ok("show", request, "--save", self.house.folder / "saved").json["saved"]]
-        self.assertEqual({p.name: p.read_bytes() for p in saved}, {p.name: p.read_bytes() for p in (ADVISORY, LARGE_ADVISORY)})
+        saved = self.de.ok("show", request, "--save", self.house.folder / "saved").json["saved"]
+        self.assertEqual({pathlib.Path(path).name: pathlib.Path(path).read_bytes() for path in saved},
+                         {path.name: path.read_bytes() for path in (ADVISORY, LARGE_ADVISORY)})
 
     def test_either_side_closes_and_the_sender_withdraws(self):
         request = self.fj.send("de/technical", b"to be closed", subject="closing")

@@ -1,6 +1,6 @@
-"""Goal: the house is built so that the relay cannot read or admit, and it shows: pouchd contains none of the code that opens
-content, uses an endpoint's secrets or signs admissions. What was written is nowhere in clear: not in the relay's folder or log,
-not in what goes over the wire, not in the homes."""
+"""Goal: the house is built so that the relay cannot read or admit, and it shows: pouchd contains none of the code that
+opens content, uses an endpoint's secrets or signs admissions. What was written is nowhere in clear: not in the relay's
+folder or log, not in what goes over the wire, not in the homes."""
 
 import os
 import re
@@ -42,7 +42,8 @@ class House(unittest.TestCase):
         self.assertTrue(signing & symbols(os.environ["POUCHCTL"]), "while its operator's control has it")
 
     def test_the_relay_links_no_library_of_ours_at_run_time(self):
-        ran = subprocess.run(["readelf", "-d", os.environ["POUCHD"]], capture_output=True, text=True, timeout=60, check=True)
+        ran = subprocess.run(["readelf", "-d", os.environ["POUCHD"]], capture_output=True, text=True, timeout=60,
+                             check=True)
         needed = re.findall(r"\(NEEDED\).*\[(.*)\]", ran.stdout)
         self.assertTrue(any(name.startswith("libsodium") for name in needed), "the list was read")
         self.assertEqual([name for name in needed if re.search("pouch|seal|proto", name)], [])
@@ -54,7 +55,8 @@ class House(unittest.TestCase):
 
     def test_the_rooms_are_where_the_design_says(self):
         here = set(os.listdir(SOURCE))
-        self.assertLessEqual({"proto", "config", "relay", "client", "tests", "README.md", "meson.build", "quickstart", "check"}, here)
+        self.assertLessEqual({"proto", "config", "relay", "client", "tests", "README.md", "meson.build", "quickstart",
+                              "check"}, here)
 
 
 class Listener:
@@ -118,7 +120,8 @@ class Canary(FlowTest):
         attachment = self.house.papers / f"{word}.txt"
         attachment.write_bytes(b"in an attachment: " + MARKER)
         self.assertTrue(self.holders(self.house.papers), "the search finds what is there")
-        request = self.fj.ok("send", "--to", "de", "-s", f"subject {word}", "--summary", f"summary {word}", "--attach", attachment,
+        request = self.fj.ok("send", "--to", "de", "-s", f"subject {word}", "--summary", f"summary {word}", "--attach",
+                             attachment,
                              "-", data=b"text " + MARKER + b" " * 200_000).json["id"]
         declined = self.fj.send("de/technical", b"again " + MARKER, subject=f"again {word}")
         self.assertEqual(self.de.inbox()[request]["subject"], f"subject {word}", "it did arrive")
@@ -139,7 +142,7 @@ class Canary(FlowTest):
         self.assertEqual(self.holders(self.relay.folder, self.relay.log_path), [])
 
     def test_a_home_with_a_pass_phrase_keeps_no_key_in_clear(self):
-        """The archive key of a home without one lies in its key file; with one, nothing opens without the pass-phrase."""
+        """The archive key of a home without one lies in its key file; with one, nothing opens without it."""
         papers = self.house.papers
         (papers / "phrase").write_text("a phrase of one's own\n")
         home = self.house.home("sealed")

@@ -7,8 +7,8 @@ from document import LEAVES, LIMITS
 from seals import check_sign_key, leaf_hash, peek, tree_root, verify, x_shared
 
 KIND_NAMES = {number: name for name, number in LEAVES.items()}
-LABEL_OF = {"charter": "CHARTER", "admission": "ADMISSION", "post": "POST", "device": "DEVICE", "countersign": "COUNTERSIGN",
-            "revocation": "REVOCATION"}
+LABEL_OF = {"charter": "CHARTER", "admission": "ADMISSION", "post": "POST", "device": "DEVICE",
+            "countersign": "COUNTERSIGN", "revocation": "REVOCATION"}
 PARTY = re.compile(r"[a-z][a-z0-9.-]{0,31}")
 POST = re.compile(r"[a-z][a-z0-9.-]{0,31}/[a-z][a-z0-9-]{0,31}")
 

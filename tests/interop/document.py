@@ -1,13 +1,15 @@
-"""document.py - what PROTOCOL.md itself provides: the grammar of section 6, its tables, and the values of its worked example.
+"""document.py - what PROTOCOL.md itself provides: the grammar of section 6, its tables, and the values of its worked
+example.
 
-The stranger reads the grammar from the document at run time, so a grammar that cannot be encoded by, or a table with a wrong number,
-shows here. Nothing of the library is used."""
+The stranger reads the grammar from the document at run time, so a grammar that cannot be encoded by, or a table with a
+wrong number, shows here. Nothing of the library is used."""
 
 import os
 import pathlib
 import re
 
-PATH = pathlib.Path(os.environ.get("POUCH_PROTOCOL") or pathlib.Path(__file__).resolve().parents[2] / "proto" / "PROTOCOL.md")
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+PATH = pathlib.Path(os.environ.get("POUCH_PROTOCOL") or SOURCE / "proto" / "PROTOCOL.md")
 TEXT = PATH.read_text(encoding="utf-8")
 
 
@@ -76,7 +78,7 @@ TERMINAL = {int(row[0]) for row in table("states") if row[3] == "yes"}
 EVENTS = {row[1]: int(row[0]) for row in table("events")}
 EVENT_RULES = {int(row[0]): (row[3], row[4]) for row in table("events")}
 LIMITS = {row[0]: int(row[1]) for row in table("limits")}
-KINDS = {"ALL": {"body", "offer", "reply"}, "REQUEST": {"body", "offer"}, "WITH_BODY": {"body"}, "OFFER_ONLY": {"offer"},
-         "REPLY": {"reply"}}
+KINDS = {"ALL": {"body", "offer", "reply"}, "REQUEST": {"body", "offer"}, "WITH_BODY": {"body"},
+         "OFFER_ONLY": {"offer"}, "REPLY": {"reply"}}
 STEPS = {(STATES[f], EVENTS[e], STATES[t], kind) for f, e, t, kinds in table("steps") for kind in KINDS[kinds]}
 LEAVES = {row[2]: int(row[1]) for row in table("values") if row[0] == "leaf.kind"}

@@ -149,7 +149,8 @@ def verify(label, public, stamped):
         raise Refused("malformed")
     root = path_root(leaf_hash(parts["payload"]), parts["index"], parts["size"], parts["path"])
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(parts["signature"][10:], sig_structure(label, parts["size"], root))
+        signed = sig_structure(label, parts["size"], root)
+        Ed25519PublicKey.from_public_bytes(public).verify(parts["signature"][10:], signed)
     except InvalidSignature:
         raise Refused("bad-signature") from None
     return parts["payload"]
@@ -289,17 +290,17 @@ def hpke_open(secret, enc, info, ciphertext):
 
 
 def wrap_info(wrapset, wrap):
-    words = {"header": wrapset["header"], "leg": wrapset.get("leg"), "generation": wrapset["generation"], "mode": wrap["mode"],
-             "device": wrap["device"], "prekey": wrap["prekey"]}
+    words = {"header": wrapset["header"], "leg": wrapset.get("leg"), "generation": wrapset["generation"],
+             "mode": wrap["mode"], "device": wrap["device"], "prekey": wrap["prekey"]}
     return LABELS["WRAP_INFO"] + b"\0" + encode("wrapinfo", words)
 
 
 def seal_wraps(wrapset, keys, targets, ephemeral=None):
     """The wrap set's payload; targets: [(device, prekey id, prekey)]"""
-    wraps = []
+    wraps, plain = [], encode("wrapped", keys)
     for device, name, prekey in targets:
         wrap = {"device": device, "prekey": name, "mode": 0}
-        wrap["enc"], wrap["ciphertext"] = hpke_seal(prekey, wrap_info(wrapset, wrap), encode("wrapped", keys), ephemeral)
+        wrap["enc"], wrap["ciphertext"] = hpke_seal(prekey, wrap_info(wrapset, wrap), plain, ephemeral)
         wraps.append(wrap)
     return encode("wrapset", {**wrapset, "wraps": wraps})
 
@@ -311,7 +312,8 @@ def open_wrap(wrapset, device, secrets):
             continue
         if wrap["prekey"] not in secrets:
             raise Refused("prekey-gone")
-        return decode("wrapped", hpke_open(secrets[wrap["prekey"]], wrap["enc"], wrap_info(wrapset, wrap), wrap["ciphertext"]))
+        info = wrap_info(wrapset, wrap)
+        return decode("wrapped", hpke_open(secrets[wrap["prekey"]], wrap["enc"], info, wrap["ciphertext"]))
     raise Refused("not-for-us")
 
 

@@ -1,16 +1,18 @@
-"""stranger.py - a client of the Pouch protocol written from PROTOCOL.md alone: its own party, post and device; it joins a relay, sends,
-receives, decides, and believes nothing that it can check. It keeps everything in memory."""
+"""stranger.py - a client of the Pouch protocol written from PROTOCOL.md alone: its own party, post and device; it joins
+a relay, sends, receives, decides, and believes nothing that it can check. It keeps everything in memory."""
 
 import os
+import random
 import time
 
 import zmq
 
 from cbor import Refused, decode, encode, read_first
 from directory import Directory, need
-from document import ERRORS, EVENT_RULES, EVENTS, LABELS, LEAVES, LIMITS, MESSAGE_NAMES, MESSAGES, STATES, STEPS, TRANSIENT
-from seals import (SignKey, check_inside, chunk_count, chunk_digests, fingerprint, labelled, leaf_hash, legs_root, open_note,
-                   open_part, open_wrap, path_root, peek, seal_note, seal_part, seal_wraps, stamp, verify, x_public)
+from document import ERRORS, EVENT_RULES, EVENTS, LEAVES, LIMITS, MESSAGE_NAMES, MESSAGES, STATES, STEPS, TRANSIENT
+from seals import (SignKey, check_inside, chunk_count, chunk_digests, fingerprint, labelled, leaf_hash, legs_root,
+                   open_note, open_part, open_wrap, path_root, peek, seal_note, seal_part, seal_wraps, stamp,
+                   verify, x_public)
 
 ANSWER_S = 60
 DAY_MS = LIMITS["DAY_MS"]
@@ -125,17 +127,22 @@ class Identity:
         self.authority, self.next, self.post_key, self.revoker, self.device = (SignKey() for _ in range(5))
         self.transport = os.urandom(32)
         created = now_ms()
-        self.charter = encode("charter", {"party": party, "name": f"Stranger {party}", "kind": 2, "authority": self.authority.public,
-                                          "next": labelled("NEXT_KEY", self.next.public), "created": created})
-        post = encode("post", {"post": self.post, "functions": 7, "key": self.post_key.public, "authority": self.authority.public,
+        authority = self.authority.public
+        following = labelled("NEXT_KEY", self.next.public)
+        self.charter = encode("charter", {"party": party, "name": f"Stranger {party}", "kind": 2,
+                                          "authority": authority, "next": following, "created": created})
+        post = encode("post", {"post": self.post, "functions": 7, "key": self.post_key.public, "authority": authority,
                                "created": created, "revoker": self.revoker.public})
-        device = encode("device", {"post": self.post, "device": self.device.public, "transport": x_public(self.transport), "role": 0,
-                                   "not_before": created - 3600000, "not_after": created + 30 * DAY_MS,
+        device = encode("device", {"post": self.post, "device": self.device.public, "role": 0,
+                                   "transport": x_public(self.transport), "not_before": created - 3600000,
+                                   "not_after": created + 30 * DAY_MS,
                                    "issuer": self.post_key.public})
-        countersign = encode("countersign", {"certificate": leaf_hash(device), "signer": self.authority.public, "created": created})
-        self.statements = [{"kind": LEAVES[kind], "statement": stamp(label, key, payload)} for kind, label, key, payload in (
-            ("charter", "CHARTER", self.authority, self.charter), ("post", "POST", self.authority, post),
-            ("device", "DEVICE", self.post_key, device), ("countersign", "COUNTERSIGN", self.authority, countersign))]
+        countersign = encode("countersign", {"certificate": leaf_hash(device), "signer": authority, "created": created})
+        signed = (("charter", "CHARTER", self.authority, self.charter), ("post", "POST", self.authority, post),
+                  ("device", "DEVICE", self.post_key, device),
+                  ("countersign", "COUNTERSIGN", self.authority, countersign))
+        self.statements = [{"kind": LEAVES[kind], "statement": stamp(label, key, payload)}
+                           for kind, label, key, payload in signed]
 
     def charter_file(self):
         return encode("dossier", {"post": self.party, "statements": self.statements[:1]})
@@ -249,12 +256,15 @@ class Stranger:
             verify("PREKEY", prekey["device"], stamped)
             need(prekey["day"] * DAY_MS <= answer["time"], "out-of-range")
             found[prekey["device"]] = (leaf_hash(decode("stamped", stamped)["payload"])[:16], prekey["key"])
-        return [(device, *found[device]) for device in self.directory.readers(post, self.ledger_time) if device in found]
+        readers = self.directory.readers(post, self.ledger_time)
+        return [(device, *found[device]) for device in readers if device in found]
 
-    def compose(self, to, text=None, subject="", parent=None, exercise=False, **more):
-        """A request with one leg, kept and not sent. parent: a leg, for a reply."""
-        header = {"version": 0, "request": os.urandom(16), "from": self.me.post, "device": self.me.device.public,
-                  "created": now_ms(), "keep_s": more.pop("keep_s", LIMITS["KEEP_DEFAULT_S"]), "precedence": 0, "exercise": exercise}
+    def compose(self, posts, text=None, subject="", parent=None, request=None, **more):
+        """A request with one leg for each post, kept and not sent. parent: a leg, for a reply. request: its id. more:
+        of the offer."""
+        header = {"version": 0, "request": request or os.urandom(16), "from": self.me.post,
+                  "device": self.me.device.public, "created": now_ms(), "keep_s": LIMITS["KEEP_DEFAULT_S"],
+                  "precedence": 0, "exercise": False}
         if parent:
             header["parent"] = {"header": parent.request.digest, "leg": parent.id}
         inside = {field: header[field] for field in ("from", "request", "exercise")}
@@ -267,28 +277,32 @@ class Stranger:
             body = encode("manifest", {**inside, "files": [{"length": len(text)}]}) + text
             keys["body"] = os.urandom(32)
             chunks[2], header["body"] = seal_part(header, 2, keys["body"], body)
-        self.sequences[to] = self.sequences.get(to, 0) + 1
-        opening = encode("opening", {"salt": os.urandom(32), "to": to, "sequence": self.sequences[to]})
-        position, seed = int.from_bytes(os.urandom(2), "big") % LIMITS["LEGS_MAX"], os.urandom(32)
-        header["legs"] = legs_root({position: leaf_hash(opening)}, seed)
-        request = Request(stamp("HEADER", self.me.device, encode("header", header)))
-        request.keys, request.chunks, request.seed, request.text = keys, chunks, seed, text
-        leg = Leg(request, opening, position)
-        request.legs[leg.id] = leg
-        self.requests[request.digest] = request
-        return request
+        seed, openings = os.urandom(32), {}
+        for to, position in zip(posts, random.SystemRandom().sample(range(LIMITS["LEGS_MAX"]), len(posts))):
+            self.sequences[to] = self.sequences.get(to, 0) + 1
+            openings[position] = encode("opening", {"salt": os.urandom(32), "to": to, "sequence": self.sequences[to]})
+        header["legs"] = legs_root({position: leaf_hash(opening) for position, opening in openings.items()}, seed)
+        made = Request(stamp("HEADER", self.me.device, encode("header", header)))
+        made.keys, made.chunks, made.seed, made.text = keys, chunks, seed, text
+        for position in sorted(openings):
+            leg = Leg(made, openings[position], position)
+            made.legs[leg.id] = leg
+        self.requests[made.digest] = made
+        return made
 
     def wrapset(self, request, leg, post):
+        targets = self.targets(post) if post in self.directory.posts else []
         keys = {f"{part}_key": key for part, key in request.keys.items()}
         words = {"header": request.digest, "leg": leg.id if leg else None, "generation": 1, "size": self.directory.size,
                  "root": self.directory.root(), "signer": self.me.device.public}
-        return stamp("WRAPSET", self.me.device, seal_wraps(words, {**keys, "voids": []}, self.targets(post)))
+        return stamp("WRAPSET", self.me.device, seal_wraps(words, {**keys, "voids": []}, targets))
 
     def submission(self, request, inline=True):
-        leg = next(iter(request.legs.values()))
-        submit = {"header": request.header_bytes, "places": [{"opening": leg.opening_bytes, "position": leg.position}],
-                  "seed": request.seed, "chunks": [],
-                  "wrapsets": [self.wrapset(request, None, self.me.post), self.wrapset(request, leg, leg.opening["to"])]}
+        legs = request.legs.values()
+        submit = {"header": request.header_bytes, "seed": request.seed, "chunks": [],
+                  "places": [{"opening": leg.opening_bytes, "position": leg.position} for leg in legs],
+                  "wrapsets": [self.wrapset(request, None, self.me.post)] +
+                              [self.wrapset(request, leg, leg.opening["to"]) for leg in legs]}
         for part, name in ((1, "offer"), (2, "body")):
             if part in request.chunks:
                 submit[f"{name}_digests"] = chunk_digests(request.chunks[part])
@@ -300,7 +314,7 @@ class Stranger:
         return {"header": request.digest, "part": part, "index": index, "data": request.chunks[part][index]}
 
     def send(self, request, inline=True):
-        """Sends until the leg is settled; its state or the name of the error."""
+        """Sends it; the results by recipient, each believed when its receipt holds."""
         self.mirror()
         answer = self.link.call("SUBMIT", self.submission(request, inline))
         need(answer["header"] == request.digest, "mismatch")
@@ -309,10 +323,10 @@ class Stranger:
             for want in answer["wants"]:
                 for index in range(want["index"], len(request.chunks[want["part"]])):
                     answer = self.link.call("CHUNK", self.chunk(request, want["part"], index))
+        need({result["subject"] for result in answer["results"]} == set(request.legs), "malformed")
         for result in answer["results"]:
             self.take_result(request, request.legs[result["subject"]], result)
-        need(len(answer["results"]) == 1, "malformed")
-        return answer["results"][0]
+        return {request.legs[result["subject"]].opening["to"]: result for result in answer["results"]}
 
     def take_result(self, request, leg, result):
         if result["error"] == 0:
@@ -372,10 +386,11 @@ class Stranger:
         if entry["ordinal"] < len(leg.entries):
             need(leg.entries[entry["ordinal"]][1] == entry, "bad-proof")
             return statement
-        need(entry["ordinal"] == len(leg.entries) and entry["previous"] == leg.head and entry["from"] == leg.state, "bad-proof")
+        follows = entry["ordinal"] == len(leg.entries) and entry["previous"] == leg.head and entry["from"] == leg.state
+        need(follows, "bad-proof")
         need((entry["from"], statement["event"], entry["to"], request.kind()) in STEPS, "wrong-state")
         leg.entries.append((statement, entry))
-        leg.state, leg.head = entry["to"], leaf_hash(decode("record", decode("stamped", decode("receipt", data)["record"])["payload"])["entry"])
+        leg.state, leg.head = entry["to"], leaf_hash(peek(decode("receipt", data)["record"], "record")["entry"])
         return statement
 
     # ---- receiving (section 16) ----
@@ -419,7 +434,8 @@ class Stranger:
         place = offered["place"]
         leg = Leg(request, place["opening"], place["position"])
         need(len(offered["path"]) == LIMITS["LEGS_DEPTH"], "bad-proof")
-        need(path_root(leg.id, leg.position, LIMITS["LEGS_MAX"], offered["path"]) == request.header["legs"], "bad-proof")
+        root = path_root(leg.id, leg.position, LIMITS["LEGS_MAX"], offered["path"])
+        need(root == request.header["legs"], "bad-proof")
         need(leg.opening["to"] == self.me.post, "not-for-us")
         number = (request.header["device"], leg.opening["sequence"])
         need(number not in self.seen_sequences, "conflict")
@@ -438,12 +454,14 @@ class Stranger:
         need(signer and signer["post"] == request.header["from"], "not-allowed")
         verify("WRAPSET", wrapset["signer"], stamped)
         need(wrapset["header"] == request.digest and wrapset.get("leg") == leg.id, "mismatch")
-        need(wrapset["size"] <= self.directory.size and self.directory.root(wrapset["size"]) == wrapset["root"], "directory-forked")
+        need(wrapset["size"] <= self.directory.size, "directory-forked")
+        need(self.directory.root(wrapset["size"]) == wrapset["root"], "directory-forked")
         keys = open_wrap(wrapset, self.me.device.public, self.prekeys)
         for part in ("offer", "body"):
             need((part in request.header) == (f"{part}_key" in keys), "mismatch")
             if part in request.header:
-                need(labelled("COMMITMENT", keys[f"{part}_key"]) == request.header[part]["commitment"], "bad-commitment")
+                commitment = labelled("COMMITMENT", keys[f"{part}_key"])
+                need(commitment == request.header[part]["commitment"], "bad-commitment")
                 request.keys[part] = keys[f"{part}_key"]
 
     def fetch(self, request, leg, part):
@@ -451,8 +469,9 @@ class Stranger:
         need(name in request.header, "no-body")
         chunks = []
         for index in range(chunk_count(request.header[name]["length"])):
-            got = self.link.call("FETCH", {"header": request.digest, "leg": leg.id if leg else None, "part": part, "index": index})
-            need(got["header"] == request.digest and got["part"] == part and got["index"] == index, "mismatch")
+            place = {"header": request.digest, "part": part, "index": index}
+            got = self.link.call("FETCH", {**place, "leg": leg.id if leg else None})
+            need({field: got[field] for field in place} == place, "mismatch")
             chunks.append(got["data"])
         return open_part(request.header, part, request.keys[name], chunks)
 
@@ -484,8 +503,9 @@ class Stranger:
             key = request.keys.get("offer") or request.keys["body"]
             more["note"] = seal_note(key, nonce, request.digest, leg.id, note)
         return stamp("STATEMENT", self.me.device, encode("statement", {
-            "event": EVENTS[event], "header": request.digest, "leg": leg.id, "post": self.me.post, "device": self.me.device.public,
-            "officer": more.pop("officer", False), "time": now_ms(), "nonce": nonce, "seen": leg.head, **more}))
+            "event": EVENTS[event], "header": request.digest, "leg": leg.id, "post": self.me.post,
+            "device": self.me.device.public, "officer": more.pop("officer", False), "time": now_ms(),
+            "nonce": nonce, "seen": leg.head, **more}))
 
     def say(self, request, leg, event, **more):
         """Says it, and believes the answer when its receipt holds; the name of the error."""
@@ -520,5 +540,3 @@ class Stranger:
             for receipt in receipts:
                 self.take_receipt(leg.request, again, receipt)
 
-
-__all__ = ["Card", "Failure", "Identity", "Link", "Refused", "Stranger", "LABELS"]

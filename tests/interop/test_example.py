@@ -1,14 +1,14 @@
-"""Goal: the worked example of PROTOCOL.md follows from its keys by what the document says, computed by an implementation that
-shares no code with the library."""
+"""Goal: the worked example of PROTOCOL.md follows from its keys by what the document says, computed by an
+implementation that shares no code with the library."""
 
 import hashlib
 import unittest
 
 from cbor import Refused, decode, encode, put, read_first
 from document import EVENTS, GRAMMAR, LEAVES, MESSAGES, STATES, read_example
-from seals import (SignKey, aead, check_sign_key, chunk_digests, fingerprint, hpke_context, labelled, leaf_hash, legs_path, legs_root,
-                   open_note, open_part, open_wrap, path_root, reference, seal_note, seal_part, seal_wraps, sig_structure, stamp,
-                   tree_root, verify, wrap_info, x_public, x_shared)
+from seals import (SignKey, aead, check_sign_key, chunk_digests, fingerprint, hpke_context, labelled, leaf_hash,
+                   legs_path, legs_root, open_note, open_part, open_wrap, path_root, reference, seal_note, seal_part,
+                   seal_wraps, sig_structure, stamp, tree_root, verify, wrap_info, x_public, x_shared)
 
 TIME, DAY, POSITION = 1767225600000, 20454, 599
 VALIDITY = 400 * 86400 * 1000
@@ -61,21 +61,24 @@ class Example(unittest.TestCase):
     def directory(self):
         for party, title in (("fj", "Fiji"), ("de", "Germany")):
             keys, post = self.people[party], party + "/technical"
-            charter = encode("charter", {"party": party, "name": title, "kind": 0, "authority": keys["authority"].public,
+            authority = keys["authority"].public
+            charter = encode("charter", {"party": party, "name": title, "kind": 0, "authority": authority,
                                          "next": labelled("NEXT_KEY", keys["next"].public), "created": TIME})
             stamped = self.leaf("charter", "CHARTER", keys["authority"], charter)
             if party == "fj":
                 self.show_charter(charter, stamped)
             self.leaf("admission", "ADMISSION", self.registrar, encode("admission", {
-                "party": party, "action": 0, "charter": leaf_hash(charter), "registrar": self.registrar.public, "created": TIME}))
+                "party": party, "action": 0, "charter": leaf_hash(charter), "registrar": self.registrar.public,
+                "created": TIME}))
             self.leaf("post", "POST", keys["authority"], encode("post", {
-                "post": post, "functions": 4, "key": keys["post"].public, "authority": keys["authority"].public, "created": TIME,
+                "post": post, "functions": 4, "key": keys["post"].public, "authority": authority, "created": TIME,
                 "revoker": keys["revoker"].public}))
-            device = encode("device", {"post": post, "device": keys["device"].public, "transport": keys["transport"], "role": 0,
-                                       "not_before": TIME, "not_after": TIME + VALIDITY, "issuer": keys["post"].public})
+            device = encode("device", {"post": post, "device": keys["device"].public, "role": 0,
+                                       "transport": keys["transport"], "not_before": TIME,
+                                       "not_after": TIME + VALIDITY, "issuer": keys["post"].public})
             self.leaf("device", "DEVICE", keys["post"], device)
             self.leaf("countersign", "COUNTERSIGN", keys["authority"], encode("countersign", {
-                "certificate": leaf_hash(device), "signer": keys["authority"].public, "created": TIME}))
+                "certificate": leaf_hash(device), "signer": authority, "created": TIME}))
         self.root = tree_root(self.hashes)
         self.equal("directory.root", self.root)
 
@@ -103,8 +106,8 @@ class Example(unittest.TestCase):
 
     def content(self):
         self.head = {"version": 0, "request": self.take("request.id"), "from": "fj/technical",
-                     "device": self.people["fj"]["device"].public, "created": TIME, "keep_s": 7 * 86400, "precedence": 1,
-                     "exercise": False}
+                     "device": self.people["fj"]["device"].public, "created": TIME, "keep_s": 7 * 86400,
+                     "precedence": 1, "exercise": False}
         inside = {field: self.head[field] for field in ("from", "request", "exercise")}
         offer = encode("offer", {**inside, "kind": 0, "subject": "A worked example", "tlp": 2})
         self.equal("offer.object", offer)
@@ -150,7 +153,8 @@ class Example(unittest.TestCase):
     def wraps(self):
         device, de = self.people["fj"]["device"], self.people["de"]["device"]
         keys = {"offer_key": self.take("offer.key"), "body_key": self.take("body.key"), "voids": []}
-        wrapset = {"header": self.digest, "leg": self.leg, "generation": 1, "size": 10, "root": self.root, "signer": device.public}
+        wrapset = {"header": self.digest, "leg": self.leg, "generation": 1, "size": 10, "root": self.root,
+                   "signer": device.public}
         ephemeral, prekey = self.take("hpke.ephemeral.secret"), x_public(self.prekey_secret)
         payload = seal_wraps(wrapset, keys, [(de.public, self.prekey_id, prekey)], ephemeral)
         self.equal("wrapped", encode("wrapped", keys))
@@ -166,12 +170,13 @@ class Example(unittest.TestCase):
         self.equal("wrapset.payload", payload)
         self.wrapset = stamp("WRAPSET", device, payload)
         self.equal("wrapset.stamped", self.wrapset)
-        self.assertEqual(open_wrap(opened, de.public, {self.prekey_id: self.prekey_secret})["body_key"], keys["body_key"])
+        found = open_wrap(opened, de.public, {self.prekey_id: self.prekey_secret})
+        self.assertEqual((found["offer_key"], found["body_key"]), (keys["offer_key"], keys["body_key"]))
 
     def receipt(self, name, words, signer, step, previous):
         ordinal, before, after = step
-        statement = encode("statement", {**words, "header": self.digest, "leg": self.leg, "device": signer.public, "time": TIME,
-                                         "nonce": self.take(name + ".nonce")})
+        statement = encode("statement", {**words, "header": self.digest, "leg": self.leg, "device": signer.public,
+                                         "time": TIME, "nonce": self.take(name + ".nonce")})
         entry = encode("entry", {"leg": self.leg, "ordinal": ordinal, "previous": previous, "from": STATES[before],
                                  "to": STATES[after], "statement": leaf_hash(statement), "size": 10, "time": TIME})
         record = encode("record", {"statement": leaf_hash(statement), "time": TIME, "entry": entry, "index": ordinal})
@@ -185,13 +190,15 @@ class Example(unittest.TestCase):
         return leaf_hash(entry)
 
     def evidence(self):
-        head = self.receipt("stored", {"event": EVENTS["STORED"], "officer": False}, self.relay, (0, "NONE", "STORED"), self.leg)
+        words = {"event": EVENTS["STORED"], "officer": False}
+        head = self.receipt("stored", words, self.relay, (0, "NONE", "STORED"), self.leg)
         key, nonce, words = self.take("offer.key"), self.take("declined.nonce"), "No capacity today."
         note = seal_note(key, nonce, self.digest, self.leg, words)
         self.equal("declined.note", note)
         self.assertEqual(open_note(key, nonce, self.digest, self.leg, note), words)
-        self.receipt("declined", {"event": EVENTS["DECLINED"], "post": "de/technical", "officer": True, "reason": 17, "seen": head,
-                                  "note": note}, self.people["de"]["device"], (1, "STORED", "DECLINED"), head)
+        declined = {"event": EVENTS["DECLINED"], "post": "de/technical", "officer": True, "reason": 17, "seen": head,
+                    "note": note}
+        self.receipt("declined", declined, self.people["de"]["device"], (1, "STORED", "DECLINED"), head)
 
     def frames(self):
         hello = encode("hello", {"version": 0, "size": 0})

@@ -1,5 +1,5 @@
-"""Goal: a client that was written from PROTOCOL.md alone, in another language and without a line of the library, joins a relay
-with a party of its own and exchanges requests with `pouch` in both directions, down to the evidence."""
+"""Goal: a client that was written from PROTOCOL.md alone, in another language and without a line of the library, joins
+a relay with a party of its own and exchanges requests with `pouch` in both directions, down to the evidence."""
 
 import os
 import pathlib
@@ -8,12 +8,16 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "flow"))
 
-from house import ACCEPTED, DECLINED, NOTIFIED, SETTLED, STORED, FlowTest  # noqa: E402
+from house import ACCEPTED, ACKNOWLEDGED, DECLINED, HANDED_OVER, NOTIFIED, SETTLED, STORED, FlowTest  # noqa: E402
 
-from cbor import decode, encode, put  # noqa: E402
+from cbor import Refused, encode, put  # noqa: E402
 from document import ERRORS, EVENTS, MESSAGES, STATES  # noqa: E402
-from seals import leaf_hash, stamp  # noqa: E402
-from stranger import Card, Failure, Identity, Link, Stranger, now_ms  # noqa: E402
+from seals import stamp  # noqa: E402
+from stranger import Card, Failure, Identity, Leg, Link, Stranger  # noqa: E402
+
+NUMBERS = {name: number for number, name in ERRORS.items()}
+NAMES = {EVENTS["STORED"]: STORED, EVENTS["NOTIFIED"]: NOTIFIED, EVENTS["ACCEPTED"]: ACCEPTED,
+         EVENTS["DECLINED"]: DECLINED, EVENTS["HANDED_OVER"]: HANDED_OVER, EVENTS["ACKNOWLEDGED"]: ACKNOWLEDGED}
 
 
 class StrangerTest(FlowTest):
@@ -29,6 +33,7 @@ class StrangerTest(FlowTest):
 
     @classmethod
     def admitted(cls, party):
+        """A party of the stranger's; the registrar compares the fingerprint that the stranger computed."""
         identity = Identity(party)
         charter = cls.house.papers / f"{party}.charter"
         charter.write_bytes(identity.charter_file())
@@ -36,20 +41,28 @@ class StrangerTest(FlowTest):
         assert ran.code == 0, ran
         return identity
 
-    def only_leg(self, request):
-        return next(iter(request.legs.values()))
+    def send(self, text, subject, *posts, inline=True, **more):
+        """From the stranger, to fj/technical when nobody is named: the request and its leg."""
+        request = self.stranger.compose(posts or ["fj/technical"], text, subject, **more)
+        results = self.stranger.send(request, inline)
+        self.assertEqual({result["error"] for result in results.values()}, {0})
+        return request, next(iter(request.legs.values()))
 
     def receive(self, subject):
-        """The request of that subject, which has just been sent to the stranger."""
-        found = [request for request in self.stranger.sync() if request.offer and request.offer["subject"] == subject]
+        """The request of that subject, which has just been sent to the stranger, and its leg."""
+        found = [each for each in self.stranger.sync() if each.offer and each.offer["subject"] == subject]
         self.assertEqual(len(found), 1)
-        return found[0], self.only_leg(found[0])
+        return found[0], next(iter(found[0].legs.values()))
 
     def expect_failure(self, name, call, *args):
         with self.assertRaises(Failure) as caught:
             call(*args)
         self.assertEqual(caught.exception.name, name)
         return caught.exception
+
+    @staticmethod
+    def events(leg):
+        return [NAMES[statement["event"]] for statement, _ in leg.entries]
 
     # ---- identities ----
 
@@ -73,10 +86,8 @@ class StrangerTest(FlowTest):
 
     def test_pouch_accepts_reads_and_acknowledges_what_the_stranger_sent(self):
         text = b"Bula vinaka.\n" + os.urandom(300).hex().encode()
-        request = self.stranger.compose("fj/technical", text, "from a stranger", tlp=2, summary="see\nbelow", language="en")
-        result = self.stranger.send(request)
-        leg = self.only_leg(request)
-        self.assertEqual((result["error"], leg.state), (0, STATES["STORED"]))
+        request, leg = self.send(text, "from a stranger", tlp=2, summary="see\nbelow", language="en", kind=1)
+        self.assertEqual(leg.state, STATES["STORED"])
 
         line = self.fj.inbox()[request.id]
         self.assertEqual((line["from"], line["subject"], line["kind"], line["tlp"]),
@@ -87,27 +98,19 @@ class StrangerTest(FlowTest):
         self.fj.ok("ack", request.id, "--note", "we have it")
         self.fj.ok("reply", request.id, "-", data=b"And good morning to you.\n")
 
-        replies = self.stranger.sync()
-        self.assertEqual([name for name, _ in self.names(leg)], SETTLED)
+        reply, = [each for each in self.stranger.sync() if "parent" in each.header]
+        self.assertEqual(self.events(leg), SETTLED)
         self.assertEqual(self.stranger.words(request, leg, "ACKNOWLEDGED"), "we have it")
         self.assertEqual(self.stranger.track(leg), [statement["event"] for statement, _ in leg.entries])
-        self.assertEqual([self.stranger.open_body(reply, self.only_leg(reply)) for reply in replies],
-                         [[(None, b"And good morning to you.\n")]])
-        self.assertEqual(replies[0].header["parent"], {"header": request.digest, "leg": leg.id})
-        self.assertEqual(self.stranger.say(replies[0], self.only_leg(replies[0]), "HANDED_OVER"), "ok")
-
-    @staticmethod
-    def names(leg):
-        etsi = {EVENTS[k]: v for k, v in (("STORED", STORED), ("NOTIFIED", NOTIFIED), ("ACCEPTED", ACCEPTED), ("DECLINED", DECLINED),
-                                          ("HANDED_OVER", SETTLED[3]), ("ACKNOWLEDGED", SETTLED[4]))}
-        return [(etsi[statement["event"]], entry) for statement, entry in leg.entries]
+        back = next(iter(reply.legs.values()))
+        self.assertEqual(reply.header["parent"], {"header": request.digest, "leg": leg.id})
+        self.assertEqual(self.stranger.open_body(reply, back), [(None, b"And good morning to you.\n")])
+        self.assertEqual(self.stranger.say(reply, back, "HANDED_OVER"), "ok")
 
     def test_pouch_declines_and_the_stranger_reads_why(self):
-        request = self.stranger.compose("fj/technical", b"please", "to be declined")
-        self.stranger.send(request)
+        request, leg = self.send(b"please", "to be declined")
         self.fj.ok("decline", request.id, "--reason", "no-capacity", "--note", "ask again on Monday")
         self.stranger.sync()
-        leg = self.only_leg(request)
         self.assertEqual(leg.state, STATES["DECLINED"])
         self.assertEqual(leg.entries[-1][0]["reason"], 17)
         self.assertEqual(self.stranger.words(request, leg, "DECLINED"), "ask again on Monday")
@@ -115,68 +118,60 @@ class StrangerTest(FlowTest):
 
     def test_a_body_of_several_chunks_goes_piece_by_piece_as_the_relay_asks(self):
         text = os.urandom(200000)
-        request = self.stranger.compose("fj/technical", text, "large")
-        self.assertEqual(self.stranger.send(request, inline=False)["error"], 0)
+        request, _ = self.send(text, "large", inline=False)
         self.fj.ok("accept", request.id)
         self.assertEqual(self.fj.body(request.id), text)
 
+    def test_several_recipients_get_a_leg_each_and_decide_apart(self):
+        self.house.authority("vu")
+        posts = [self.house.make("vu/technical"), self.house.make("vu/policy")]
+        self.stranger.mirror()
+        request, _ = self.send(b"to three", "to three", "fj/technical", "vu/technical", "vu/policy")
+        for home in (self.fj, *posts):
+            self.assertIn(request.id, home.inbox())
+        self.fj.ok("accept", request.id)
+        posts[1].ok("decline", request.id)
+        self.assertEqual(posts[0].run("show", request.id, "--body", "-").out, b"")
+        self.stranger.sync()
+        states = {leg.opening["to"]: leg.state for leg in request.legs.values()}
+        self.assertEqual(states, {"fj/technical": STATES["HANDED_OVER"], "vu/technical": STATES["NOTIFIED"],
+                                  "vu/policy": STATES["DECLINED"]})
+
     def test_the_stranger_withdraws(self):
-        request = self.stranger.compose("fj/technical", b"oh no", "by mistake")
-        self.stranger.send(request)
-        self.assertEqual(self.stranger.say(request, self.only_leg(request), "WITHDRAWN", officer=True), "ok")
+        request, leg = self.send(b"oh no", "by mistake")
+        self.assertEqual(self.stranger.say(request, leg, "WITHDRAWN", officer=True), "ok")
         self.assertEqual(self.fj.state(request.id), "withdrawn")
 
     def test_what_is_sent_twice_is_stored_once_and_answered_the_same(self):
-        request = self.stranger.compose("fj/technical", b"once", "once only")
-        first = self.stranger.send(request)
-        second = self.stranger.send(request)
-        self.assertEqual(first, second, "the same receipt")
+        request = self.stranger.compose(["fj/technical"], b"once", "once only")
+        self.assertEqual(self.stranger.send(request), self.stranger.send(request), "the same receipt")
         self.assertEqual([line["subject"] for line in self.fj.inbox().values()].count("once only"), 1)
 
     def test_another_header_under_the_same_request_id_is_refused_in_writing(self):
-        request = self.stranger.compose("fj/technical", b"the first", "one id")
-        self.stranger.send(request)
-        other = self.stranger.compose("fj/technical", b"the second", "one id")
-        forged = {**other.header, "request": request.header["request"]}
-        del other.header_bytes
-        submit = self.stranger.submission(request)
-        submit["header"] = stamp("HEADER", self.me.device, encode("header", {**request.header, "created": now_ms() + 1}))
-        changed = decode("stamped", submit["header"])["payload"]
-        submit["wrapsets"], submit["chunks"] = [], []
-        self.assertEqual(forged["request"], request.header["request"])
-        failure = self.expect_failure("conflict", self.stranger.link.call, "SUBMIT", submit)
-        request.digest, kept = self.digest_of(changed), request.digest
-        self.stranger.check_refusal(request, None, next(n for n, name in ERRORS.items() if name == "conflict"), failure.refusal)
-        request.digest = kept
+        first, _ = self.send(b"the first", "one id")
+        second = self.stranger.compose(["fj/technical"], b"the second", "one id", request=first.header["request"])
+        failure = self.expect_failure("conflict", self.stranger.send, second)
+        self.stranger.check_refusal(second, None, NUMBERS["conflict"], failure.refusal)
+        with self.assertRaises(Refused):
+            self.stranger.check_refusal(first, None, NUMBERS["conflict"], failure.refusal)
 
-    @staticmethod
-    def digest_of(payload):
-        from seals import labelled
-        return labelled("HEADER_DIGEST", payload)
+    def test_a_post_that_does_not_exist_is_refused_in_writing_and_stops_no_other(self):
+        request = self.stranger.compose(["fj/technical", "fj/nowhere"], b"x", "half")
+        results = self.stranger.send(request)  # which checks the refusal
+        self.assertEqual({to: ERRORS[result["error"]] for to, result in results.items()},
+                         {"fj/technical": "ok", "fj/nowhere": "unknown-post"})
+        self.assertIn(request.id, self.fj.inbox())
 
-    def test_a_request_to_nobody_is_refused_in_writing(self):
-        request = self.stranger.compose(self.me.post, b"x", "to nobody")
-        leg = self.only_leg(request)
-        opening = encode("opening", {**leg.opening, "to": "fj/nowhere"})
-        request = self.stranger.compose("fj/technical", b"x", "to nobody")
-        leg = self.only_leg(request)
-        self.assertNotEqual(opening, leg.opening_bytes)
-        submit = self.stranger.submission(request)
-        from seals import legs_root
-        header = {**request.header, "legs": legs_root({leg.position: leaf_hash(opening)}, request.seed)}
-        payload = encode("header", header)
-        digest = self.digest_of(payload)
-        submit["header"] = stamp("HEADER", self.me.device, payload)
-        submit["places"] = [{"opening": opening, "position": leg.position}]
-        submit["chunks"] = [{**chunk, "header": digest} for chunk in submit["chunks"]]
-        words = {"header": digest, "leg": leaf_hash(opening), "generation": 1, "size": self.stranger.directory.size,
-                 "root": self.stranger.directory.root(), "signer": self.me.device.public, "wraps": []}
-        submit["wrapsets"] = [stamp("WRAPSET", self.me.device, encode("wrapset", words))]
-        answer = self.stranger.link.call("SUBMIT", submit)
-        result = answer["results"][0]
-        self.assertEqual((ERRORS[result["error"]], result["subject"]), ("unknown-post", leaf_hash(opening)))
-        request.digest = digest
-        self.stranger.check_refusal(request, leaf_hash(opening), result["error"], result["receipt"])
+    def test_a_wrap_set_that_forgets_a_device_must_be_made_anew(self):
+        request = self.stranger.compose(["fj/technical"], b"x", "forgotten device")
+        targets = self.stranger.targets
+        self.stranger.targets = lambda post: targets(post) if post == self.me.post else []
+        try:
+            first = self.stranger.send(request)
+        finally:
+            self.stranger.targets = targets
+        self.assertEqual(ERRORS[first["fj/technical"]["error"]], "stale-directory")
+        self.assertEqual(self.stranger.send(request)["fj/technical"]["error"], 0)
 
     # ---- the stranger receives ----
 
@@ -184,7 +179,7 @@ class StrangerTest(FlowTest):
         text = os.urandom(150000)
         sent = self.fj.send(self.me.post, text, "--summary", "a large one", subject="to a stranger")
         request, leg = self.receive("to a stranger")
-        self.assertEqual((request.id, request.offer["summary"], request.header["from"]), (sent, "a large one", "fj/technical"))
+        self.assertEqual((request.id, request.offer["summary"]), (sent, "a large one"))
         self.assertEqual(self.stranger.say(request, leg, "NOTIFIED"), "ok")
         self.expect_failure("not-accepted", self.stranger.open_body, request, leg)
         self.assertEqual(self.stranger.say(request, leg, "HANDED_OVER"), "wrong-state", "nothing was accepted yet")
@@ -193,11 +188,10 @@ class StrangerTest(FlowTest):
         self.assertEqual(self.stranger.say(request, leg, "HANDED_OVER"), "ok")
         self.assertEqual(self.stranger.say(request, leg, "ACKNOWLEDGED", officer=True, note="kia ora"), "ok")
         self.assert_ladder(self.fj, sent, SETTLED, "acknowledged")
-        notes = [event.get("note") for event in self.fj.ladder(sent)["events"] if event["event"] == SETTLED[4]]
+        notes = [event.get("note") for event in self.fj.ladder(sent)["events"] if event["event"] == ACKNOWLEDGED]
         self.assertEqual(notes, ["kia ora"])
 
-        reply = self.stranger.compose("fj/technical", b"A stranger's answer.\n", parent=leg)
-        self.assertEqual(self.stranger.send(reply)["error"], 0)
+        reply, _ = self.send(b"A stranger's answer.\n", "", parent=leg)
         self.assertEqual([line["id"] for line in self.fj.inbox().values() if line["parent"] == sent], [reply.id])
         self.assertEqual(self.fj.body(reply.id), b"A stranger's answer.\n")
 
@@ -205,10 +199,10 @@ class StrangerTest(FlowTest):
         sent = self.fj.send(self.me.post, b"would you", subject="decline me")
         request, leg = self.receive("decline me")
         self.assertEqual(self.stranger.say(request, leg, "DECLINED", officer=True, reason=16, note="not ours"), "ok")
-        self.assertEqual(self.stranger.say(request, leg, "ACCEPTED", officer=True), "wrong-state", "the first decision stands")
-        self.assertEqual([statement["event"] for statement in leg.notes], [EVENTS["ACCEPTED"]], "and that it was said is on record")
-        leg = self.assert_ladder(self.fj, sent, [STORED, DECLINED], "declined")
-        self.assertEqual((leg["events"][-1]["reason"], leg["events"][-1]["note"]), ("not-competent", "not ours"))
+        self.assertEqual(self.stranger.say(request, leg, "ACCEPTED", officer=True), "wrong-state", "the first stands")
+        self.assertEqual([note["event"] for note in leg.notes], [EVENTS["ACCEPTED"]], "that it was said is on record")
+        last = self.assert_ladder(self.fj, sent, [STORED, DECLINED], "declined")["events"][-1]
+        self.assertEqual((last["reason"], last["note"]), ("not-competent", "not ours"))
 
     def test_the_same_statement_again_is_answered_the_same_again(self):
         self.fj.send(self.me.post, b"x", subject="say it twice")
@@ -225,7 +219,32 @@ class StrangerTest(FlowTest):
         self.fj.ok("send", "--to", self.me.post, "-s", "with a file", "--attach", paper, "-", data=b"see the file\n")
         request, leg = self.receive("with a file")
         self.stranger.say(request, leg, "ACCEPTED", officer=True)
-        self.assertEqual(self.stranger.open_body(request, leg), [(None, b"see the file\n"), ("a paper.txt", b"attached\n")])
+        self.assertEqual(self.stranger.open_body(request, leg),
+                         [(None, b"see the file\n"), ("a paper.txt", b"attached\n")])
+
+    # ---- evidence ----
+
+    def test_a_receipt_with_any_byte_changed_proves_nothing(self):
+        request = self.stranger.compose(["fj/technical"], b"x", "evidence")
+        receipt = self.stranger.send(request)["fj/technical"]["receipt"]
+        leg = next(iter(request.legs.values()))
+        again = Leg(request, leg.opening_bytes, leg.position)
+        self.stranger.take_receipt(request, again, receipt)
+        self.assertEqual(again.entries, leg.entries)
+        for at in range(len(receipt)):
+            changed = bytearray(receipt)
+            changed[at] ^= 1 << at % 8
+            with self.assertRaises(Refused, msg=f"byte {at}"):
+                self.stranger.take_receipt(request, Leg(request, leg.opening_bytes, leg.position), bytes(changed))
+
+    def test_a_receipt_of_another_leg_proves_nothing(self):
+        one, _ = self.send(b"x", "one leg")
+        other, leg = self.send(b"x", "another leg")
+        receipt = self.stranger.link.call("TRACK", {"leg": leg.id, "ordinal": 0})["receipts"][0]
+        with self.assertRaises(Refused) as caught:
+            self.stranger.take_receipt(one, next(iter(one.legs.values())), receipt)
+        self.assertEqual(caught.exception.name, "mismatch")
+        self.stranger.take_receipt(other, leg, receipt)
 
     # ---- the relay's manners ----
 
@@ -236,22 +255,39 @@ class StrangerTest(FlowTest):
         self.assertTrue(link.call("GETLEAVES", {"from": 0, "max": 1})["leaves"])
         for name, value in (("GETPREKEYS", {"post": "fj/technical"}), ("GETFEED", {"after": 0, "max": 1})):
             self.expect_failure("unknown-device", link.call, name, value)
-        stranger = Identity("nobody")
-        self.expect_failure("not-admitted", link.call, "ENROL", {"statements": stranger.statements, "prekeys": []})
-        self.expect_failure("foreign-certificate", link.call, "ENROL", {"statements": self.me.statements, "prekeys": []})
+        for name, identity in (("not-admitted", Identity("nobody")), ("foreign-certificate", self.me)):
+            self.expect_failure(name, link.call, "ENROL", {"statements": identity.statements, "prekeys": []})
 
     def test_what_is_no_frame_of_the_protocol_is_answered_by_its_error(self):
         link = self.stranger.link
         hello = encode("hello", {"version": 0, "size": 0})
+        frame = encode("frame", {"type": 1, "number": 0, "body": hello})
         for name, data in (
-            ("truncated", b"\xa3\x01"), ("malformed", b"\x00"), ("trailing-bytes", encode("frame", {"type": 1, "number": 0, "body": hello}) + b"\0"),
-            ("unknown-message", put({1: 200, 2: 0, 3: hello})), ("unknown-message", put({1: MESSAGES["WELCOME"][0], 2: 0, 3: hello})),
-            ("unknown-version", put({1: 1, 2: 0, 3: put({1: 7, 2: 0})})), ("missing-field", put({1: 1, 2: 0, 3: put({1: 0})})),
+            ("truncated", b"\xa3\x01"), ("malformed", b"\x00"), ("trailing-bytes", frame + b"\0"),
+            ("non-canonical", b"\xa3\x18\x01" + frame[2:]), ("unknown-message", put({1: 200, 2: 0, 3: hello})),
+            ("unknown-message", put({1: MESSAGES["WELCOME"][0], 2: 0, 3: hello})),
+            ("unknown-version", put({1: 1, 2: 0, 3: put({1: 7, 2: 0})})),
+            ("missing-field", put({1: 1, 2: 0, 3: put({1: 0})})),
             ("unknown-field", put({1: 1, 2: 0, 3: put({1: 0, 2: 0, 3: 0})})),
+            ("out-of-range", put({1: MESSAGES["GETLEAVES"][0], 2: 0, 3: put({1: 0, 2: 0})})),
         ):
             link.send_bytes(data)
             answer, found = link.answer(0)
             self.assertEqual((answer, ERRORS[found["error"]]), ("FAILURE", name), data.hex())
+
+    def test_words_in_another_name_are_refused(self):
+        request, leg = self.send(b"x", "in another name")
+        other = Identity("org.other")
+        statement = {"event": EVENTS["WITHDRAWN"], "header": request.digest, "leg": leg.id, "post": self.me.post,
+                     "device": other.device.public, "officer": True, "time": 0, "nonce": bytes(16)}
+        for name, key, words in (
+            ("not-allowed", other.device, statement),
+            ("bad-signature", other.device, {**statement, "device": self.me.device.public}),
+            ("not-allowed", self.me.device, {**statement, "device": self.me.device.public, "post": "fj/technical"}),
+        ):
+            said = {"said": [{"statement": stamp("STATEMENT", key, encode("statement", words))}]}
+            self.expect_failure(name, self.stranger.link.call, "STATE", said)
+        self.assertEqual(self.stranger.say(request, leg, "ACCEPTED", officer=True), "not-allowed", "not the recipient")
 
     def test_a_hint_tells_that_something_waits(self):
         self.stranger.sync()

@@ -1,5 +1,5 @@
-/* client_fixture.h - two posts' homes without a relay: the directory of directory_fixture.h, archives in a fresh folder,
- * and the relay's words signed by a key of the test's. de/technical writes, fj/national receives. */
+/* client_fixture.h - two posts' homes without a relay: the directory of directory_fixture.h, archives in a fresh
+ * folder, and the relay's words signed by a key of the test's. de/technical writes, fj/national receives. */
 #ifndef CLIENT_FIXTURE_H
 #define CLIENT_FIXTURE_H
 
@@ -86,8 +86,12 @@ UNUSED static void make_receipt(const struct told *told, struct buf *out, uint8_
     static uint64_t clock = WORLD_TIME, index;
     AUTO_BUF payload = {0}, stamped = {0}, entry = {0}, record = {0}, stamped_record = {0};
     struct pair speaker = pair_of(told->speaker), relay = pair_of(told->relay ? told->relay : RELAY);
-    struct statement statement = {.event = told->event, .has_leg = told->leg != NULL, .has_post = told->post != NULL,
-                                  .post = bytes_text(told->post), .time = {++clock}, .has_reason = told->has_reason,
+    struct statement statement = {.event = told->event,
+                                  .has_leg = told->leg != NULL,
+                                  .has_post = told->post != NULL,
+                                  .post = bytes_text(told->post),
+                                  .time = {++clock},
+                                  .has_reason = told->has_reason,
                                   .reason = told->reason};
     memcpy(statement.header, told->header, HASH_SIZE);
     if (told->leg) memcpy(statement.leg, told->leg, HASH_SIZE);
@@ -98,7 +102,11 @@ UNUSED static void make_receipt(const struct told *told, struct buf *out, uint8_
     struct record value = {.time = {clock}};
     statement_hash(buf_bytes(&payload), value.statement);
     if (told->entry) {
-        struct entry step = {.ordinal = told->ordinal, .from = told->from, .to = told->to, .size = 1, .time = {clock}};
+        struct entry step = {.ordinal = told->ordinal,
+                             .from = told->from,
+                             .to = told->to,
+                             .size = directory_size(world.directory),
+                             .time = {clock}};
         memcpy(step.leg, told->leg, HASH_SIZE);
         memcpy(step.previous, told->previous, HASH_SIZE);
         memcpy(step.statement, value.statement, HASH_SIZE);
@@ -114,11 +122,18 @@ UNUSED static void make_receipt(const struct told *told, struct buf *out, uint8_
 }
 
 /* The next step of a leg, as the home has it. */
-UNUSED static void next_receipt(const struct kept_leg *leg, const uint8_t *header, enum leg_event event, unsigned speaker,
-                                const char *post, enum leg_state to, struct buf *out) {
-    struct told told = {.event = event, .speaker = speaker, .post = post, .header = header, .leg = leg->leg,
-                        .previous = leg->record.head, .entry = true, .ordinal = leg->record.entries,
-                        .from = (enum leg_state)leg->record.state, .to = to};
+UNUSED static void next_receipt(const struct kept_leg *leg, const uint8_t *header, enum leg_event event,
+                                unsigned speaker, const char *post, enum leg_state to, struct buf *out) {
+    struct told told = {.event = event,
+                        .speaker = speaker,
+                        .post = post,
+                        .header = header,
+                        .leg = leg->leg,
+                        .previous = leg->record.head,
+                        .entry = true,
+                        .ordinal = leg->record.entries,
+                        .from = (enum leg_state)leg->record.state,
+                        .to = to};
     make_receipt(&told, out, NULL);
 }
 
@@ -185,7 +200,7 @@ UNUSED static struct wrapping_target target_of(struct home *home) {
     return target;
 }
 
-struct offering { /* how the wrap set is made; zeros: as it should be */
+struct offering {    /* how the wrap set is made; zeros: as it should be */
     unsigned signer; /* 0: the sender's device */
     const uint64_t *voids;
     size_t void_count;
@@ -197,15 +212,19 @@ UNUSED static void make_wrapset(const struct kept_request *request, const uint8_
     AUTO_BUF payload = {0}, voids = {0};
     for (size_t i = 0; i < how->void_count; i++) cbor_put_uint(&voids, how->voids[i]);
     struct pair signer = pair_of(how->signer ? how->signer : SENDER);
-    struct wrapped keys = {.has_offer_key = request->record.has_offer_key, .has_body_key = request->record.has_body_key,
+    struct wrapped keys = {.has_offer_key = request->record.has_offer_key,
+                           .has_body_key = request->record.has_body_key,
                            .voids = list_of(&voids, how->void_count)};
     memcpy(keys.offer_key, request->record.offer_key, KEY_SIZE);
     memcpy(keys.body_key, request->record.body_key, KEY_SIZE);
     if (how->wrong_key) keys.body_key[0] ^= 1;
     uint8_t root[HASH_SIZE];
     directory_root(world.directory, root);
-    struct wrapping_set set = {.header = digest, .leg = leg, .generation = 1,
-                               .directory_size = directory_size(world.directory), .directory_root = root,
+    struct wrapping_set set = {.header = digest,
+                               .leg = leg,
+                               .generation = 1,
+                               .directory_size = directory_size(world.directory),
+                               .directory_root = root,
                                .signer = signer.public};
     struct wrapping_target target = target_of(&recipient);
     assert_ok(wrapping_make(&set, &keys, &target, how->no_wrap ? 0 : 1, &payload));
@@ -225,11 +244,19 @@ UNUSED static void make_offered(const uint8_t *digest, const struct offering *ho
     assert_ok(legs_path(&leaf, 1, request.record.seed, 0, nodes));
     for (size_t i = 0; i < LEGS_DEPTH; i++) cbor_put_bytes(&path, bytes_of(nodes + i * HASH_SIZE, HASH_SIZE));
     make_wrapset(&request, digest, leg.leg, how, &wrapset);
-    struct told told = {.event = EVENT_STORED, .speaker = RELAY, .header = digest, .leg = leg.leg, .previous = leg.leg,
-                        .entry = true, .from = STATE_NONE, .to = STATE_STORED};
+    struct told told = {.event = EVENT_STORED,
+                        .speaker = RELAY,
+                        .header = digest,
+                        .leg = leg.leg,
+                        .previous = leg.leg,
+                        .entry = true,
+                        .from = STATE_NONE,
+                        .to = STATE_STORED};
     make_receipt(&told, &receipt, NULL);
-    struct offered offered = {.header = request.record.header, .place = leg.record.place,
-                              .path = list_of(&path, LEGS_DEPTH), .wrapset = buf_bytes(&wrapset),
+    struct offered offered = {.header = request.record.header,
+                              .place = leg.record.place,
+                              .path = list_of(&path, LEGS_DEPTH),
+                              .wrapset = buf_bytes(&wrapset),
                               .receipt = buf_bytes(&receipt)};
     offered_encode(&offered, out);
     assert_ok(buf_error(out));
@@ -242,8 +269,10 @@ UNUSED static enum error deliver(struct bytes bytes, bool *ret_new) {
     TRY(offered_decode(bytes, &offered));
     assert_ok(archive_begin(recipient.archive));
     enum error error = arrival_offered(&recipient, NULL, &offered, ret_new, &reply, &failure);
-    if (error == E_OK) assert_ok(archive_commit(recipient.archive));
-    else archive_rollback(recipient.archive);
+    if (error == E_OK)
+        assert_ok(archive_commit(recipient.archive));
+    else
+        archive_rollback(recipient.archive);
     return error;
 }
 

@@ -1,5 +1,5 @@
-/* test_archive.c - the sealed local store: nothing readable in its file, nothing movable in it, and a commit that is either
- * there or not, whatever happens to the process or the disk. */
+/* test_archive.c - the sealed local store: nothing readable in its file, nothing movable in it, and a commit that is
+ * either there or not, whatever happens to the process or the disk. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -364,8 +364,10 @@ static void a_full_disk_leaves_the_store_as_it_was(void **state) {
         enum error error = archive_begin(archive);
         for (uint64_t n = 0; error == E_OK && n < 1000; n++)
             error = archive_set(archive, TABLE_CHUNK, row(2, n), bytes_of(piece, sizeof piece));
-        if (error == E_OK) error = archive_commit(archive);
-        else archive_rollback(archive);
+        if (error == E_OK)
+            error = archive_commit(archive);
+        else
+            archive_rollback(archive);
         if (error != E_DISK_FULL && error != E_IO) _exit(2);
         /* the same handle still reads what was there, and nothing of what failed */
         uint64_t count = 1;

@@ -1,5 +1,5 @@
-/* test_arrival.c - what the feed brings, as the recipient's home judges it: honest items are kept once; whatever the relay or
- * a sender bends is refused; withheld numbers show. Replies are used, because they need nothing fetched. */
+/* test_arrival.c - what the feed brings, as the recipient's home judges it: honest items are kept once; whatever the
+ * relay or a sender bends is refused; withheld numbers show. Replies are used, because they need nothing fetched. */
 #include "client_fixture.h"
 
 static uint8_t parent[HASH_SIZE], reply[HASH_SIZE];
@@ -196,7 +196,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_wrap_set_by_a_stranger_is_refused, set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(a_sister_device_of_the_sender_may_wrap, set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(a_key_that_the_header_does_not_promise_is_refused, set_up, homes_tear_down),
-        cmocka_unit_test_setup_teardown(what_is_not_sealed_for_this_device_is_kept_sealed_and_said, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(what_is_not_sealed_for_this_device_is_kept_sealed_and_said, set_up,
+                                        homes_tear_down),
         cmocka_unit_test_setup_teardown(a_destroyed_day_key_leaves_the_request_sealed, set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(a_sender_that_the_directory_does_not_know_is_refused, set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(an_item_for_another_post_is_refused, set_up, homes_tear_down),

@@ -480,6 +480,29 @@ static void four_keys_may_revoke_a_device(void **state) {
     }
 }
 
+/* Evidence of the past is judged by where it stands in the log: good before the revocation, never after it. */
+static void a_revoked_device_was_live_before_its_revocation_and_not_before_it_was_vouched_for(void **state) {
+    (void)state;
+    AUTO_WORLD world = world_new();
+    const struct instant time = {WORLD_TIME + 1000};
+    const struct directory_device *device = world_find(&world, DEVICE);
+    uint64_t vouched = device->countersigned_size, before = directory_size(world.directory);
+    assert_true(vouched > 0 && vouched <= before);
+    assert_error(directory_live_at(device, vouched - 1, time), E_NOT_COUNTERSIGNED);
+    assert_ok(directory_live_at(device, vouched, time));
+    struct revocation revocation = revocation_of("de/technical", DEVICE, POST_KEY);
+    assert_ok(say_revocation(&world, &revocation, POST_KEY));
+    device = world_find(&world, DEVICE);
+    assert_ok(directory_live_at(device, before, time));
+    assert_error(directory_live_at(device, before + 1, time), E_REVOKED);
+    assert_error(directory_live_at(device, before, device->not_after), E_CERTIFICATE_EXPIRED);
+    revocation = revocation_of("de/technical", 0, AUTHORITY);
+    assert_ok(say_revocation(&world, &revocation, AUTHORITY));
+    device = world_find(&world, DEVICE);
+    assert_ok(directory_live_at(device, before, time));
+    assert_error(directory_live_at(device, before + 2, time), E_REVOKED);
+}
+
 static void three_keys_may_revoke_a_post(void **state) {
     (void)state;
     static const unsigned signers[] = {AUTHORITY, POST_KEY, POST_KEY + 1000};
@@ -943,6 +966,7 @@ int main(void) {
         cmocka_unit_test(revoked_or_expired_sister_does_not_countersign),
         cmocka_unit_test(revoked_device_is_not_countersigned),
         cmocka_unit_test(four_keys_may_revoke_a_device),
+        cmocka_unit_test(a_revoked_device_was_live_before_its_revocation_and_not_before_it_was_vouched_for),
         cmocka_unit_test(three_keys_may_revoke_a_post),
         cmocka_unit_test(nobody_else_revokes),
         cmocka_unit_test(revocation_of_what_is_not_there_is_refused),

@@ -1,4 +1,5 @@
-/* test_outbox.c - writing: what a draft becomes in the archive before anything is sent, and what is refused before that. */
+/* test_outbox.c - writing: what a draft becomes in the archive before anything is sent, and what is refused before
+ * that. */
 #include "client_fixture.h"
 
 #include <fcntl.h>
@@ -10,8 +11,8 @@
 static const char *const to_fiji[] = {"fj/national"};
 
 static struct draft draft_of(const char *text) {
-    return (struct draft){.to = to_fiji, .to_count = 1, .subject = "a subject", .summary = "a summary",
-                          .text = bytes_text(text)};
+    return (struct draft){
+        .to = to_fiji, .to_count = 1, .subject = "a subject", .summary = "a summary", .text = bytes_text(text)};
 }
 
 static enum error refused(const struct draft *draft) {
@@ -189,8 +190,11 @@ static void nothing_is_kept_of_a_draft_that_cannot_be_sent(void **state) {
     static const struct {
         const char *to;
         enum error error;
-    } rows[] = {{"fj/nobody", E_UNKNOWN_POST}, {"xx", E_UNKNOWN_PARTY},    {"xx/yy", E_UNKNOWN_POST},
-                {"Not A Name", E_BAD_TEXT},    {"de/technical", E_USAGE}};
+    } rows[] = {{"fj/nobody", E_UNKNOWN_POST},
+                {"xx", E_UNKNOWN_PARTY},
+                {"xx/yy", E_UNKNOWN_POST},
+                {"Not A Name", E_BAD_TEXT},
+                {"de/technical", E_USAGE}};
     for (size_t i = 0; i < LENGTH(rows); i++) {
         draft.to = &rows[i].to;
         assert_error(refused(&draft), rows[i].error);

@@ -1,4 +1,5 @@
-/* test_trail.c - receipts onto legs: in order, of the right leg, by whom may speak; and a relay that contradicts itself. */
+/* test_trail.c - receipts onto legs: in order, of the right leg, by whom may speak; and a relay that contradicts
+ * itself. */
 #include "client_fixture.h"
 
 static uint8_t digest[HASH_SIZE];
@@ -83,8 +84,15 @@ static void an_entry_that_does_not_continue_the_last_is_refused(void **state) {
     enum trail_outcome outcome;
     uint8_t elsewhere[HASH_SIZE] = {1};
     assert_ok(take_step(EVENT_STORED, RELAY, NULL, STATE_STORED));
-    struct told told = {.event = EVENT_NOTIFIED, .speaker = RECIPIENT, .post = "fj/national", .header = digest,
-                        .leg = leg.leg, .previous = elsewhere, .entry = true, .ordinal = 1, .from = STATE_STORED,
+    struct told told = {.event = EVENT_NOTIFIED,
+                        .speaker = RECIPIENT,
+                        .post = "fj/national",
+                        .header = digest,
+                        .leg = leg.leg,
+                        .previous = elsewhere,
+                        .entry = true,
+                        .ordinal = 1,
+                        .from = STATE_STORED,
                         .to = STATE_NOTIFIED};
     make_receipt(&told, &receipt, NULL);
     assert_error(apply(&receipt, &outcome), E_BAD_PROOF);
@@ -96,8 +104,15 @@ static void an_entry_from_another_state_is_refused(void **state) {
     AUTO_BUF receipt = {0};
     enum trail_outcome outcome;
     assert_ok(take_step(EVENT_STORED, RELAY, NULL, STATE_STORED));
-    struct told told = {.event = EVENT_HANDED_OVER, .speaker = RECIPIENT, .post = "fj/national", .header = digest,
-                        .leg = leg.leg, .previous = leg.record.head, .entry = true, .ordinal = 1, .from = STATE_ACCEPTED,
+    struct told told = {.event = EVENT_HANDED_OVER,
+                        .speaker = RECIPIENT,
+                        .post = "fj/national",
+                        .header = digest,
+                        .leg = leg.leg,
+                        .previous = leg.record.head,
+                        .entry = true,
+                        .ordinal = 1,
+                        .from = STATE_ACCEPTED,
                         .to = STATE_HANDED_OVER};
     make_receipt(&told, &receipt, NULL);
     assert_error(apply(&receipt, &outcome), E_BAD_PROOF);
@@ -107,8 +122,15 @@ static void an_entry_further_on_waits_for_the_feed(void **state) {
     (void)state;
     AUTO_BUF receipt = {0};
     enum trail_outcome outcome;
-    struct told told = {.event = EVENT_NOTIFIED, .speaker = RECIPIENT, .post = "fj/national", .header = digest,
-                        .leg = leg.leg, .previous = leg.record.head, .entry = true, .ordinal = 1, .from = STATE_STORED,
+    struct told told = {.event = EVENT_NOTIFIED,
+                        .speaker = RECIPIENT,
+                        .post = "fj/national",
+                        .header = digest,
+                        .leg = leg.leg,
+                        .previous = leg.record.head,
+                        .entry = true,
+                        .ordinal = 1,
+                        .from = STATE_STORED,
                         .to = STATE_NOTIFIED};
     make_receipt(&told, &receipt, NULL);
     assert_ok(apply(&receipt, &outcome));
@@ -131,8 +153,15 @@ static void a_record_by_another_relay_is_refused(void **state) {
     (void)state;
     AUTO_BUF receipt = {0};
     enum trail_outcome outcome;
-    struct told told = {.event = EVENT_STORED, .speaker = RELAY, .header = digest, .leg = leg.leg, .previous = leg.leg,
-                        .entry = true, .from = STATE_NONE, .to = STATE_STORED, .relay = STRANGER};
+    struct told told = {.event = EVENT_STORED,
+                        .speaker = RELAY,
+                        .header = digest,
+                        .leg = leg.leg,
+                        .previous = leg.leg,
+                        .entry = true,
+                        .from = STATE_NONE,
+                        .to = STATE_STORED,
+                        .relay = STRANGER};
     make_receipt(&told, &receipt, NULL);
     assert_error(apply(&receipt, &outcome), E_BAD_SIGNATURE);
 }
@@ -142,8 +171,14 @@ static void a_receipt_of_another_request_is_refused(void **state) {
     AUTO_BUF receipt = {0};
     enum trail_outcome outcome;
     uint8_t other[HASH_SIZE] = {3};
-    struct told told = {.event = EVENT_STORED, .speaker = RELAY, .header = other, .leg = leg.leg, .previous = leg.leg,
-                        .entry = true, .from = STATE_NONE, .to = STATE_STORED};
+    struct told told = {.event = EVENT_STORED,
+                        .speaker = RELAY,
+                        .header = other,
+                        .leg = leg.leg,
+                        .previous = leg.leg,
+                        .entry = true,
+                        .from = STATE_NONE,
+                        .to = STATE_STORED};
     make_receipt(&told, &receipt, NULL);
     assert_error(apply(&receipt, &outcome), E_MISMATCH);
     buf_clear(&receipt);
@@ -158,8 +193,8 @@ static void a_device_receipt_is_kept_and_moves_nothing(void **state) {
     AUTO_BUF receipt = {0};
     enum trail_outcome outcome;
     assert_ok(take_step(EVENT_STORED, RELAY, NULL, STATE_STORED));
-    struct told told = {.event = EVENT_NOTIFIED, .speaker = RECIPIENT + 1, .post = "fj/national", .header = digest,
-                        .leg = leg.leg};
+    struct told told = {
+        .event = EVENT_NOTIFIED, .speaker = RECIPIENT + 1, .post = "fj/national", .header = digest, .leg = leg.leg};
     make_receipt(&told, &receipt, NULL);
     assert_ok(apply(&receipt, &outcome));
     assert_ok(apply(&receipt, &outcome));
@@ -185,7 +220,11 @@ static void every_damaged_byte_of_a_receipt_is_noticed(void **state) {
 static void a_refusal_counts_only_when_it_is_signed_for_this_leg_and_reason(void **state) {
     (void)state;
     AUTO_BUF receipt = {0};
-    struct told told = {.event = EVENT_REFUSED, .speaker = RELAY, .header = digest, .leg = leg.leg, .has_reason = true,
+    struct told told = {.event = EVENT_REFUSED,
+                        .speaker = RELAY,
+                        .header = digest,
+                        .leg = leg.leg,
+                        .has_reason = true,
                         .reason = E_UNKNOWN_POST};
     make_receipt(&told, &receipt, NULL);
     assert_ok(trail_check_refusal(&sender, digest, leg.leg, E_UNKNOWN_POST, buf_bytes(&receipt)));
@@ -213,7 +252,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_receipt_of_another_request_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_device_receipt_is_kept_and_moves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_damaged_byte_of_a_receipt_is_noticed, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_refusal_counts_only_when_it_is_signed_for_this_leg_and_reason, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_refusal_counts_only_when_it_is_signed_for_this_leg_and_reason, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
