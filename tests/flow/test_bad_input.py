@@ -1,5 +1,5 @@
-"""Goal: whatever is typed wrongly, refused, too large, too much or unreachable ends with its own exit code, its own name
-and a word on what to do - and nothing has changed: not at the relay, not in the home, not with anybody else."""
+"""Goal: whatever is typed wrongly, refused, too large, too much or unreachable ends with its own exit code, its own
+name and a word on what to do - and nothing has changed: not at the relay, not in the home, not with anybody else."""
 
 import os
 import shutil
@@ -15,7 +15,8 @@ class Refusals(FlowTest):
 
     def counts(self):
         status = self.relay.status()
-        names = ("requests", "legs_total", "entries", "receipts", "staged", "posts", "devices", "parties", "directory_size")
+        names = ("requests", "legs_total", "entries", "receipts", "staged", "posts", "devices", "parties",
+                 "directory_size")
         return {name: status[name] for name in names}
 
     def assert_nothing_changed(self):
@@ -41,8 +42,8 @@ class Refusals(FlowTest):
     def test_what_the_command_line_does_not_know_is_a_usage_error(self):
         to_de = ["send", "--to", "de"]
         for words in (["--frobnicate"], ["frobnicate"], ["send"], ["send", "--to"], [*to_de, "--kind", "gossip", "-"],
-                      [*to_de, "--tlp", "PURPLE", "-"], [*to_de, "--precedence", "slow", "-"], [*to_de, "--frobnicate", "-"],
-                      [*to_de, "--keep", "soon", "-"], [*to_de, "--offer-only", "-"], ["accept"], ["accept", "1", "2"],
+                      [*to_de, "--tlp", "PURPLE", "-"], [*to_de, "--precedence", "slow", "-"],
+                      [*to_de, "--frobnicate", "-"], [*to_de, "--keep", "soon", "-"], [*to_de, "--offer-only", "-"], ["accept"], ["accept", "1", "2"],
                       ["show"], ["show", "1", "--body", "file"], ["wait"], ["wait", "1", "--for", "never"],
                       ["decline", "1", "--reason", "mood"], ["inbox", "extra"], ["authority", "frobnicate"], ["init"]):
             with self.subTest(words=words):

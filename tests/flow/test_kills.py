@@ -1,5 +1,6 @@
-"""Goal: whoever is killed, whenever - the gate, the ledger at each of its fault points, the whole relay, the client between
-any two of its steps - what was answered is found afterwards exactly once, in the right state, and nothing is doubled."""
+"""Goal: whoever is killed, whenever - the gate, the ledger at each of its fault points, the whole relay, the client
+between any two of its steps - what was answered is found afterwards exactly once, in the right state, and nothing is
+doubled."""
 
 import os
 import random

@@ -1,14 +1,13 @@
 """Goal: one relay and two parties do the whole job. An incident goes out and is offered; it is accepted, read byte for
-byte, acknowledged and answered; a second is declined and its body never handed over; an exercise expires. The sender holds
-the evidence of every step of all three. Several recipients do not see each other, and the relay serves on several
+byte, acknowledged and answered; a second is declined and its body never handed over; an exercise expires. The sender
+holds the evidence of every step of all three. Several recipients do not see each other, and the relay serves on several
 addresses."""
 
 import os
 import pathlib
 
 from house import (ACCEPTED, ACKNOWLEDGED, ADVISORY, CLOSED, DECLINED, EXPIRED, HANDED_OVER, LARGE_ADVISORY, NOTIFIED,
-                   SETTLED,
-                   STORED, WITHDRAWN, FlowTest, main, program, run)
+                   SETTLED, STORED, WITHDRAWN, FlowTest, main, program, run)
 
 
 class MainFlow(FlowTest):

@@ -121,8 +121,7 @@ class Canary(FlowTest):
         attachment.write_bytes(b"in an attachment: " + MARKER)
         self.assertTrue(self.holders(self.house.papers), "the search finds what is there")
         request = self.fj.ok("send", "--to", "de", "-s", f"subject {word}", "--summary", f"summary {word}", "--attach",
-                             attachment,
-                             "-", data=b"text " + MARKER + b" " * 200_000).json["id"]
+                             attachment, "-", data=b"text " + MARKER + b" " * 200_000).json["id"]
         declined = self.fj.send("de/technical", b"again " + MARKER, subject=f"again {word}")
         self.assertEqual(self.de.inbox()[request]["subject"], f"subject {word}", "it did arrive")
         self.de.ok("accept", request, "--note", f"accepting {word}")

@@ -10,6 +10,7 @@ KIND_NAMES = {number: name for name, number in LEAVES.items()}
 LABEL_OF = {"charter": "CHARTER", "admission": "ADMISSION", "post": "POST", "device": "DEVICE",
             "countersign": "COUNTERSIGN", "revocation": "REVOCATION"}
 PARTY = re.compile(r"[a-z][a-z0-9.-]{0,31}")
+NEVER = 1 << 63
 POST = re.compile(r"[a-z][a-z0-9.-]{0,31}/[a-z][a-z0-9-]{0,31}")
 
 
@@ -80,11 +81,11 @@ class Directory:
         keys = [what[field] for field in ("key", "revoker") if field in what]
         for key in keys:
             check_sign_key(key)
-        before = self.posts.get(what["post"], {"revoked": False, "devices": []})
+        before = self.posts.get(what["post"], {"revoked": 0, "devices": []})
         need(not before["revoked"], "revoked")
 
         def effect():
-            self.posts[what["post"]] = {**what, "revoked": False, "devices": before["devices"], "party": party}
+            self.posts[what["post"]] = {**what, "revoked": 0, "devices": before["devices"], "party": party}
             self.keys.update(keys)
         return what["authority"], effect
 
@@ -102,7 +103,7 @@ class Directory:
         need(len(standing) < LIMITS["DEVICES_PER_POST_MAX"], "not-allowed")
 
         def effect():
-            device = {**what, "hash": name, "countersigned": False, "revoked": False}
+            device = {**what, "hash": name, "countersigned": NEVER, "revoked": 0}
             self.devices[what["device"]] = device
             post["devices"].append(device)
             self.keys.update(keys)
@@ -117,7 +118,8 @@ class Directory:
             sister = self.devices.get(what["signer"])
             need(sister and sister["post"] == device["post"], "not-allowed")
             need(self.live(sister, time), "not-allowed")
-        return what["signer"], lambda: device.update(countersigned=True)
+        vouched = min(device["countersigned"], self.size + 1)
+        return what["signer"], lambda: device.update(countersigned=vouched)
 
     def revocation(self, what, _, __):
         post = self.posts.get(what["post"])
@@ -129,11 +131,13 @@ class Directory:
             target = self.devices.get(what["device"])
             need(target and target["post"] == what["post"], "unknown-device")
         need(not target["revoked"], "revoked")
-        return what["signer"], lambda: target.update(revoked=True)
+        return what["signer"], lambda: target.update(revoked=self.size + 1)
 
-    def live(self, device, time):
-        return (device["countersigned"] and not device["revoked"] and not self.posts[device["post"]]["revoked"] and
-                device["not_before"] <= time < device["not_after"])
+    def live(self, device, time, size=None):
+        """Now, or when the log had `size` leaves. Records say with which leaf a device was vouched for or revoked."""
+        size = self.size if size is None else size
+        revoked = [at for at in (device["revoked"], self.posts[device["post"]]["revoked"]) if at and at <= size]
+        return device["countersigned"] <= size and not revoked and device["not_before"] <= time < device["not_after"]
 
     def readers(self, post, time):
         return [d["device"] for d in self.posts[post]["devices"] if d["role"] != 2 and self.live(d, time)][:16]

@@ -1,6 +1,7 @@
 """stranger.py - a client of the Pouch protocol written from PROTOCOL.md alone: its own party, post and device; it joins
 a relay, sends, receives, decides, and believes nothing that it can check. It keeps everything in memory."""
 
+import copy
 import os
 import random
 import time
@@ -133,16 +134,34 @@ class Identity:
                                           "authority": authority, "next": following, "created": created})
         post = encode("post", {"post": self.post, "functions": 7, "key": self.post_key.public, "authority": authority,
                                "created": created, "revoker": self.revoker.public})
+        self.statements = [self.sign("charter", self.authority, self.charter), self.sign("post", self.authority, post)]
+        self.statements += self.certify(self.authority)
+
+    @staticmethod
+    def sign(kind, key, payload):
+        return {"kind": LEAVES[kind], "statement": stamp(kind.upper(), key, payload)}
+
+    def certify(self, voucher):
+        """The device's certificate, and who vouches for it."""
+        created = now_ms()
         device = encode("device", {"post": self.post, "device": self.device.public, "role": 0,
                                    "transport": x_public(self.transport), "not_before": created - 3600000,
-                                   "not_after": created + 30 * DAY_MS,
-                                   "issuer": self.post_key.public})
-        countersign = encode("countersign", {"certificate": leaf_hash(device), "signer": authority, "created": created})
-        signed = (("charter", "CHARTER", self.authority, self.charter), ("post", "POST", self.authority, post),
-                  ("device", "DEVICE", self.post_key, device),
-                  ("countersign", "COUNTERSIGN", self.authority, countersign))
-        self.statements = [{"kind": LEAVES[kind], "statement": stamp(label, key, payload)}
-                           for kind, label, key, payload in signed]
+                                   "not_after": created + 30 * DAY_MS, "issuer": self.post_key.public})
+        countersign = encode("countersign", {"certificate": leaf_hash(device), "signer": voucher.public,
+                                             "created": created})
+        return [self.sign("device", self.post_key, device), self.sign("countersign", voucher, countersign)]
+
+    def further(self):
+        """The same post on another device, for which this one vouches."""
+        other = copy.copy(self)
+        other.device, other.transport = SignKey(), os.urandom(32)
+        other.statements = other.certify(self.device)
+        return other
+
+    def revocation(self):
+        """The slip that takes the whole post out."""
+        return self.sign("revocation", self.revoker, encode("revocation", {
+            "post": self.post, "signer": self.revoker.public, "reason": 0, "created": now_ms()}))
 
     def charter_file(self):
         return encode("dossier", {"post": self.party, "statements": self.statements[:1]})
@@ -362,11 +381,13 @@ class Stranger:
         need(entry["ordinal"] or entry["previous"] == entry["leg"], "bad-proof")
         return statement, record, entry
 
-    def may(self, request, leg, statement):
+    def may(self, request, leg, statement, entry):
         """Check 5."""
         actor, role = EVENT_RULES[statement["event"]]
         if actor == "RELAY":
             need("post" not in statement and statement["device"] == self.card.statement, "not-allowed")
+            if entry and statement["event"] == EVENTS["STORED"]:
+                self.was_live(self.directory.devices[request.header["device"]], entry)
             return
         device = self.directory.devices.get(statement["device"])
         need(device, "unknown-device")
@@ -375,11 +396,17 @@ class Stranger:
                  "EITHER": [leg.opening["to"], request.header["from"]]}[actor]
         need(statement["post"] in sides, "not-allowed")
         need(device["role"] == 0 or (device["role"] == 1 and role == "READER"), "not-allowed")
+        if entry:
+            self.was_live(device, entry)
+
+    def was_live(self, device, entry):
+        need(entry["size"] <= self.directory.size, "directory-forked")
+        need(self.directory.live(device, entry["time"], entry["size"]), "revoked")
 
     def take_receipt(self, request, leg, data):
         statement, _, entry = self.open_receipt(data)
         need(statement["header"] == request.digest and statement.get("leg") == leg.id, "mismatch")
-        self.may(request, leg, statement)
+        self.may(request, leg, statement, entry)
         if entry is None:
             leg.notes.append(statement)
             return statement
@@ -418,11 +445,15 @@ class Stranger:
         request.check(self.directory)
         leaves = {place["position"]: leaf_hash(place["opening"]) for place in sent["places"]}
         need(legs_root(leaves, sent["seed"]) == request.header["legs"], "bad-proof")
-        need(request.digest in self.requests, "unknown-request")
-        own = decode("wrapset", verify("WRAPSET", self.me.device.public, sent["wrapset"]))
-        keys = open_wrap(own, self.me.device.public, self.prekeys)
-        for part, key in self.requests[request.digest].keys.items():
-            need(keys[f"{part}_key"] == key, "mismatch")
+        need(request.header["from"] == self.me.post, "not-for-us")
+        self.open_wrapset(request, None, sent["wrapset"])
+        known = self.requests.setdefault(request.digest, request)
+        need(known.keys == request.keys, "mismatch")
+        if known is request:  # another device of this post has sent it
+            for place in sent["places"]:
+                leg = Leg(request, place["opening"], place["position"])
+                request.legs[leg.id] = leg
+            self.open_offer(request, None)
 
     def take_changed(self, changed):
         request = self.requests[changed["header"]]
@@ -453,7 +484,7 @@ class Stranger:
         signer = self.directory.devices.get(wrapset["signer"])
         need(signer and signer["post"] == request.header["from"], "not-allowed")
         verify("WRAPSET", wrapset["signer"], stamped)
-        need(wrapset["header"] == request.digest and wrapset.get("leg") == leg.id, "mismatch")
+        need(wrapset["header"] == request.digest and wrapset.get("leg") == (leg.id if leg else None), "mismatch")
         need(wrapset["size"] <= self.directory.size, "directory-forked")
         need(self.directory.root(wrapset["size"]) == wrapset["root"], "directory-forked")
         keys = open_wrap(wrapset, self.me.device.public, self.prekeys)

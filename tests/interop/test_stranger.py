@@ -82,6 +82,51 @@ class StrangerTest(FlowTest):
         posts = {line["post"] for line in self.fj.ok("directory", "list").lines}
         self.assertIn(self.me.post, posts)
 
+    def test_a_second_device_reads_what_the_first_has_sent_and_what_both_receive(self):
+        identity = self.admitted("org.pair")
+        first = Stranger(self.card, identity)
+        self.addCleanup(first.close)
+        first.join()
+        second = Stranger(self.card, identity.further())
+        self.addCleanup(second.close)
+        second.join()
+        request = first.compose(["fj/technical"], b"from the night shift", "handed over")
+        self.assertEqual(first.send(request)["fj/technical"]["error"], 0)
+        second.sync()
+        again = second.requests[request.digest]
+        self.assertEqual((again.offer["subject"], second.open_body(again, None)),
+                         ("handed over", [(None, b"from the night shift")]))
+        self.fj.ok("decline", request.id)
+        for each in (first, second):
+            each.sync()
+            leg = next(iter(each.requests[request.digest].legs.values()))
+            self.assertEqual(self.events(leg)[-1], DECLINED)
+        self.fj.send(identity.post, b"x", subject="to both")
+        for each in (first, second):
+            self.assertIn("to both", [one.offer["subject"] for one in each.sync() if one.offer])
+
+    def test_a_revoked_post_is_told_so_and_what_it_said_before_stays_good(self):
+        identity = self.admitted("org.brief")
+        brief = Stranger(self.card, identity)
+        self.addCleanup(brief.close)
+        brief.join()
+        request = brief.compose(["fj/technical"], b"x", "before the end")
+        receipt = brief.send(request)["fj/technical"]["receipt"]
+        anyone = Link(Card(self.card), os.urandom(32))
+        self.addCleanup(anyone.close)
+        anyone.call("REVOKE", {"statements": [identity.revocation()]})
+        self.expect_failure("revoked", brief.greet)
+
+        self.stranger.mirror()
+        brief.directory = self.stranger.directory
+        leg = next(iter(request.legs.values()))
+        brief.take_receipt(request, Leg(request, leg.opening_bytes, leg.position), receipt)
+        device = brief.directory.devices[identity.device.public]
+        with self.assertRaises(Refused):
+            brief.was_live(device, {"size": brief.directory.size, "time": brief.ledger_time})
+        lost = self.fj.run("send", "--to", identity.post, "-s", "x", "-", data=b"x")
+        self.assertEqual((lost.code, lost.error["error"]), (4, "revoked"), lost)
+
     # ---- the stranger sends ----
 
     def test_pouch_accepts_reads_and_acknowledges_what_the_stranger_sent(self):
