@@ -45,7 +45,7 @@ static const char *const table_names[TABLE_COUNT] = {
     [TABLE_ORDER] = "orders", [TABLE_LEG] = "leg",       [TABLE_ENTRY] = "entry",   [TABLE_NOTE] = "note",
     [TABLE_CHUNK] = "chunk",  [TABLE_OUTBOX] = "outbox", [TABLE_DUTY] = "duty",     [TABLE_SEQUENCE] = "sequence",
     [TABLE_VOID] = "void",    [TABLE_HEARD] = "heard",   [TABLE_THREAD] = "thread", [TABLE_ALARM] = "alarm",
-    [TABLE_SPOOL] = "spool",
+    [TABLE_SPOOL] = "spool",  [TABLE_AGAIN] = "again",
 };
 
 static const char *const query_texts[STATEMENT_KINDS] = {

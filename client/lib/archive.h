@@ -28,6 +28,7 @@
  *   HEARD     a = sender device, n = number    the leg (or nothing: declared void); n = 0: the highest (keptnumber)
  *   THREAD    a = parent header, n = number    digest of the reply
  *   ALARM     n = number          keptalarm
+ *   AGAIN     n = number          a feed item that did not hold: it is asked for again
  *   SPOOL     n = index           text from a pipe, until it has been sealed */
 #ifndef ARCHIVE_H
 #define ARCHIVE_H
@@ -65,6 +66,7 @@ enum archive_table {
     TABLE_THREAD,
     TABLE_ALARM,
     TABLE_SPOOL,
+    TABLE_AGAIN,
     TABLE_COUNT
 };
 

@@ -220,11 +220,13 @@ static enum error hear(struct arrival *arrival, uint64_t sequence, bool sealed) 
     if (sequence <= highest) return E_OK;
     TRY(count_heard(arrival, highest + 1, sequence, &heard));
     uint64_t missing = sequence - highest - 1 - heard;
-    if (missing > 0 && !sealed)
+    if (missing > 0 && !sealed) {
         TRY(kept_alarm(
             archive, "%.*s: %llu of the numbers %llu to %llu did not arrive: withheld, or still on their way; ask them",
             (int)from->n, (const char *)from->p, (unsigned long long)missing, (unsigned long long)(highest + 1),
             (unsigned long long)(sequence - 1)));
+        TRY(kept_number_set(archive, TABLE_META, archive_named(KEPT_FEED_GAP), 1)); /* perhaps the relay passed it over */
+    }
     return kept_number_set(archive, TABLE_HEARD, top, sequence);
 }
 

@@ -1,4 +1,8 @@
-/* inbox.c - the feed, page by page and item by item; then what has to be said about it. */
+/* inbox.c - the feed, page by page and item by item; then what has to be said about it.
+ *
+ * A relay may be wrong today and right tomorrow. So an item that does not hold is asked for again at every later sync, until
+ * it does; and when something shows that items were left out under others' numbers, the feed is read again from its beginning,
+ * which costs time but changes nothing that is here. */
 #include "inbox.h"
 
 #include <stdio.h>
@@ -10,7 +14,10 @@
 #include "outbox.h"
 #include "trail.h"
 
+enum { RETRIES_PER_SYNC = 64 };
+
 static struct archive_key cursor_key(void) { return archive_named("feed cursor"); }
+static struct archive_key retried_key(void) { return archive_named("feed item tried again last"); }
 
 /* ---- one item ---- */
 
@@ -56,16 +63,25 @@ static const char *kind_name(uint64_t kind) {
     return kind == ITEM_OFFERED ? "a request" : kind == ITEM_SENT ? "a request sent from this post" : "a change";
 }
 
+static enum error remember(struct home *home, const struct item *item, enum error error) {
+    struct archive_key row = archive_key(NULL, NULL, item->number);
+    bool known = false;
+    TRY(archive_has(home->archive, TABLE_AGAIN, row, &known));
+    if (known) return E_OK; /* and the alarm was raised */
+    TRY(archive_set(home->archive, TABLE_AGAIN, row, (struct bytes){0}));
+    return kept_alarm_proof(home->archive, item->body, "item %llu of the feed, %s, does not hold: %s",
+                            (unsigned long long)item->number, kind_name(item->kind), error_text(error));
+}
+
 /* What is wrong with the item stays with the item: its own writes are undone, an alarm tells, the cursor moves on. */
 static enum error take_item(struct home *home, struct relay *relay, const struct item *item,
                             struct sync_summary *summary, struct failure *failure) {
     TRY(archive_begin(home->archive));
     enum error error = take_body(home, relay, item, summary, failure);
+    if (error == E_OK) error = archive_delete(home->archive, TABLE_AGAIN, archive_key(NULL, NULL, item->number));
     if (error == E_OK) return archive_commit(home->archive);
     archive_rollback(home->archive);
-    if (outbox_is_fatal(error)) return error;
-    return kept_alarm_proof(home->archive, item->body, "item %llu of the feed, %s, does not hold: %s",
-                            (unsigned long long)item->number, kind_name(item->kind), error_text(error));
+    return outbox_is_fatal(error) ? error : remember(home, item, error);
 }
 
 /* ---- a page ---- */
@@ -76,6 +92,8 @@ static enum error take_items(struct home *home, struct relay *relay, const struc
     struct item item;
     while (item_next(&list, &item)) {
         if (item.number <= *cursor) return fail(failure, E_MALFORMED, "the feed goes back");
+        if (item.number != *cursor + 1)
+            return fail(failure, E_MALFORMED, "the feed leaves out item %llu", (unsigned long long)(*cursor + 1));
         TRY(take_item(home, relay, &item, summary, failure));
         *cursor = item.number;
     }
@@ -109,9 +127,56 @@ static enum error read_page(struct home *home, struct relay *relay, uint64_t *cu
     return take_page(home, relay, &feed, cursor, summary, failure);
 }
 
+/* ---- items that did not hold ---- */
+
+static enum error try_again(struct home *home, struct relay *relay, uint64_t number, struct sync_summary *summary,
+                            struct failure *failure) {
+    AUTO_ANSWER answer = {0};
+    struct feed feed;
+    struct item item;
+    TRY(relay_call(relay, MESSAGE_GETFEED, &(struct getfeed){.after = number - 1, .max = 1}, &answer, failure));
+    TRY(feed_decode(answer.body, &feed));
+    if (!item_next(&feed.items, &item) || item.number != number) return E_OK; /* not today either */
+    return take_item(home, relay, &item, summary, failure);
+}
+
+/* Some at every sync, each in its turn, in the order of their numbers because one may need another. */
+static enum error retry_items(struct home *home, struct relay *relay, struct sync_summary *summary,
+                              struct failure *failure) {
+    uint64_t last;
+    AUTO_BUF value = {0};
+    TRY(kept_number(home->archive, TABLE_META, retried_key(), &last));
+    struct archive_cursor cursor = archive_cursor(TABLE_AGAIN, SCOPE_ALL, archive_key(NULL, NULL, last + 1));
+    for (unsigned i = 0; i < RETRIES_PER_SYNC; i++) {
+        bool found = false;
+        TRY(archive_next(home->archive, &cursor, &value, &found));
+        if (!found) return last ? kept_number_set(home->archive, TABLE_META, retried_key(), 0) : E_OK;
+        TRY(try_again(home, relay, cursor.key.n, summary, failure));
+    }
+    return kept_number_set(home->archive, TABLE_META, retried_key(), cursor.key.n);
+}
+
+/* ---- the feed ---- */
+
+/* Where to go on; from the beginning, once, after something was found missing. */
+static enum error first_cursor(struct home *home, uint64_t *ret) {
+    uint64_t missing;
+    TRY(kept_number(home->archive, TABLE_META, archive_named(KEPT_FEED_GAP), &missing));
+    if (!missing) return kept_number(home->archive, TABLE_META, cursor_key(), ret);
+    TRY(archive_begin(home->archive));
+    enum error error = kept_number_set(home->archive, TABLE_META, archive_named(KEPT_FEED_GAP), 0);
+    if (error == E_OK) error = kept_number_set(home->archive, TABLE_META, cursor_key(), 0);
+    if (error == E_OK) error = archive_commit(home->archive);
+    else archive_rollback(home->archive);
+    TRY(error);
+    *ret = 0;
+    return E_OK;
+}
+
 enum error inbox_read(struct home *home, struct relay *relay, struct sync_summary *summary, struct failure *failure) {
     uint64_t cursor;
-    enum error error = kept_number(home->archive, TABLE_META, cursor_key(), &cursor);
+    enum error error = first_cursor(home, &cursor);
+    if (error == E_OK) error = retry_items(home, relay, summary, failure);
     for (bool more = true; error == E_OK && more;) error = read_page(home, relay, &cursor, &more, summary, failure);
     if (error != E_OK && failure && failure->error != error) fail(failure, error, "the feed");
     return error;

@@ -64,6 +64,9 @@ CHECKED enum error kept_relay(struct archive *archive, struct keptrelay *ret);
 enum outgoing_kind { OUTGOING_REQUEST = 1, OUTGOING_STATEMENT };
 CHECKED enum error kept_outgoing_add(struct archive *archive, const struct outgoing *outgoing);
 
+/* META: set when numbers are missing, so that the feed is read anew. */
+#define KEPT_FEED_GAP "feed gap"
+
 /* Notes something that does not hold, in words: never shown as content, never dropped. */
 CHECKED enum error kept_alarm(struct archive *archive, const char *text, ...) __attribute__((format(printf, 2, 3)));
 /* The same with the signed bytes that show it: two entries with one ordinal prove the relay's fraud. */

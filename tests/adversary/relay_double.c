@@ -684,6 +684,7 @@ static void no_lie_about_a_decision_lasts(void **state) {
             state_of(id, is, sizeof is);
             assert_string_equal(is, "declined");
         }
+    print_message("STATED: %u lies\n", lies);
     assert_true(lies > 20);
     be_honest();
     POUCH_GOOD(&ann, &ran, "sync");

@@ -266,7 +266,7 @@ class Home:
         return run(self.argv(*args), cwd or self.house.papers, data, env, timeout)
 
     def start(self, *args, data=None, env=None):
-        """A run that goes on beside the test, for finish(process, argv). Its input is a file: nothing waits for a pipe."""
+        """A run that goes on beside the test, for finish(process, argv). Its input is a file: no pipe can stall."""
         stdin = None
         if data is not None:
             stdin = tempfile.TemporaryFile(dir=self.house.folder)

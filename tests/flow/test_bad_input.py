@@ -43,9 +43,10 @@ class Refusals(FlowTest):
         to_de = ["send", "--to", "de"]
         for words in (["--frobnicate"], ["frobnicate"], ["send"], ["send", "--to"], [*to_de, "--kind", "gossip", "-"],
                       [*to_de, "--tlp", "PURPLE", "-"], [*to_de, "--precedence", "slow", "-"],
-                      [*to_de, "--frobnicate", "-"], [*to_de, "--keep", "soon", "-"], [*to_de, "--offer-only", "-"], ["accept"], ["accept", "1", "2"],
-                      ["show"], ["show", "1", "--body", "file"], ["wait"], ["wait", "1", "--for", "never"],
-                      ["decline", "1", "--reason", "mood"], ["inbox", "extra"], ["authority", "frobnicate"], ["init"]):
+                      [*to_de, "--frobnicate", "-"], [*to_de, "--keep", "soon", "-"], [*to_de, "--offer-only", "-"],
+                      ["accept"], ["accept", "1", "2"], ["show"], ["show", "1", "--body", "file"], ["wait"],
+                      ["wait", "1", "--for", "never"], ["decline", "1", "--reason", "mood"], ["inbox", "extra"],
+                      ["authority", "frobnicate"], ["init"]):
             with self.subTest(words=words):
                 self.fj.fails(1, "usage", *words, data=b"x")
         self.assert_nothing_changed()
