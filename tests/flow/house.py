@@ -4,6 +4,7 @@ Real processes and real sockets. POUCHD, POUCHCTL and POUCH name the programs; P
 "valgrind --error-exitcode=99") is put before each, so that the same flow runs under other builds and tools.
 Every run ends: by itself or by its time limit. Whatever was started is ended by its own process id."""
 
+import ctypes
 import json
 import os
 import pathlib
@@ -27,6 +28,7 @@ LARGE_ADVISORY = DATA / "csaf-icsa-24-235-03.json"
 WRAP = shlex.split(os.environ.get("POUCH_WRAP", ""))
 PATIENCE = 10 if WRAP else 1
 RUN_S = 60 * PATIENCE
+LIBC = ctypes.CDLL(None)
 
 # What a tool that watches the program prints when it found something; such a run has failed whatever its exit code.
 FINDINGS = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error: |SUMMARY: \w+Sanitizer|"
@@ -106,11 +108,16 @@ class Ran:
         return found
 
 
-def start(argv, cwd, stdin=None, env=None, stdout=subprocess.PIPE, stderr=subprocess.PIPE):
+def die_with_parent():
+    """A relay must not outlive a test that was ended from outside (PR_SET_PDEATHSIG is 1)."""
+    LIBC.prctl(1, signal.SIGKILL)
+
+
+def start(argv, cwd, stdin=None, env=None, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec=None):
     whole = {k: v for k, v in os.environ.items() if k not in ("POUCH_HOME", "POUCH_FAULT")}
     whole.update(env or {})
     return subprocess.Popen([str(a) for a in argv], cwd=cwd, env=whole, stdin=stdin or subprocess.DEVNULL,
-                            stdout=stdout, stderr=stderr)
+                            stdout=stdout, stderr=stderr, preexec_fn=preexec)
 
 
 def finish(process, argv, data=None, timeout=None):
@@ -173,7 +180,7 @@ class Relay:
         assert self.process is None
         with open(self.outputs, "wb") as out, open(self.log_path, "ab") as log:
             self.process = start(program("POUCHD") + ["--config", self.config], self.folder.parent, env=env,
-                                 stdout=out, stderr=log)
+                                 stdout=out, stderr=log, preexec=die_with_parent)
         if ready:
             self.wait_ready()
         return self
