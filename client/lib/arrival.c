@@ -225,7 +225,8 @@ static enum error hear(struct arrival *arrival, uint64_t sequence, bool sealed) 
             archive, "%.*s: %llu of the numbers %llu to %llu did not arrive: withheld, or still on their way; ask them",
             (int)from->n, (const char *)from->p, (unsigned long long)missing, (unsigned long long)(highest + 1),
             (unsigned long long)(sequence - 1)));
-        TRY(kept_number_set(archive, TABLE_META, archive_named(KEPT_FEED_GAP), 1)); /* perhaps the relay passed it over */
+        TRY(kept_number_set(archive, TABLE_META, archive_named(KEPT_FEED_GAP),
+                            1)); /* perhaps the relay passed it over */
     }
     return kept_number_set(archive, TABLE_HEARD, top, sequence);
 }

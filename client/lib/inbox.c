@@ -1,8 +1,8 @@
 /* inbox.c - the feed, page by page and item by item; then what has to be said about it.
  *
- * A relay may be wrong today and right tomorrow. So an item that does not hold is asked for again at every later sync, until
- * it does; and when something shows that items were left out under others' numbers, the feed is read again from its beginning,
- * which costs time but changes nothing that is here. */
+ * A relay may be wrong today and right tomorrow. So an item that does not hold is asked for again at every later sync,
+ * until it does; and when something shows that items were left out under others' numbers, the feed is read again from
+ * its beginning, which costs time but changes nothing that is here. */
 #include "inbox.h"
 
 #include <stdio.h>
@@ -166,8 +166,10 @@ static enum error first_cursor(struct home *home, uint64_t *ret) {
     TRY(archive_begin(home->archive));
     enum error error = kept_number_set(home->archive, TABLE_META, archive_named(KEPT_FEED_GAP), 0);
     if (error == E_OK) error = kept_number_set(home->archive, TABLE_META, cursor_key(), 0);
-    if (error == E_OK) error = archive_commit(home->archive);
-    else archive_rollback(home->archive);
+    if (error == E_OK)
+        error = archive_commit(home->archive);
+    else
+        archive_rollback(home->archive);
     TRY(error);
     *ret = 0;
     return E_OK;

@@ -1,8 +1,9 @@
 /* inbox.h - the post's feed: offers for it, what it has sent itself, and how its legs have changed.
  *
  * Every item is verified before anything of it is kept. One that does not hold is recorded as an alarm and passed over;
- * it stops nothing else, and is asked for again later. A feed that goes back or leaves out a number is refused. What a page of the feed brought, and the cursor, are committed together; statements that tell
- * the relay of it ("notified") are made only after that. */
+ * it stops nothing else, and is asked for again later. A feed that goes back or leaves out a number is refused. What a
+ * page of the feed brought, and the cursor, are committed together; statements that tell the relay of it ("notified")
+ * are made only after that. */
 #ifndef INBOX_H
 #define INBOX_H
 

@@ -98,8 +98,8 @@ static enum error answer_done(const struct book *book, struct response *response
     return buf_error(&response->body);
 }
 
-/* A guest may bring a post, devices and countersignatures; charters and admissions are the registrar's to bring, and are
- * passed over here where the directory holds them already (a certificate file carries its charter along). */
+/* A guest may bring a post, devices and countersignatures; charters and admissions are the registrar's to bring, and
+ * are passed over here where the directory holds them already (a certificate file carries its charter along). */
 static enum error check_enrol(const struct book *book, const struct job *job, const struct enrol *enrol,
                               uint8_t ret_device[static KEY_SIZE]) {
     struct list list = enrol->statements;
@@ -108,7 +108,8 @@ static enum error check_enrol(const struct book *book, const struct job *job, co
     while (dirstatement_next(&list, &statement)) {
         bool held = directory_holds(book_directory(book), statement.statement);
         if (statement.kind == LEAF_CHARTER && !held) return E_NOT_ADMITTED;
-        bool may = held || statement.kind == LEAF_POST || statement.kind == LEAF_DEVICE || statement.kind == LEAF_COUNTERSIGN;
+        bool may =
+            held || statement.kind == LEAF_POST || statement.kind == LEAF_DEVICE || statement.kind == LEAF_COUNTERSIGN;
         if (!may) return E_NOT_ALLOWED;
         struct bytes payload;
         struct device device;
@@ -122,7 +123,8 @@ static enum error check_enrol(const struct book *book, const struct job *job, co
     return found ? E_OK : E_FOREIGN_CERTIFICATE; /* the key on the line must be one that these certificates name */
 }
 
-enum error enrolment_enrol(struct book *book, const struct job *job, const struct enrol *enrol, struct response *response) {
+enum error enrolment_enrol(struct book *book, const struct job *job, const struct enrol *enrol,
+                           struct response *response) {
     uint8_t device[KEY_SIZE];
     enum error wrong = check_enrol(book, job, enrol, device);
     if (wrong == E_OK) TRY(add_all(book, enrol->statements, device, enrol->prekeys, &wrong));

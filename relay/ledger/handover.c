@@ -171,7 +171,8 @@ static enum error answer_feed(struct book *book, const char *post, struct bytes 
 /* Why this post may not have this part of this leg, or E_OK. */
 static enum error may_fetch(const struct fetch *fetch, const struct store_leg *leg, const char *post) {
     if (strcmp(leg->to, post) != 0) return E_UNKNOWN_REQUEST; /* not told apart from "no such request" */
-    if (fetch->part == PART_OFFER) return E_OK;
+    bool ended = leg->state == STATE_DECLINED || leg->state == STATE_EXPIRED || leg->state == STATE_WITHDRAWN;
+    if (fetch->part == PART_OFFER) return ended ? E_ERASED : E_OK; /* kept only for other legs, if at all */
     return leg_releases_body(leg->state, leg->kind) ? E_OK : E_NOT_ACCEPTED;
 }
 
@@ -257,6 +258,11 @@ enum error handover_answer(struct book *book, const struct job *job, enum messag
     const struct directory_device *device = book_device(book, job);
     if (!device) {
         response_fail(response, E_UNKNOWN_DEVICE, NULL);
+        return E_OK;
+    }
+    enum error dead = directory_live(device, book->now); /* the gate may have passed it before a revocation came */
+    if (dead != E_OK) {
+        response_fail(response, dead, NULL);
         return E_OK;
     }
     const char *post = device->post->name;

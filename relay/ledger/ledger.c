@@ -3,9 +3,9 @@
  *     poll ── jobs of the gate, commands of pouchctl, deadlines
  *       └─ batch: apply (submission, transition, enrolment) ─ expiry ─ scribe signs ─ COMMIT ─ answer questions ─ send
  *
- * A store failure other than a full disk ends the process without answering anybody: what the disk holds is then read anew by
- * the next ledger, and clients ask again. A full disk undoes the batch; it is tried again without new submissions, so that
- * decisions and evidence still pass, and only then everything in it is told to wait. */
+ * A store failure other than a full disk ends the process without answering anybody: what the disk holds is then read
+ * anew by the next ledger, and clients ask again. A full disk undoes the batch; it is tried again without new
+ * submissions, so that decisions and evidence still pass, and only then everything in it is told to wait. */
 #include "ledger.h"
 
 #include <errno.h>
@@ -51,7 +51,7 @@ struct ledger {
     size_t count;
     struct pulse pulse;
     struct instant started, housekept;
-    bool stop, more;
+    bool stop, more, full; /* full: said so in the log */
 };
 
 /* ---- start ---- */
@@ -154,7 +154,8 @@ static enum error apply_command(struct ledger *ledger, struct task *task) {
     enum error wrong = E_OK;
     if (task->command.verb == COMMAND_RECORD)
         TRY(enrolment_record(&ledger->book, task->command.statements, &wrong));
-    else if (task->command.verb != COMMAND_STATUS) wrong = E_UNKNOWN_MESSAGE;
+    else if (task->command.verb != COMMAND_STATUS)
+        wrong = E_UNKNOWN_MESSAGE;
     task->response.error = wrong;
     return E_OK;
 }
@@ -170,7 +171,8 @@ static enum error housekeep(struct ledger *ledger) {
     if (book->now.ms < ledger->housekept.ms + HOUSEKEEPING_MS) return E_OK;
     uint64_t today = book->now.ms / DAY_MS;
     TRY(submission_sweep(book));
-    TRY(book->store->ops->prekey_drop(book->store, (uint32_t)(today > PREKEY_WINDOW_DAYS ? today - PREKEY_WINDOW_DAYS : 0)));
+    TRY(book->store->ops->prekey_drop(book->store,
+                                      (uint32_t)(today > PREKEY_WINDOW_DAYS ? today - PREKEY_WINDOW_DAYS : 0)));
     ledger->housekept = book->now;
     return E_OK;
 }
@@ -217,13 +219,23 @@ static enum error try_batch(struct ledger *ledger) {
     return error;
 }
 
+static bool changes(enum message type) {
+    return type == MESSAGE_ENROL || type == MESSAGE_REVOKE || type == MESSAGE_PUBLISH || type == MESSAGE_SUBMIT ||
+           type == MESSAGE_CHUNK || type == MESSAGE_STATE;
+}
+
+/* Reading goes on: only what would have changed something is told to wait. */
 static void refuse_batch(struct ledger *ledger) {
     for (size_t i = 0; i < ledger->count; i++) {
         struct task *task = &ledger->tasks[i];
-        if (task->control) task->response.error = E_STORE_FULL;
-        else if (task->row->type >= MESSAGE_ENROL) response_fail(&task->response, E_STORE_FULL, NULL);
+        if (task->control)
+            task->response.error = E_STORE_FULL;
+        else if (changes(task->row->type))
+            response_fail(&task->response, E_STORE_FULL, NULL);
     }
-    log_line(LOG_ERR, "the disk is full: everything waits until there is room");
+    ledger->more = false; /* not at once, but with the next tick */
+    if (!ledger->full) log_line(LOG_ERR, "the disk is full: everything waits until there is room");
+    ledger->full = true;
 }
 
 /* ---- answers, after the commit ---- */
@@ -232,7 +244,8 @@ static void answer_questions(struct ledger *ledger) {
     for (size_t i = 0; i < ledger->count; i++) {
         struct task *task = &ledger->tasks[i];
         if (task->control || task->response.type != MESSAGE_NONE) continue;
-        enum error error = handover_answer(&ledger->book, &task->job, task->row->type, task->frame.body, &task->response);
+        enum error error =
+            handover_answer(&ledger->book, &task->job, task->row->type, task->frame.body, &task->response);
         if (error == E_IO || error == E_CORRUPT || error == E_NO_MEMORY || error == E_INTERNAL) give_up(error);
         if (error != E_OK) response_fail(&task->response, error, task->row->object->name);
     }
@@ -242,8 +255,8 @@ static struct bytes receipt_of(const struct book *book, const struct outcome *ou
     return outcome->pending >= 0 ? scribe_receipt(&book->scribe, outcome->pending) : buf_bytes(&outcome->receipt);
 }
 
-/* Receipts may be larger than what asked for them, so not all need fit into one message. Who gets none is told to ask again,
- * and then gets what is recorded. */
+/* Receipts may be larger than what asked for them, so not all need fit into one message. Who gets none is told to ask
+ * again, and then gets what is recorded. */
 static void encode_results(const struct book *book, const struct response *response, struct buf *out) {
     enum { RESULT_BYTES = 64, RECEIPTS_BYTES = MESSAGE_MAX - (LEGS_MAX + 1) * RESULT_BYTES };
     for (size_t i = 0; i < response->outcome_count; i++) {
@@ -261,8 +274,8 @@ static void encode_results(const struct book *book, const struct response *respo
 
 /* The body of the answer's message, as its object. */
 static void encode_failure(const struct book *book, const struct response *response, struct buf *out) {
-    struct failed failure = {.error = response->error, .has_detail = response->detail[0] != 0,
-                              .detail = bytes_text(response->detail)};
+    struct failed failure = {
+        .error = response->error, .has_detail = response->detail[0] != 0, .detail = bytes_text(response->detail)};
     for (size_t i = 0; i < response->outcome_count && !failure.has_refusal; i++) {
         failure.refusal = receipt_of(book, &response->outcomes[i]);
         failure.has_refusal = failure.refusal.n > 0;
@@ -397,8 +410,10 @@ static void send_all(struct ledger *ledger) {
     publish_growth(ledger);
     for (size_t i = 0; i < ledger->count; i++) {
         struct task *task = &ledger->tasks[i];
-        if (task->control) send_answer(ledger, task);
-        else if (ledger->gate.fd >= 0) send_reply(ledger, task);
+        if (task->control)
+            send_answer(ledger, task);
+        else if (ledger->gate.fd >= 0)
+            send_reply(ledger, task);
         response_free(&task->response);
         FAULT("ledger.answered");
     }
@@ -409,7 +424,7 @@ static void send_all(struct ledger *ledger) {
 static bool changes_anything(const struct ledger *ledger) {
     for (size_t i = 0; i < ledger->count; i++) {
         const struct task *task = &ledger->tasks[i];
-        if (task->control ? task->command.verb == COMMAND_RECORD : task->row->type >= MESSAGE_ENROL) return true;
+        if (task->control ? task->command.verb == COMMAND_RECORD : changes(task->row->type)) return true;
     }
     return false;
 }
@@ -433,7 +448,10 @@ static void run_batch(struct ledger *ledger) {
             book->refuse_new = true;
             error = try_batch(ledger);
         }
-        if (error != E_OK) refuse_batch(ledger);
+        if (error != E_OK)
+            refuse_batch(ledger);
+        else
+            ledger->full = false;
     }
     answer_questions(ledger);
     send_all(ledger);
@@ -447,11 +465,13 @@ static struct task *task_new(struct ledger *ledger) {
     return task;
 }
 
-/* The gate has decoded it already; what it passes that does not decode is a fault of ours, and is dropped with a word. */
+/* The gate has decoded it already; what it passes that does not decode is a fault of ours, and is dropped with a word.
+ */
 static void take_packet(struct ledger *ledger, const struct packet *packet) {
     struct task *task;
     if (packet->kind == PACKET_PULSE) {
-        if (pulse_decode(packet->body, &ledger->pulse) != E_OK) log_line(LOG_WARNING, "a pulse of the gate does not decode");
+        if (pulse_decode(packet->body, &ledger->pulse) != E_OK)
+            log_line(LOG_WARNING, "a pulse of the gate does not decode");
         return;
     }
     task = task_new(ledger);
@@ -516,7 +536,14 @@ static void accept_control(struct ledger *ledger) {
 
 /* ---- the loop ---- */
 
-enum { POLL_SIGNAL, POLL_GATE_LISTEN, POLL_CONTROL_LISTEN, POLL_GATE, POLL_CONTROLS, POLL_COUNT = POLL_CONTROLS + CONTROLS };
+enum {
+    POLL_SIGNAL,
+    POLL_GATE_LISTEN,
+    POLL_CONTROL_LISTEN,
+    POLL_GATE,
+    POLL_CONTROLS,
+    POLL_COUNT = POLL_CONTROLS + CONTROLS
+};
 
 static void flush(struct link *link) {
     if (link->fd >= 0 && link_flush(link) != E_OK) link_close(link);
@@ -582,8 +609,8 @@ static void close_all(struct ledger *ledger) {
 }
 
 int ledger_run(const struct config *config, int gate_fd, int control_fd) {
-    struct ledger ledger = {.gate = {.fd = -1}, .gate_listen = gate_fd, .control_listen = control_fd,
-                            .signals = signal_fd()};
+    struct ledger ledger = {
+        .gate = {.fd = -1}, .gate_listen = gate_fd, .control_listen = control_fd, .signals = signal_fd()};
     const char *what = "";
     for (size_t i = 0; i < CONTROLS; i++) ledger.controls[i].fd = -1;
     ledger.tasks = calloc(BATCH_JOBS + CONTROLS + 1, sizeof *ledger.tasks);

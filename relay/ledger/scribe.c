@@ -108,6 +108,12 @@ int scribe_find(const struct scribe *scribe, const uint8_t hash[static HASH_SIZE
     return -1;
 }
 
+int scribe_find_entry(const struct scribe *scribe, int64_t leg, int64_t ordinal) {
+    for (size_t i = 0; i < scribe->count; i++)
+        if (scribe->pending[i].leg == leg && scribe->pending[i].ordinal == ordinal) return (int)i;
+    return -1;
+}
+
 int64_t scribe_id(const struct scribe *scribe, int pending) { return scribe->pending[pending].id; }
 
 struct bytes scribe_receipt(const struct scribe *scribe, int pending) {

@@ -46,6 +46,8 @@ CHECKED enum error scribe_refusal(struct scribe *scribe, const struct scribe_not
 
 /* The pending with this statement hash, or -1. */
 int scribe_find(const struct scribe *scribe, const uint8_t hash[static HASH_SIZE]);
+/* The pending entry with this ordinal of this leg, or -1. */
+int scribe_find_entry(const struct scribe *scribe, int64_t leg, int64_t ordinal);
 int64_t scribe_id(const struct scribe *scribe, int pending);
 
 CHECKED enum error scribe_sign(struct scribe *scribe, struct store *store, const uint8_t secret[static SIGN_SECRET_SIZE]);

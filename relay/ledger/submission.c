@@ -11,6 +11,8 @@
 #include "chunks.h"
 #include "header.h"
 
+enum { SWEEPS_PER_BATCH = 256 };
+
 /* One submission while it is worked on. */
 struct work {
     struct book *book;
@@ -89,11 +91,16 @@ static enum error check_whole(struct work *work) {
     return check_part(work->book, header->has_body, &header->body, submit->has_body_digests, submit->body_digests);
 }
 
-static uint64_t content_bytes(const struct header *header) {
-    return (header->has_offer ? header->offer.length : 0) + (header->has_body ? header->body.length : 0);
+/* What the request takes of its party's quota: content, and what is kept about it, so that a flood of tiny contents with
+ * long lists of legs fills no disk either. */
+static uint64_t counted_bytes(const struct header *header, const struct submit *submit) {
+    uint64_t content = (header->has_offer ? header->offer.length : 0) + (header->has_body ? header->body.length : 0);
+    return content + submit->header.n + submit->places.items.n + submit->wrapsets.items.n + submit->offer_digests.n +
+           submit->body_digests.n;
 }
 
-/* The submission without chunks and without the legs' wrap sets: what is kept for the sender's own post and for paths. */
+/* The submission without chunks and without the legs' wrap sets: what is kept for the sender's own post and for paths.
+ */
 static enum error kept_form(const struct work *work, bool with_wrapsets, struct buf *out) {
     struct submit kept = *work->submit;
     AUTO_BUF own = {0};
@@ -118,6 +125,57 @@ static enum error conflict(struct work *work, const struct store_request *first)
     return refuse(work, NULL, E_CONFLICT);
 }
 
+static enum error add_want(struct work *work, unsigned number);
+
+static bool has_new_leg(struct work *work, enum error *ret) {
+    struct list list = work->submit->wrapsets;
+    struct bytes stamped, payload;
+    struct wrapset set;
+    struct store_leg leg;
+    while (list_next_bytes(&list, &stamped)) {
+        if (stamp_peek(stamped, &payload) != E_OK || wrapset_decode(payload, &set) != E_OK || !set.has_leg) continue;
+        *ret = work->book->store->ops->leg_by_id(work->book->store, set.leg, &leg);
+        if (*ret != E_OK) return *ret == E_UNKNOWN_REQUEST;
+    }
+    return false;
+}
+
+/* The content of a stored request goes when its legs so far have ended; a leg that comes later needs it again. */
+static enum error restage(struct work *work, bool *ret_go) {
+    struct book *book = work->book;
+    enum error error = E_OK, wrong;
+    TRY(add_want(work, PART_OFFER));
+    TRY(add_want(work, PART_BODY));
+    size_t missing = work->response->want_count;
+    work->response->want_count = 0; /* asked anew, once the chunks of this message are in */
+    if (missing == 0) return E_OK;
+    bool needed = has_new_leg(work, &error);
+    if (error != E_OK && error != E_UNKNOWN_REQUEST) return error;
+    if (!needed) return E_OK;
+    const struct store_request *row = &work->request;
+    TRY(book_quota_check(book, row->from, NULL, row->exercise, 0, row->bytes, &wrong));
+    if (book->refuse_new) wrong = E_STORE_FULL;
+    if (wrong != E_OK) {
+        *ret_go = false;
+        response_fail(work->response, wrong, NULL);
+        return E_OK;
+    }
+    TRY(book->store->ops->request_restage(book->store, row->id, book->now));
+    TRY(book_quota_bytes(book, row->from, row->exercise, (int64_t)row->bytes));
+    work->request.stored = false;
+    return E_OK;
+}
+
+/* A request that is known: goes on where it stopped. */
+static enum error resume(struct work *work, bool *ret_go) {
+    *ret_go = true;
+    if (work->request.stored) return restage(work, ret_go);
+    if (!work->book->refuse_new) return E_OK;
+    *ret_go = false;
+    response_fail(work->response, E_STORE_FULL, NULL);
+    return E_OK;
+}
+
 /* Finds or stages the request. *ret_go: go on; else the answer is already written. */
 static enum error stage(struct work *work, bool *ret_go) {
     struct book *book = work->book;
@@ -126,7 +184,7 @@ static enum error stage(struct work *work, bool *ret_go) {
     enum error wrong = check_whole(work);
     if (wrong != E_OK) return refuse(work, NULL, wrong);
     enum error error = store->ops->request_by_digest(store, work->digest, &work->request);
-    *ret_go = error == E_OK;
+    if (error == E_OK) return resume(work, ret_go);
     if (error != E_UNKNOWN_REQUEST) return error;
 
     struct store_request first;
@@ -137,7 +195,9 @@ static enum error stage(struct work *work, bool *ret_go) {
         response_fail(work->response, E_STORE_FULL, NULL);
         return E_OK;
     }
-    struct store_request row = {.exercise = work->header.exercise, .at = book->now, .bytes = content_bytes(&work->header)};
+    struct store_request row = {
+        .exercise = work->header.exercise, .at = book->now, 
+                                .bytes = counted_bytes(&work->header, work->submit)};
     post_name(work->header.from, row.from);
     memcpy(row.digest, work->digest, HASH_SIZE);
     memcpy(row.device, work->header.device, KEY_SIZE);
@@ -194,9 +254,11 @@ static enum error add_want(struct work *work, unsigned number) {
 
 /* ---- legs ---- */
 
-/* The wraps are for exactly the devices that this ledger would name: neither a forgotten nor a strange one. A device that has no
- * fresh prekey cannot be sealed to and is left out; when it comes back it is resealed to, nobody is refused for it. */
-static enum error check_readers(const struct book *book, struct bytes to, const struct wrapset *set, enum error *ret_wrong) {
+/* The wraps are for exactly the devices that this ledger would name: neither a forgotten nor a strange one. A device
+ * that has no fresh prekey cannot be sealed to and is left out; when it comes back it is resealed to, nobody is refused
+ * for it. */
+static enum error check_readers(const struct book *book, struct bytes to, const struct wrapset *set,
+                                enum error *ret_wrong) {
     const struct directory_device *readers[DEVICES_PER_POST_MAX];
     size_t count = directory_readers(book_directory(book), to, book->now, readers), expected = 0, found = 0;
     for (size_t i = 0; i < count; i++) {
@@ -231,7 +293,8 @@ static enum error check_seen_directory(struct book *book, const struct wrapset *
 }
 
 /* A reply goes to the other side of an accepted leg that is still open for it. */
-static enum error check_parent(struct work *work, struct bytes to, struct store_leg *ret_parent, enum error *ret_wrong) {
+static enum error check_parent(struct work *work, struct bytes to, struct store_leg *ret_parent,
+                               enum error *ret_wrong) {
     const struct parent *parent = &work->header.parent;
     struct store_request request;
     *ret_wrong = E_UNKNOWN_REQUEST;
@@ -244,9 +307,12 @@ static enum error check_parent(struct work *work, struct bytes to, struct store_
     bool back = bytes_are(work->header.from, ret_parent->to) && bytes_are(to, ret_parent->from);
     bool open = ret_parent->state == STATE_ACCEPTED || ret_parent->state == STATE_HANDED_OVER ||
                 ret_parent->state == STATE_ACKNOWLEDGED;
-    if (!forth && !back) *ret_wrong = E_NOT_ALLOWED;
-    else if (ret_parent->kind == LEG_REPLY || ret_parent->exercise != work->header.exercise) *ret_wrong = E_NOT_ALLOWED;
-    else *ret_wrong = open ? E_OK : E_WRONG_STATE;
+    if (!forth && !back)
+        *ret_wrong = E_NOT_ALLOWED;
+    else if (ret_parent->kind == LEG_REPLY || ret_parent->exercise != work->header.exercise)
+        *ret_wrong = E_NOT_ALLOWED;
+    else
+        *ret_wrong = open ? E_OK : E_WRONG_STATE;
     return E_OK;
 }
 
@@ -262,12 +328,16 @@ static enum error check_leg(struct work *work, const struct wrapset *set, const 
     const struct directory_post *post = directory_post(book_directory(book), opening->to);
     *ret_wrong = !post ? E_UNKNOWN_POST : post->revoked ? E_REVOKED : set->generation != 1 ? E_CONFLICT : E_OK;
     if (*ret_wrong != E_OK) return E_OK;
-    if (work->header.has_parent) TRY(check_parent(work, opening->to, parent, ret_wrong));
-    else *ret_wrong = directory_may_submit(work->device, book->now);
+    if (work->header.has_parent)
+        TRY(check_parent(work, opening->to, parent, ret_wrong));
+    else
+        *ret_wrong = directory_may_submit(work->device, book->now);
     if (*ret_wrong != E_OK) return E_OK;
     TRY(book->store->ops->leg_sequence_used(book->store, work->header.device, to, opening->sequence, &used));
-    if (used) *ret_wrong = E_CONFLICT;
-    else TRY(check_readers(book, opening->to, set, ret_wrong));
+    if (used)
+        *ret_wrong = E_CONFLICT;
+    else
+        TRY(check_readers(book, opening->to, set, ret_wrong));
     if (*ret_wrong != E_OK) return E_OK;
     TRY(check_seen_directory(book, set, ret_wrong));
     if (*ret_wrong != E_OK) return E_OK;
@@ -280,8 +350,11 @@ static enum error check_leg(struct work *work, const struct wrapset *set, const 
 static enum error complete(struct work *work) {
     struct book *book = work->book;
     if (work->request.stored) return E_OK;
+    struct store_leg earlier;
     TRY(book->store->ops->request_complete(book->store, work->request.id, book->now));
     work->request.stored = true;
+    enum error error = book->store->ops->leg_nth(book->store, work->request.id, 0, &earlier);
+    if (error != E_UNKNOWN_REQUEST) return error; /* told when the first leg was stored */
     struct store_feed item = {.kind = ITEM_SENT, .request = work->request.id};
     return book_feed(book, work->request.from, &item, PRECEDENCE_ROUTINE);
 }
@@ -297,10 +370,16 @@ static enum error store_leg(struct work *work, size_t which, const struct openin
                             struct store_leg *parent) {
     struct book *book = work->book;
     unsigned precedence = (unsigned)work->header.precedence;
-    struct store_leg leg = {.request = work->request.id, .sequence = opening->sequence, .keep_s = work->header.keep_s,
-                            .position = work->leaves[which].position, .generation = 1,
-                            .kind = header_leg_kind(&work->header), .state = STATE_NONE, .furthest = STATE_NONE,
-                            .exercise = work->header.exercise, .expires = {book->now.ms + work->header.keep_s * 1000},
+    struct store_leg leg = {.request = work->request.id,
+                            .sequence = opening->sequence,
+                            .keep_s = work->header.keep_s,
+                            .position = work->leaves[which].position,
+                            .generation = 1,
+                            .kind = header_leg_kind(&work->header),
+                            .state = STATE_NONE,
+                            .furthest = STATE_NONE,
+                            .exercise = work->header.exercise,
+                            .expires = {book->now.ms + work->header.keep_s * 1000},
                             .parent = work->header.has_parent ? parent->id : 0};
     memcpy(leg.leg, work->leaves[which].id, HASH_SIZE);
     memcpy(leg.head, leg.leg, HASH_SIZE);
@@ -317,8 +396,8 @@ static enum error store_leg(struct work *work, size_t which, const struct openin
     int pending;
     TRY(transition_relay(book, &leg, work->digest, EVENT_STORED, NULL, precedence, &pending));
     work->response->outcomes[work->response->outcome_count - 1].pending = pending;
-    struct store_feed item = {.kind = ITEM_OFFERED, .request = leg.request, .leg = leg.id,
-                              .receipt = scribe_id(&book->scribe, pending)};
+    struct store_feed item = {
+        .kind = ITEM_OFFERED, .request = leg.request, .leg = leg.id, .receipt = scribe_id(&book->scribe, pending)};
     return book_feed(book, leg.to, &item, precedence);
 }
 
@@ -327,11 +406,11 @@ static enum error known_leg(struct work *work, const struct store_leg *leg) {
     if (leg->request != work->request.id) return refuse(work, leg->leg, E_CONFLICT);
     AUTO_BUF receipt = {0};
     enum error error = work->book->store->ops->receipt_of(work->book->store, leg->id, 0, &receipt);
-    if (error == E_UNKNOWN_REQUEST) return E_OK; /* stored in this very batch: the first answer tells */
-    TRY(error);
+    if (error != E_OK && error != E_UNKNOWN_REQUEST) return error;
     struct outcome *outcome = response_outcome(work->response, leg->leg, E_OK);
     if (!outcome) return E_NO_MEMORY;
-    outcome->receipt = buf_take(&receipt);
+    if (error == E_UNKNOWN_REQUEST) outcome->pending = scribe_find_entry(&work->book->scribe, leg->id, 0); /* this batch */
+    else outcome->receipt = buf_take(&receipt);
     return E_OK;
 }
 
@@ -341,7 +420,8 @@ static enum error take_leg(struct work *work, struct bytes stamped) {
     struct opening opening;
     struct store_leg known, parent = {0};
     enum error wrong;
-    if (stamp_peek(stamped, &payload) != E_OK || wrapset_decode(payload, &set) != E_OK) return E_OK; /* the gate refused it */
+    if (stamp_peek(stamped, &payload) != E_OK || wrapset_decode(payload, &set) != E_OK)
+        return E_OK; /* the gate refused it */
     if (!set.has_leg) return E_OK;
     size_t which = 0;
     while (which < work->count && memcmp(work->leaves[which].id, set.leg, HASH_SIZE) != 0) which++;
@@ -415,7 +495,8 @@ static enum error submit_work(struct work *work, const struct job *job) {
     return work->book->store->ops->request_set_waiting(work->book->store, work->request.id, buf_bytes(&waiting));
 }
 
-enum error submission_submit(struct book *book, const struct job *job, const struct submit *submit, struct response *response) {
+enum error submission_submit(struct book *book, const struct job *job, const struct submit *submit,
+                             struct response *response) {
     struct work work = {.book = book, .submit = submit, .response = response};
     enum error error = submit_work(&work, job);
     free(work.leaves);
@@ -436,7 +517,8 @@ static enum error chunk_work(struct work *work, const struct job *job, const str
     return go_on(work);
 }
 
-enum error submission_chunk(struct book *book, const struct job *job, const struct chunk *chunk, struct response *response) {
+enum error submission_chunk(struct book *book, const struct job *job, const struct chunk *chunk,
+                            struct response *response) {
     struct submit submit;
     struct work work = {.book = book, .submit = &submit, .response = response};
     AUTO_BUF waiting = {0};
@@ -454,7 +536,8 @@ enum error submission_chunk(struct book *book, const struct job *job, const stru
     }
     TRY(error);
     if (submit_decode(buf_bytes(&waiting), &submit) != E_OK) return E_CORRUPT;
-    if (work.request.stored) { /* a chunk sent twice after all was stored: nothing to do, the submit tells the results */
+    if (work.request
+            .stored) { /* a chunk sent twice after all was stored: nothing to do, the submit tells the results */
         response->type = MESSAGE_SUBMITTED;
         memcpy(response->header, chunk->header, HASH_SIZE);
         return E_OK;
@@ -465,15 +548,26 @@ enum error submission_chunk(struct book *book, const struct job *job, const stru
     return error;
 }
 
+/* A request staged once more has legs, which stay; only the second staging ends. */
+static enum error drop(struct book *book, const struct store_request *request) {
+    struct store_leg leg;
+    enum error error = book->store->ops->leg_nth(book->store, request->id, 0, &leg);
+    if (error == E_UNKNOWN_REQUEST) return book->store->ops->request_drop(book->store, request->id);
+    TRY(error);
+    TRY(book->store->ops->chunk_erase(book->store, request->id, PART_OFFER));
+    TRY(book->store->ops->chunk_erase(book->store, request->id, PART_BODY));
+    return book->store->ops->request_complete(book->store, request->id, request->at);
+}
+
 enum error submission_sweep(struct book *book) {
     struct store_request request;
     uint64_t keep_ms = book->config->staging_s * 1000;
     struct instant before = {book->now.ms > keep_ms ? book->now.ms - keep_ms : 0};
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < SWEEPS_PER_BATCH; i++) {
         enum error error = book->store->ops->request_stale(book->store, before, &request);
         if (error == E_UNKNOWN_REQUEST) return E_OK;
         TRY(error);
-        TRY(book->store->ops->request_drop(book->store, request.id));
+        TRY(drop(book, &request));
         TRY(book_quota_bytes(book, request.from, request.exercise, -(int64_t)request.bytes));
     }
     return E_OK;

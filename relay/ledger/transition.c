@@ -83,11 +83,12 @@ static enum error judge_repeat(const struct statement *statement, const struct s
     return late_note ? E_OK : E_WRONG_STATE;
 }
 
-static enum error receipt_quota(struct book *book, const struct store_leg *leg, bool *ret_full) {
-    char key[16 + 2 * HASH_SIZE];
+static enum error receipt_quota(struct book *book, const struct store_leg *leg, bool of_recipient,
+                                bool *ret_full) {
+    char key[16 + HASH_SIZE + 1]; /* each side has its own, so that neither can use up the other's */
     uint64_t used;
-    memcpy(key, "receipts ", 9);
-    text_hex(leg->leg, HASH_SIZE / 2, key + 9);
+    memcpy(key, of_recipient ? "receipts r " : "receipts s ", 11);
+    text_hex(leg->leg, HASH_SIZE / 2, key + 11);
     TRY(book->store->ops->quota_get(book->store, key, &used));
     *ret_full = used >= RECEIPTS_PER_LEG_MAX;
     return *ret_full ? E_OK : book->store->ops->quota_add(book->store, key, 1);
@@ -97,13 +98,14 @@ static enum error receipt_quota(struct book *book, const struct store_leg *leg, 
 static enum error keep_receipt(struct book *book, const struct scribe_note *note, const struct statement *statement,
                                const struct store_leg *leg, struct outcome *outcome) {
     bool full;
-    TRY(receipt_quota(book, leg, &full));
+    bool of_recipient = bytes_are(statement->post, leg->to);
+    TRY(receipt_quota(book, leg, of_recipient, &full));
     if (full) {
         outcome->error = E_OVER_QUOTA;
         return E_OK;
     }
     TRY(scribe_record(&book->scribe, note, leg->id, &outcome->pending));
-    const char *post = bytes_are(statement->post, leg->to) ? leg->to : leg->from;
+    const char *post = of_recipient ? leg->to : leg->from;
     return tell(book, leg, scribe_id(&book->scribe, outcome->pending), post, PRECEDENCE_ROUTINE);
 }
 
@@ -132,6 +134,16 @@ static enum error answered_before(struct book *book, const uint8_t hash[static H
     return error == E_UNKNOWN_REQUEST ? E_OK : error;
 }
 
+/* Did that answer bring an entry? */
+static bool has_entry(const struct book *book, const struct outcome *outcome) {
+    struct receipt receipt;
+    struct record record;
+    struct bytes payload;
+    if (outcome->pending >= 0) return book->scribe.pending[outcome->pending].ordinal >= 0;
+    return receipt_decode(buf_bytes(&outcome->receipt), &receipt) == E_OK && stamp_peek(receipt.record, &payload) == E_OK &&
+           record_decode(payload, &record) == E_OK && record.has_entry;
+}
+
 /* E_OK in *ret and the leg, or what the peer did wrong. */
 static enum error find_leg(struct book *book, const struct statement *statement, struct store_leg *ret_leg, enum error *ret) {
     struct store_request request;
@@ -143,6 +155,15 @@ static enum error find_leg(struct book *book, const struct statement *statement,
     TRY(error);
     TRY(book->store->ops->request_by_row(book->store, ret_leg->request, &request));
     *ret = memcmp(request.digest, statement->header, HASH_SIZE) == 0 ? E_OK : E_MISMATCH;
+    return E_OK;
+}
+
+/* A decision that came too late has a receipt, and is still not what happened. */
+static enum error judge_again(struct book *book, const struct statement *statement, struct outcome *outcome) {
+    struct store_leg leg;
+    bool keep;
+    TRY(find_leg(book, statement, &leg, &outcome->error));
+    if (outcome->error == E_OK) outcome->error = judge_repeat(statement, &leg, &keep);
     return E_OK;
 }
 
@@ -164,7 +185,7 @@ static enum error one(struct book *book, const struct job *job, const struct sai
     }
     bool before;
     TRY(answered_before(book, note.hash, outcome, &before));
-    if (before) return E_OK;
+    if (before) return has_entry(book, outcome) ? E_OK : judge_again(book, &statement, outcome);
     outcome->error = book_live(book, book_device(book, job));
     if (outcome->error != E_OK) return E_OK;
     TRY(find_leg(book, &statement, &leg, &outcome->error));

@@ -6,6 +6,8 @@
 #include "store.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +15,7 @@
 
 #include "leg.h"
 #include "schema.sql.h"
+#include "stamp.h"
 
 /* The SQL says "state < 8" where it means "not terminal": leg.def must keep its terminal states last. */
 _Static_assert(STATE_DECLINED == 8 && STATE_ACKNOWLEDGED == 7, "terminal states begin at 8");
@@ -41,6 +44,8 @@ _Static_assert(STATE_DECLINED == 8 && STATE_ACKNOWLEDGED == 7, "terminal states 
     X(REQUEST_WAITING, "SELECT waiting FROM request WHERE id = ? AND waiting IS NOT NULL")                             \
     X(REQUEST_SET_WAITING, "UPDATE request SET waiting = ?2 WHERE id = ?1")                                            \
     X(REQUEST_COMPLETE, "UPDATE request SET stored = 1, at = ?2, waiting = NULL WHERE id = ?1")                        \
+    X(REQUEST_RESTAGE, "UPDATE request SET stored = 0, at = ?2 WHERE id = ?1")                                         \
+    X(CONFLICT_DROP, "DELETE FROM conflict WHERE request = ?")                                                         \
     X(REQUEST_DROP, "DELETE FROM request WHERE id = ? AND stored = 0")                                                 \
     X(REQUEST_STALE, "SELECT " REQUEST_COLUMNS " FROM request WHERE stored = 0 AND at < ? ORDER BY at LIMIT 1")        \
     X(CONFLICT_ADD, "INSERT INTO conflict(request, digest, header) SELECT ?1, ?2, ?3 "                                 \
@@ -288,7 +293,12 @@ static enum error sq_request_set_waiting(struct store *store, int64_t id, struct
 static enum error sq_request_complete(struct store *store, int64_t id, struct instant at) {
     return run(bind(store, REQUEST_COMPLETE, "iu", id, at.ms));
 }
+static enum error sq_request_restage(struct store *store, int64_t id, struct instant at) {
+    return run(bind(store, REQUEST_RESTAGE, "iu", id, at.ms));
+}
+/* The row's number may be given out again, so nothing that names it may stay. */
 static enum error sq_request_drop(struct store *store, int64_t id) {
+    TRY(run(bind(store, CONFLICT_DROP, "i", id)));
     TRY(run(bind(store, CHUNK_ERASE, "ii", id, (int64_t)PART_OFFER)));
     TRY(run(bind(store, CHUNK_ERASE, "ii", id, (int64_t)PART_BODY)));
     return run(bind(store, REQUEST_DROP, "i", id));
@@ -448,13 +458,20 @@ static enum error sq_feed_next(struct store *store, const char *post, uint64_t a
     return E_OK;
 }
 
+/* The same payload signed anew, with other neighbours, is the same statement. */
+static bool same_statement(struct bytes a, struct bytes b) {
+    struct bytes payload_a, payload_b;
+    if (bytes_equal(a, b)) return true;
+    return stamp_peek(a, &payload_a) == E_OK && stamp_peek(b, &payload_b) == E_OK && bytes_equal(payload_a, payload_b);
+}
+
 /* A device publishes one key a day; another key for the same day would let a relay choose between them. */
 static enum error sq_prekey_put(struct store *store, const uint8_t *device, uint32_t day, struct bytes stamped) {
     sqlite3_stmt *statement = bind(store, PREKEY_SAME, "hi", device, (int64_t)day);
     enum error error = first(statement);
     if (error == E_UNKNOWN_REQUEST) return run(bind(store, PREKEY_PUT, "hib", device, (int64_t)day, stamped));
     TRY(error);
-    bool same = bytes_equal(column_bytes(statement, 0), stamped);
+    bool same = same_statement(column_bytes(statement, 0), stamped);
     done(statement);
     return same ? E_OK : E_CONFLICT;
 }
@@ -511,6 +528,7 @@ static const struct store_ops sqlite_ops = {
     .request_waiting = sq_request_waiting,
     .request_set_waiting = sq_request_set_waiting,
     .request_complete = sq_request_complete,
+    .request_restage = sq_request_restage,
     .request_drop = sq_request_drop,
     .request_stale = sq_request_stale,
     .conflict_add = sq_conflict_add,
@@ -589,7 +607,16 @@ static enum error open_file(struct sqlite_store *sq, const char *path, bool crea
     return prepare(sq);
 }
 
+/* SQLite would take the umask's word for who may read; its other files get the mode of this one. */
+static enum error create_file(const char *path) {
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) return errno == ENOSPC ? E_STORE_FULL : E_IO;
+    close(fd);
+    return E_OK;
+}
+
 enum error store_sqlite_open(const char *path, bool create, struct store **ret) {
+    if (create) TRY(create_file(path));
     if (!create && access(path, F_OK) != 0) return E_IO;
     struct sqlite_store *sq = calloc(1, sizeof *sq);
     if (!sq) return E_NO_MEMORY;

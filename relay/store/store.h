@@ -84,7 +84,9 @@ struct store_ops {
     enum error (*request_waiting)(struct store *store, int64_t id, struct buf *ret);
     enum error (*request_set_waiting)(struct store *store, int64_t id, struct bytes waiting);
     enum error (*request_complete)(struct store *store, int64_t id, struct instant at); /* staged -> stored */
-    enum error (*request_drop)(struct store *store, int64_t id);                        /* staged only, with its chunks */
+    /* stored -> staged: its content was erased and more legs follow, so the chunks are needed once more. */
+    enum error (*request_restage)(struct store *store, int64_t id, struct instant at);
+    enum error (*request_drop)(struct store *store, int64_t id); /* staged only, with its chunks */
     /* A staged request older than `before`, or E_UNKNOWN_REQUEST. */
     enum error (*request_stale)(struct store *store, struct instant before, struct store_request *ret);
 
@@ -141,7 +143,7 @@ struct store {
     const struct store_ops *ops;
 };
 
-/* Opens, or with `create` makes, the embedded store: SQLite, WAL, synchronous FULL, one connection. E_IO, E_CORRUPT (not a
+/* Opens, or with `create` makes (mode 0600), the embedded store: SQLite, WAL, synchronous FULL, one connection. E_IO, E_CORRUPT (not a
  * store, damaged, or of another schema), E_STORE_FULL. */
 CHECKED enum error store_sqlite_open(const char *path, bool create, struct store **ret);
 

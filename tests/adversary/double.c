@@ -50,13 +50,13 @@ static bool receive(void *socket, struct buf *out) {
 }
 
 static void answer_client(struct ends *ends, const struct buf *frame) {
-    if (ends->id_size == 0 || zmq_send(ends->front, ends->id, ends->id_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
-        return;
+    if (ends->id_size == 0 || zmq_send(ends->front, ends->id, ends->id_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) return;
     zmq_send(ends->front, frame->p, frame->n, ZMQ_DONTWAIT);
 }
 
 /* Each statement is told to wait: nothing is stored, and the client keeps it. True: the frame has been dealt with. */
-static bool mute(struct double_relay *relay, struct ends *ends, const struct message_row *row, const struct frame *frame) {
+static bool mute(struct double_relay *relay, struct ends *ends, const struct message_row *row,
+                 const struct frame *frame) {
     if (!relay->mute_statements || row->type != MESSAGE_STATE) return false;
     AUTO_BUF results = {0}, answer = {0};
     struct state state;
@@ -143,7 +143,8 @@ static void *run(void *argument) {
     struct ends ends = {.front = start.front};
     uint8_t as[KEY_SIZE] = {0};
     for (bool stop = false; !stop;) {
-        zmq_pollitem_t items[] = {{.socket = ends.front, .events = ZMQ_POLLIN}, {.socket = ends.back, .events = ZMQ_POLLIN}};
+        zmq_pollitem_t items[] = {{.socket = ends.front, .events = ZMQ_POLLIN},
+                                  {.socket = ends.back, .events = ZMQ_POLLIN}};
         zmq_poll(items, ends.back ? 2 : 1, POLL_MS);
         pthread_mutex_lock(&relay->lock);
         if (memcmp(as, relay->transport_public, KEY_SIZE) != 0) {

@@ -1,5 +1,6 @@
-/* double.h - a relay between a client and its relay: a proxy with a CURVE key of its own, which sees every frame in the clear and
- * answers what it likes. It speaks to the real relay as the client, with the client's transport key. One a client. */
+/* double.h - a relay between a client and its relay: a proxy with a CURVE key of its own, which sees every frame in the
+ * clear and answers what it likes. It speaks to the real relay as the client, with the client's transport key. One a
+ * client. */
 #ifndef DOUBLE_H
 #define DOUBLE_H
 
@@ -25,9 +26,9 @@ struct double_relay {
     /* under the lock */
     double_script *on_answer, *on_ask; /* on_ask may rewrite what the client says; NULL: honest */
     void *context;
-    bool mute_statements; /* STATE is answered "over quota", so that a home can be put back and try again */
+    bool mute_statements;            /* STATE is answered "over quota", so that a home can be put back and try again */
     struct buf before[DOUBLE_TYPES]; /* bodies, by type */
-    unsigned changed; /* frames that the script has changed or kept */
+    unsigned changed;                /* frames that the script has changed or kept */
 };
 /* The card that leads a client to the double, otherwise the real one. */
 void double_start(struct double_relay *ret, struct scene_relay *behind, const char *card_path);

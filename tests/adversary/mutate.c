@@ -3,7 +3,20 @@
 
 #include "cbor.h"
 
-enum { UINT, NINT, BYTES, TEXT, ARRAY, MAP, TAG, SIMPLE, FLOAT64 = 0xfb, NULL_ITEM = 0xf6, DEEP = 100, UNKNOWN_KEY = 200 };
+enum {
+    UINT,
+    NINT,
+    BYTES,
+    TEXT,
+    ARRAY,
+    MAP,
+    TAG,
+    SIMPLE,
+    FLOAT64 = 0xfb,
+    NULL_ITEM = 0xf6,
+    DEEP = 100,
+    UNKNOWN_KEY = 200
+};
 
 struct walk {
     const uint8_t *p, *end;
@@ -34,8 +47,15 @@ static void put_wide(struct buf *out, unsigned major, unsigned size_bits, uint64
 }
 
 static void put_head(struct buf *out, unsigned major, uint64_t argument) {
-    if (argument < 24) put_byte(out, major << 5 | (unsigned)argument);
-    else put_wide(out, major, argument <= UINT8_MAX ? 0 : argument <= UINT16_MAX ? 1 : argument <= UINT32_MAX ? 2 : 3, argument);
+    if (argument < 24)
+        put_byte(out, major << 5 | (unsigned)argument);
+    else
+        put_wide(out, major,
+                 argument <= UINT8_MAX    ? 0
+                 : argument <= UINT16_MAX ? 1
+                 : argument <= UINT32_MAX ? 2
+                                          : 3,
+                 argument);
 }
 
 /* One size longer than needed; false when it is the longest already. */
@@ -56,9 +76,12 @@ static void copy_content(struct walk *walk, unsigned major, uint64_t argument) {
     if (major == BYTES || major == TEXT) {
         buf_add(walk->out, walk->p, (size_t)argument);
         walk->p += argument;
-    } else if (major == ARRAY) copy_items(walk, argument);
-    else if (major == MAP) copy_items(walk, 2 * argument);
-    else if (major == TAG) copy_item(walk);
+    } else if (major == ARRAY)
+        copy_items(walk, argument);
+    else if (major == MAP)
+        copy_items(walk, 2 * argument);
+    else if (major == TAG)
+        copy_item(walk);
 }
 
 /* A byte string that is an item itself is walked through, and its length is put right. */
@@ -163,9 +186,14 @@ static bool change_list(struct walk *walk, uint64_t count) {
         return false;
     }
     const uint8_t *first = walk->p;
-    put_head(out, ARRAY, walk->mutation == MUTATE_DROP ? count - 1 : walk->mutation == MUTATE_TWICE ? count + 1 : count);
-    if (walk->mutation == MUTATE_TWICE) copy_item(walk);
-    else skip_content(walk, ARRAY, 1);
+    put_head(out, ARRAY,
+             walk->mutation == MUTATE_DROP    ? count - 1
+             : walk->mutation == MUTATE_TWICE ? count + 1
+                                              : count);
+    if (walk->mutation == MUTATE_TWICE)
+        copy_item(walk);
+    else
+        skip_content(walk, ARRAY, 1);
     if (walk->mutation == MUTATE_TWICE) walk->p = first;
     copy_items(walk, walk->mutation == MUTATE_TWICE ? count : count - 1);
     if (walk->mutation != MUTATE_REVERSED) return true;
@@ -213,8 +241,10 @@ static bool damage(struct walk *walk, unsigned major, uint64_t argument) {
     walk->met = true;
     walk->wanted = SIZE_MAX;
     enum mutation mutation = walk->mutation;
-    if (mutation == MUTATE_NULL || mutation == MUTATE_FLOAT || mutation == MUTATE_DEEP) return replace(walk, major, argument);
-    if (major == MAP && (mutation == MUTATE_UNKNOWN_FIELD || mutation == MUTATE_REPEATED)) return damage_map(walk, argument);
+    if (mutation == MUTATE_NULL || mutation == MUTATE_FLOAT || mutation == MUTATE_DEEP)
+        return replace(walk, major, argument);
+    if (major == MAP && (mutation == MUTATE_UNKNOWN_FIELD || mutation == MUTATE_REPEATED))
+        return damage_map(walk, argument);
     if (mutation == MUTATE_VALUE) return change_value(walk, major, argument);
     if (mutation == MUTATE_EMPTY && sized(major)) return empty(walk, major, argument);
     if (mutation == MUTATE_DROP && major == MAP) return drop_last_pair(walk, argument);

@@ -1,7 +1,8 @@
 /* peer.c - a registered but hostile device against a real relay.
  *
- * Goal: whatever a peer sends, it is answered or cut off, nothing of it is stored that should not be, no process of the relay
- * dies, and others are served as if nothing had happened. Each test ends with stage_unharmed(), which looks at exactly that. */
+ * Goal: whatever a peer sends, it is answered or cut off, nothing of it is stored that should not be, no process of the
+ * relay dies, and others are served as if nothing had happened. Each test ends with stage_unharmed(), which looks at
+ * exactly that. */
 #include "scene.h"
 
 #include <arpa/inet.h>
@@ -31,8 +32,8 @@ static void assert_same_processes(const struct scene_numbers *before, const stru
     assert_int_equal(after->gate_pid, before->gate_pid);
 }
 
-/* Requests, legs and entries are what they were (plus what the test says was rightly stored); then an honest request goes its
- * way, and exactly that is added. */
+/* Requests, legs and entries are what they were (plus what the test says was rightly stored); then an honest request
+ * goes its way, and exactly that is added. */
 static void stage_unharmed(const struct scene_numbers *before, uint64_t requests, uint64_t legs, uint64_t entries,
                            uint64_t leaves) {
     struct scene_numbers after = scene_status(&relay);
@@ -60,7 +61,8 @@ struct volley {
 static void volley_collect(struct volley *volley) {
     for (; volley->waiting; volley->waiting--) {
         AUTO_REPLY reply = {0};
-        if (!actor_hear(volley->actor, SCENE_WAIT_MS, &reply)) fail_msg("%u messages were never answered", volley->waiting);
+        if (!actor_hear(volley->actor, SCENE_WAIT_MS, &reply))
+            fail_msg("%u messages were never answered", volley->waiting);
         volley->failures += reply.type == MESSAGE_FAILURE;
     }
 }
@@ -131,7 +133,8 @@ static void sample_directory(struct samples *samples) {
     memcpy(revocation.signer, eve.poster.public, KEY_SIZE);
     revocation_encode(&revocation, &payload);
     assert_ok(stamp_sign_one(LABEL_REVOCATION, eve.poster.secret, buf_bytes(&payload), &stamped));
-    dirstatement_encode(&(struct dirstatement){.kind = LEAF_REVOCATION, .statement = buf_bytes(&stamped)}, &revocations);
+    dirstatement_encode(&(struct dirstatement){.kind = LEAF_REVOCATION, .statement = buf_bytes(&stamped)},
+                        &revocations);
     add_sample(samples, &eve, MESSAGE_REVOKE, &(struct revoke){.statements = list_of(&revocations, 1)});
 
     for (size_t i = 0; i < PREKEYS; i++) cbor_put_bytes(&own_prekeys, buf_bytes(&eve.prekeys[i]));
@@ -250,8 +253,8 @@ static void fire_flips(struct volley *volley, const struct sample *sample) {
 
 /* Questions may still make sense with a bit flipped; nothing that is signed or digested does. */
 static bool is_question(enum message type) {
-    return type == MESSAGE_HELLO || type == MESSAGE_GETLEAVES || type == MESSAGE_GETPREKEYS || type == MESSAGE_GETFEED ||
-           type == MESSAGE_FETCH || type == MESSAGE_TRACK;
+    return type == MESSAGE_HELLO || type == MESSAGE_GETLEAVES || type == MESSAGE_GETPREKEYS ||
+           type == MESSAGE_GETFEED || type == MESSAGE_FETCH || type == MESSAGE_TRACK;
 }
 
 static void no_message_with_a_flipped_bit_changes_anything(void **state) {
@@ -371,7 +374,8 @@ static void wrap_sets_of_others_are_refused(void **state) {
     request_new(&eve, &(struct outline){.to = to_bob, .count = 1}, &other);
     struct buf own = buf_take(&request.legs[0].wrapset);
 
-    request_wrapset(&ann, &request, request.legs[0].id, bob.post, 1, false, &request.legs[0].wrapset); /* by another post */
+    request_wrapset(&ann, &request, request.legs[0].id, bob.post, 1, false,
+                    &request.legs[0].wrapset); /* by another post */
     assert_error(send_request(&eve, &request), E_NOT_ALLOWED);
     buf_clear(&request.legs[0].wrapset);
     actor_sister(&eve, &sister); /* by a device that the directory does not know */
@@ -385,10 +389,12 @@ static void wrap_sets_of_others_are_refused(void **state) {
     buf_add_bytes(&request.legs[0].wrapset, buf_bytes(&other.legs[0].wrapset)); /* of another request */
     assert_error(send_request(&eve, &request), E_MISMATCH);
     buf_clear(&request.legs[0].wrapset);
-    request_wrapset(&eve, &request, request.legs[0].id, ann.post, 1, false, &request.legs[0].wrapset); /* for other devices */
+    request_wrapset(&eve, &request, request.legs[0].id, ann.post, 1, false,
+                    &request.legs[0].wrapset); /* for other devices */
     assert_error(send_request(&eve, &request), E_STALE_DIRECTORY);
     buf_clear(&request.legs[0].wrapset);
-    request_wrapset(&eve, &request, other.legs[0].id, bob.post, 1, false, &request.legs[0].wrapset); /* for no leg of it */
+    request_wrapset(&eve, &request, other.legs[0].id, bob.post, 1, false,
+                    &request.legs[0].wrapset); /* for no leg of it */
     assert_error(send_request(&eve, &request), E_MISMATCH);
     stage_unharmed(&before, 0, 0, 0, 0);
 
@@ -601,7 +607,8 @@ static void a_request_with_as_many_legs_as_one_message_holds_is_stored(void **st
     assert_ok(welcome_decode(welcome_reply.body, &welcome));
     for (size_t i = 0; i < MANY; i++) {
         AUTO_BUF payload = {0};
-        struct wrapping_set set = {request.digest, request.legs[i].id, 1, welcome.size, welcome.root, eve.device.public};
+        struct wrapping_set set = {request.digest, request.legs[i].id, 1,
+                                   welcome.size,   welcome.root,       eve.device.public};
         buf_clear(&request.legs[i].wrapset);
         assert_ok(wrapping_make(&set, &(struct wrapped){0}, NULL, 0, &payload));
         assert_ok(stamp_sign_one(LABEL_WRAPSET, eve.device.secret, buf_bytes(&payload), &request.legs[i].wrapset));
@@ -652,7 +659,7 @@ static void nobody_speaks_for_another(void **state) {
     assert_error(actor_state(&eve, buf_bytes(&post_of_bob), NULL), E_NOT_ALLOWED);
     for (enum leg_event event = EVENT_STORED; leg_event_row(event); event++) /* nothing at all on a leg of others */
         assert_int_not_equal(actor_say(&eve, event, header, leg, NULL), E_OK);
-    assert_error(actor_say(&ann, EVENT_ACCEPTED, header, leg, NULL), E_NOT_ALLOWED); /* the sender does not accept */
+    assert_error(actor_say(&ann, EVENT_ACCEPTED, header, leg, NULL), E_NOT_ALLOWED);  /* the sender does not accept */
     assert_error(actor_say(&bob, EVENT_WITHDRAWN, header, leg, NULL), E_NOT_ALLOWED); /* nor the recipient withdraw */
     assert_int_not_equal(actor_fetch(&eve, header, leg, PART_OFFER, 0, NULL), E_OK);
     assert_int_not_equal(actor_fetch(&eve, header, NULL, PART_BODY, 0, NULL), E_OK);
@@ -724,9 +731,12 @@ static void a_key_unknown_to_the_directory_reads_the_directory_and_no_more(void 
         if (row->type == MESSAGE_REVOKE) continue; /* whoever holds a slip may bring it */
         volley_fire_body(&(struct volley){.actor = &stranger}, row->type, buf_bytes(&samples.list[i].body));
         assert_true(actor_hear(&stranger, SCENE_WAIT_MS, &reply));
-        if (row->type == MESSAGE_HELLO || row->type == MESSAGE_GETLEAVES) assert_int_equal(reply.type, row->answer);
-        else if (row->type == MESSAGE_ENROL) assert_error(reply.error, E_FOREIGN_CERTIFICATE);
-        else assert_error(reply.error, E_UNKNOWN_DEVICE);
+        if (row->type == MESSAGE_HELLO || row->type == MESSAGE_GETLEAVES)
+            assert_int_equal(reply.type, row->answer);
+        else if (row->type == MESSAGE_ENROL)
+            assert_error(reply.error, E_FOREIGN_CERTIFICATE);
+        else
+            assert_error(reply.error, E_UNKNOWN_DEVICE);
     }
     AUTO_BUF statements = {0}, prekeys = {0}; /* a party that nobody admitted */
     struct enrol enrol;
@@ -815,8 +825,9 @@ static void three_hundred_half_open_connections_cost_others_nothing(void **state
 
 static void garbage_and_oversized_frames_before_authentication_are_cut_off(void **state) {
     (void)state;
-    static const uint8_t huge[] = {0x06, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}; /* a long command of 2^63 - 1 bytes */
-    static const uint8_t large[] = {0x06, 0, 0, 0, 0, 0x40, 0, 0, 0};                     /* 1 GiB */
+    static const uint8_t huge[] = {0x06, 0x7f, 0xff, 0xff, 0xff,
+                                   0xff, 0xff, 0xff, 0xff};           /* a long command of 2^63 - 1 bytes */
+    static const uint8_t large[] = {0x06, 0, 0, 0, 0, 0x40, 0, 0, 0}; /* 1 GiB */
     struct scene_numbers before = stage_begin();
     uint8_t noise[4096];
     for (unsigned i = 0; i < 60; i++) {
@@ -995,7 +1006,8 @@ static void a_flood_of_strangers_keys_costs_members_nothing(void **state) {
     for (size_t i = 0; i < STRANGERS; i++) {
         actor_new(&relay, "zz/stranger", &strangers[i]);
         actor_connect(&strangers[i]);
-        for (int k = 0; k < 40; k++) actor_send(&strangers[i], MESSAGE_GETLEAVES, &(struct getleaves){.max = LEAVES_MAX});
+        for (int k = 0; k < 40; k++)
+            actor_send(&strangers[i], MESSAGE_GETLEAVES, &(struct getleaves){.max = LEAVES_MAX});
     }
     scene_good_request(&ann, &bob);
     unsigned limited = 0;

@@ -1,8 +1,9 @@
 /* relay_double.c - the real client against a relay that lies.
  *
- * Goal: whatever an answer says, the program ends in order with an exit code that means something, shows nothing false, and once
- * the relay is honest again everything is found and right. The lies are told by a double (double.h) that stands between the built
- * `pouch` (environment POUCH) and a real relay; a home is put back to what it was before each lie. */
+ * Goal: whatever an answer says, the program ends in order with an exit code that means something, shows nothing false,
+ * and once the relay is honest again everything is found and right. The lies are told by a double (double.h) that
+ * stands between the built `pouch` (environment POUCH) and a real relay; a home is put back to what it was before each
+ * lie. */
 #include "double.h"
 
 #include <ftw.h>
@@ -104,11 +105,12 @@ static void make_user(struct user *user) {
     snprintf(certificate, sizeof certificate, "%s.cert", user->party);
     run_at(user->authority, &ran,
            (const char *const[]){"authority", "init", user->party, "--name", "A member", "--no-passphrase", NULL});
-    scene_run(papers, (const char *const[]){getenv("POUCHCTL"), "--config", relay.yaml, "--yes", "admit", charter, NULL}, &ran);
+    scene_run(papers,
+              (const char *const[]){getenv("POUCHCTL"), "--config", relay.yaml, "--yes", "admit", charter, NULL}, &ran);
     assert_int_equal(ran.exit, 0);
     run_at(user->home, &ran, (const char *const[]){"init", user->post, "--no-passphrase", NULL});
-    run_at(user->authority, &ran, (const char *const[]){"authority", "certify", request, "--functions", "technical", "-o",
-                                                        certificate, NULL});
+    run_at(user->authority, &ran,
+           (const char *const[]){"authority", "certify", request, "--functions", "technical", "-o", certificate, NULL});
     double_transport_of(user->home, user->secret, user->public);
 }
 
@@ -123,8 +125,8 @@ static void text_field(const char *json, const char *name, char *ret, size_t roo
 
 static void send_one(const char *subject, char id[static 2 * TEXT_ID_BYTES + 1]) {
     AUTO_RAN ran = {0};
-    POUCH_GOOD(&ann, &ran, "send", "--to", "de", "--kind", "incident", "--tlp", "AMBER", "--precedence", "immediate", "-s",
-               subject, "--summary", "A summary", note);
+    POUCH_GOOD(&ann, &ran, "send", "--to", "de", "--kind", "incident", "--tlp", "AMBER", "--precedence", "immediate",
+               "-s", subject, "--summary", "A summary", note);
     text_field((const char *)ran.out.p, "id", id, 2 * TEXT_ID_BYTES + 1);
 }
 
@@ -178,8 +180,8 @@ static json_t *line_with(json_t *list, const char *id) {
 
 /* Every line speaks of a request that there is, and each of its fields is right or null. */
 static void assert_nothing_false(json_t *shown, json_t *truth, const char *what) {
-    static const char *const fields[] = {"ref", "from", "subject", "kind", "tlp", "precedence", "exercise", "answer_by", "parent",
-                                         "received"};
+    static const char *const fields[] = {"ref",        "from",     "subject",   "kind",   "tlp",
+                                         "precedence", "exercise", "answer_by", "parent", "received"};
     size_t i;
     json_t *line;
     json_array_foreach(shown, i, line) {
@@ -195,8 +197,10 @@ static void assert_nothing_false(json_t *shown, json_t *truth, const char *what)
 
 static json_t *inbox_of(const struct user *user, bool offline) {
     AUTO_RAN ran = {0};
-    if (offline) POUCH_GOOD(user, &ran, "--offline", "inbox", "--all");
-    else POUCH_GOOD(user, &ran, "inbox", "--all");
+    if (offline)
+        POUCH_GOOD(user, &ran, "--offline", "inbox", "--all");
+    else
+        POUCH_GOOD(user, &ran, "inbox", "--all");
     return lines_of(&ran);
 }
 
@@ -222,7 +226,8 @@ struct lie {
     bool past, applied; /* no answer has such a place; one was changed */
 };
 
-static bool tell_lie(struct double_relay *relay_double, const struct message_row *row, struct buf *frame, void *context) {
+static bool tell_lie(struct double_relay *relay_double, const struct message_row *row, struct buf *frame,
+                     void *context) {
     (void)relay_double;
     struct lie *lie = context;
     struct frame parts;
@@ -250,7 +255,8 @@ struct told {
 };
 
 static void describe(const struct lie *lie, char *ret, size_t room) {
-    snprintf(ret, room, "%s, place %zu, mutation %u", message_row(lie->type)->name, lie->place, (unsigned)lie->mutation);
+    snprintf(ret, room, "%s, place %zu, mutation %u", message_row(lie->type)->name, lie->place,
+             (unsigned)lie->mutation);
 }
 
 /* One sync by a liar, then by an honest relay. */
@@ -291,8 +297,9 @@ static void all_lies(const struct user *user, enum message type, json_t *truth, 
 
 /* ---- the acts, in this order ---- */
 
-/* A home that has been put back would make other day keys for the same days, which the relay rightly refuses; so here the lies are
- * told to one home after the other, until one of them is believed or not worth a word: joining can be repeated in any case. */
+/* A home that has been put back would make other day keys for the same days, which the relay rightly refuses; so here
+ * the lies are told to one home after the other, until one of them is believed or not worth a word: joining can be
+ * repeated in any case. */
 static void no_lie_about_joining_lasts(void **state) {
     (void)state;
     AUTO_RAN ran = {0};
@@ -348,9 +355,11 @@ static void no_lie_about_requests_lasts(void **state) {
 
 /* ---- lies that are told with a plan ---- */
 
-static bool earlier_answer(struct double_relay *relay_double, const struct message_row *row, struct buf *frame, void *context) {
+static bool earlier_answer(struct double_relay *relay_double, const struct message_row *row, struct buf *frame,
+                           void *context) {
     const enum message *type = context;
-    if (row->type == *type && relay_double->before[row->type].n) double_replace_body(frame, buf_bytes(&relay_double->before[row->type]));
+    if (row->type == *type && relay_double->before[row->type].n)
+        double_replace_body(frame, buf_bytes(&relay_double->before[row->type]));
     return true;
 }
 
@@ -388,7 +397,8 @@ static void rebuild_feed(const struct feed_plan *plan, const struct feed *feed, 
     for (size_t i = 0; i < 2; i++) buf_free(&body[i]);
 }
 
-static bool other_feed(struct double_relay *relay_double, const struct message_row *row, struct buf *frame, void *context) {
+static bool other_feed(struct double_relay *relay_double, const struct message_row *row, struct buf *frame,
+                       void *context) {
     (void)relay_double;
     struct frame parts;
     struct feed feed;
@@ -402,9 +412,12 @@ static bool other_feed(struct double_relay *relay_double, const struct message_r
 
 static void reordered_withheld_and_mixed_up_requests_are_found_in_the_end(void **state) {
     (void)state;
-    static const struct feed_plan plans[] = {
-        {.reverse = true}, {.only_last = true}, {.empty = true}, {.swap_wrapsets = true}, {.reverse = true, .renumber = true},
-        {.only_last = true, .renumber = true}};
+    static const struct feed_plan plans[] = {{.reverse = true},
+                                             {.only_last = true},
+                                             {.empty = true},
+                                             {.swap_wrapsets = true},
+                                             {.reverse = true, .renumber = true},
+                                             {.only_last = true, .renumber = true}};
     char id[2 * TEXT_ID_BYTES + 1];
     be_honest();
     send_one("Second", id);
@@ -496,7 +509,8 @@ static void a_directory_that_contradicts_the_one_seen_stops_the_client(void **st
 /* ---- sending ---- */
 
 /* Puts eve's prekey where bob's stood. */
-static bool other_prekey(struct double_relay *relay_double, const struct message_row *row, struct buf *frame, void *context) {
+static bool other_prekey(struct double_relay *relay_double, const struct message_row *row, struct buf *frame,
+                         void *context) {
     (void)relay_double;
     (void)context;
     struct frame parts;
@@ -512,7 +526,8 @@ static bool other_prekey(struct double_relay *relay_double, const struct message
 }
 
 /* Has the client sealed anything for eve? */
-static bool watch_wraps(struct double_relay *relay_double, const struct message_row *row, struct buf *frame, void *context) {
+static bool watch_wraps(struct double_relay *relay_double, const struct message_row *row, struct buf *frame,
+                        void *context) {
     (void)relay_double;
     bool *sealed = context;
     struct frame parts;
@@ -591,7 +606,8 @@ static void no_lie_about_what_is_sent_lasts(void **state) {
         assert_non_null(line);
         const char *is = json_string_value(json_object_get(line, "state"));
         if (strcmp(is, "notified") != 0) fail_msg("%s is %s", json_string_value(id), is);
-        if (!line_with(inbox, json_string_value(id))) fail_msg("%s is not in the recipient's inbox", json_string_value(id));
+        if (!line_with(inbox, json_string_value(id)))
+            fail_msg("%s is not in the recipient's inbox", json_string_value(id));
     }
     json_array_foreach(sent, i, id) {
         const char *subject = json_string_value(json_object_get(id, "subject"));
@@ -605,7 +621,8 @@ static void no_lie_about_what_is_sent_lasts(void **state) {
 
 /* ---- deciding ---- */
 
-static bool no_chunks(struct double_relay *relay_double, const struct message_row *row, struct buf *frame, void *context) {
+static bool no_chunks(struct double_relay *relay_double, const struct message_row *row, struct buf *frame,
+                      void *context) {
     (void)relay_double;
     (void)context;
     struct frame parts;
@@ -617,8 +634,10 @@ static bool no_chunks(struct double_relay *relay_double, const struct message_ro
 }
 
 static void show_body(const char *id, struct ran *ran, bool offline) {
-    if (offline) POUCH(&bob, ran, "--offline", "show", id, "--body", "-");
-    else POUCH(&bob, ran, "show", id, "--body", "-");
+    if (offline)
+        POUCH(&bob, ran, "--offline", "show", id, "--body", "-");
+    else
+        POUCH(&bob, ran, "show", id, "--body", "-");
 }
 
 static void no_lie_about_a_body_is_read(void **state) {
@@ -635,7 +654,8 @@ static void no_lie_about_a_body_is_read(void **state) {
     unsigned lies = 0;
     for (size_t place = 0; !past; place++)
         for (unsigned mutation = 0; mutation < MUTATE_COUNT && !past; mutation++) {
-            struct lie lie = {.type = MESSAGE_FETCHED, .place = place, .mutation = (enum mutation)mutation, .past = true};
+            struct lie lie = {
+                .type = MESSAGE_FETCHED, .place = place, .mutation = (enum mutation)mutation, .past = true};
             put_back(&bob);
             double_script_set(&twin, tell_lie, NULL, &lie, true);
             POUCH(&bob, &ran, "sync");

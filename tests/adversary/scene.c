@@ -166,7 +166,8 @@ void scene_relay_start(struct scene_relay *relay, void (*adjust)(struct config *
     assert_non_null(mkdtemp(relay->folder));
     snprintf(relay->yaml, sizeof relay->yaml, "%s/relay.yaml", relay->folder);
     snprintf(relay->address, sizeof relay->address, "tcp://127.0.0.1:%u", relay->port);
-    const char *init[] = {program("POUCHD"), "init", relay->folder, "--listen", relay->address, "--name", "relay.test", NULL};
+    const char *init[] = {program("POUCHD"), "init",   relay->folder, "--listen",
+                          relay->address,    "--name", "relay.test",  NULL};
     scene_run(NULL, init, &ran);
     if (ran.exit != 0) fail_msg("pouchd init: %s", (char *)ran.err.p);
     if (adjust) adjust_config(relay, adjust);
@@ -212,12 +213,16 @@ struct scene_numbers scene_status(const struct scene_relay *relay) {
     scene_run(NULL, status, &ran);
     if (ran.exit != 0) fail_msg("pouchctl status: %s", (char *)ran.err.p);
     const char *json = (const char *)ran.out.p;
-    return (struct scene_numbers){
-        .requests = number_of(json, "requests"), .staged = number_of(json, "staged"), .legs = number_of(json, "legs_total"),
-        .entries = number_of(json, "entries"), .receipts = number_of(json, "receipts"),
-        .directory = number_of(json, "directory_size"), .gate_pid = number_of(json, "gate_pid"),
-        .ledger_pid = number_of(json, "ledger_pid"), .connections = number_of(json, "connections"),
-        .refused = number_of(json, "refused")};
+    return (struct scene_numbers){.requests = number_of(json, "requests"),
+                                  .staged = number_of(json, "staged"),
+                                  .legs = number_of(json, "legs_total"),
+                                  .entries = number_of(json, "entries"),
+                                  .receipts = number_of(json, "receipts"),
+                                  .directory = number_of(json, "directory_size"),
+                                  .gate_pid = number_of(json, "gate_pid"),
+                                  .ledger_pid = number_of(json, "ledger_pid"),
+                                  .connections = number_of(json, "connections"),
+                                  .refused = number_of(json, "refused")};
 }
 
 /* ---- peers ---- */
@@ -274,7 +279,8 @@ void actor_admit(const struct actor *actor) {
     AUTO_BUF payload = {0}, stamped = {0}, statements = {0}, file = {0};
     AUTO_RAN ran = {0};
     char path[SCENE_PATH];
-    struct charter charter = {.party = bytes_text(actor->party), .name = bytes_text("A member"), .created = {wall_ms()}};
+    struct charter charter = {
+        .party = bytes_text(actor->party), .name = bytes_text("A member"), .created = {wall_ms()}};
     memcpy(charter.authority, actor->authority.public, KEY_SIZE);
     randombytes_buf(charter.next, HASH_SIZE);
     charter_encode(&charter, &payload);
@@ -297,8 +303,7 @@ void actor_connect(struct actor *actor) {
     assert_int_equal(zmq_setsockopt(actor->socket, ZMQ_CURVE_SERVERKEY, actor->relay->card.curve, KEY_SIZE), 0);
     assert_int_equal(zmq_setsockopt(actor->socket, ZMQ_CURVE_PUBLICKEY, actor->transport_public, KEY_SIZE), 0);
     assert_int_equal(zmq_setsockopt(actor->socket, ZMQ_CURVE_SECRETKEY, actor->transport_secret, KEY_SIZE), 0);
-    if (actor->unread_max)
-        zmq_setsockopt(actor->socket, ZMQ_RCVHWM, &actor->unread_max, sizeof actor->unread_max);
+    if (actor->unread_max) zmq_setsockopt(actor->socket, ZMQ_RCVHWM, &actor->unread_max, sizeof actor->unread_max);
     assert_int_equal(zmq_connect(actor->socket, actor->relay->address), 0);
     sockets++;
 }
@@ -311,7 +316,9 @@ void actor_disconnect(struct actor *actor) {
 }
 
 static void certificate(const struct actor *actor, struct buf *out) {
-    struct device device = {.post = bytes_text(actor->post), .role = ROLE_DECIDER, .not_before = {wall_ms() - 3600000},
+    struct device device = {.post = bytes_text(actor->post),
+                            .role = ROLE_DECIDER,
+                            .not_before = {wall_ms() - 3600000},
                             .not_after = {wall_ms() + 30 * DAY_MS}};
     memcpy(device.device, actor->device.public, KEY_SIZE);
     memcpy(device.transport, actor->transport_public, KEY_SIZE);
@@ -452,13 +459,15 @@ static void seal_part(const struct request *request, enum part_number number, co
 static void seal_content(struct request *request) {
     static const char text[] = "Would you look at this, please?";
     AUTO_BUF offer_plain = {0}, body_plain = {0}, files = {0};
-    struct offer offer = {.from = request->header.from, .exercise = request->header.exercise, .kind = KIND_INCIDENT,
+    struct offer offer = {.from = request->header.from,
+                          .exercise = request->header.exercise,
+                          .kind = KIND_INCIDENT,
                           .subject = bytes_text("A subject")};
     memcpy(offer.request, request->header.request, REQUEST_ID_SIZE);
     offer_encode(&offer, &offer_plain);
     file_encode(&(struct file){.length = strlen(text)}, &files);
-    struct manifest manifest = {.from = request->header.from, .exercise = request->header.exercise,
-                                .files = list_of(&files, 1)};
+    struct manifest manifest = {
+        .from = request->header.from, .exercise = request->header.exercise, .files = list_of(&files, 1)};
     memcpy(manifest.request, request->header.request, REQUEST_ID_SIZE);
     manifest_encode(&manifest, &body_plain);
     buf_add(&body_plain, text, strlen(text));
@@ -502,12 +511,15 @@ static void sign_header(const struct outline *outline, const struct scene_keys *
 
 void request_new(struct actor *actor, const struct outline *outline, struct request *ret) {
     const struct scene_keys *keys = outline->signer ? outline->signer : &actor->device;
-    *ret = (struct request){
-        .header = {.from = bytes_text(outline->from ? outline->from : actor->post), .created = {wall_ms()},
-                   .keep_s = KEEP_DEFAULT_S, .precedence = PRECEDENCE_ROUTINE}};
+    *ret = (struct request){.header = {.from = bytes_text(outline->from ? outline->from : actor->post),
+                                       .created = {wall_ms()},
+                                       .keep_s = KEEP_DEFAULT_S,
+                                       .precedence = PRECEDENCE_ROUTINE}};
     memcpy(ret->header.device, keys->public, KEY_SIZE);
-    if (outline->request_id) memcpy(ret->header.request, outline->request_id, REQUEST_ID_SIZE);
-    else randombytes_buf(ret->header.request, REQUEST_ID_SIZE);
+    if (outline->request_id)
+        memcpy(ret->header.request, outline->request_id, REQUEST_ID_SIZE);
+    else
+        randombytes_buf(ret->header.request, REQUEST_ID_SIZE);
     seal_content(ret);
     make_legs(actor, outline, ret);
     sign_header(outline, keys, ret);
@@ -546,9 +558,12 @@ void request_submit(const struct request *request, bool with_chunks, struct subm
     }
     put_chunk(request, PART_OFFER, &request->offer_chunk, &room->chunks);
     put_chunk(request, PART_BODY, &request->body_chunk, &room->chunks);
-    *ret = (struct submit){.header = buf_bytes(&request->stamped), .places = list_of(&room->places, request->count),
-                           .wrapsets = list_of(&room->wrapsets, request->count), .has_offer_digests = true,
-                           .offer_digests = bytes_of(request->offer_digest, HASH_SIZE), .has_body_digests = true,
+    *ret = (struct submit){.header = buf_bytes(&request->stamped),
+                           .places = list_of(&room->places, request->count),
+                           .wrapsets = list_of(&room->wrapsets, request->count),
+                           .has_offer_digests = true,
+                           .offer_digests = bytes_of(request->offer_digest, HASH_SIZE),
+                           .has_body_digests = true,
                            .body_digests = bytes_of(request->body_digest, HASH_SIZE)};
     memcpy(ret->seed, request->seed, HASH_SIZE);
     if (with_chunks) ret->chunks = list_of(&room->chunks, 2);
@@ -586,7 +601,8 @@ void request_wrapset(struct actor *actor, const struct request *request, const u
         assert_ok(welcome_decode(reply.body, &welcome));
         count = targets_of(actor, to, targets);
     }
-    struct wrapping_set set = {request->digest, leg, (uint32_t)generation, welcome.size, welcome.root, actor->device.public};
+    struct wrapping_set set = {request->digest, leg,          (uint32_t)generation,
+                               welcome.size,    welcome.root, actor->device.public};
     struct wrapped keys = {.has_offer_key = true, .has_body_key = true};
     memcpy(keys.offer_key, request->offer_key, KEY_SIZE);
     memcpy(keys.body_key, request->body_key, KEY_SIZE);
@@ -594,10 +610,13 @@ void request_wrapset(struct actor *actor, const struct request *request, const u
     stamp_one(LABEL_WRAPSET, &actor->device, &payload, out);
 }
 
-struct statement actor_statement(const struct actor *actor, enum leg_event event, const uint8_t header[static HASH_SIZE],
-                                 const uint8_t leg[static HASH_SIZE]) {
-    struct statement statement = {.event = (uint64_t)event, .has_leg = true, .has_post = true,
-                                  .post = bytes_text(actor->post), .time = {wall_ms()}};
+struct statement actor_statement(const struct actor *actor, enum leg_event event,
+                                 const uint8_t header[static HASH_SIZE], const uint8_t leg[static HASH_SIZE]) {
+    struct statement statement = {.event = (uint64_t)event,
+                                  .has_leg = true,
+                                  .has_post = true,
+                                  .post = bytes_text(actor->post),
+                                  .time = {wall_ms()}};
     memcpy(statement.header, header, HASH_SIZE);
     memcpy(statement.leg, leg, HASH_SIZE);
     memcpy(statement.device, actor->device.public, KEY_SIZE);
@@ -716,8 +735,8 @@ static void open_wrap(const struct actor *to, struct bytes stamped, struct buf *
     fail_msg("sealed to a prekey that is not ours");
 }
 
-static void open_part(struct actor *to, const struct request *request, unsigned part, const uint8_t key[static KEY_SIZE],
-                      struct buf *plain) {
+static void open_part(struct actor *to, const struct request *request, unsigned part,
+                      const uint8_t key[static KEY_SIZE], struct buf *plain) {
     AUTO_BUF data = {0};
     struct content_context context = {.part = (enum part_number)part};
     memcpy(context.request, request->header.request, REQUEST_ID_SIZE);

@@ -1,8 +1,8 @@
 /* scene.h - a real relay and its peers, as the adversary's tests need them.
  *
- * The relay is the built `pouchd` (environment POUCHD), made with `pouchd init`, reached over TCP; parties are admitted through the
- * built `pouchctl` (POUCHCTL). Peers are made here from the protocol's library: their keys, certificates, requests and statements
- * are real, so a hostile peer differs from an honest one only in what the test lets it do. */
+ * The relay is the built `pouchd` (environment POUCHD), made with `pouchd init`, reached over TCP; parties are admitted
+ * through the built `pouchctl` (POUCHCTL). Peers are made here from the protocol's library: their keys, certificates,
+ * requests and statements are real, so a hostile peer differs from an honest one only in what the test lets it do. */
 #ifndef SCENE_H
 #define SCENE_H
 
@@ -30,7 +30,7 @@ enum { SCENE_WAIT_MS = 20000, SCENE_PATH = 256 };
 /* ---- programs ---- */
 
 struct ran {
-    int exit; /* 128 + signal when one ended it */
+    int exit;            /* 128 + signal when one ended it */
     struct buf out, err; /* each with a zero byte after its end */
 };
 void ran_free(struct ran *ran);
@@ -91,7 +91,8 @@ void actor_free(struct actor *actor);
 void actor_admit(const struct actor *actor);
 void actor_connect(struct actor *actor);
 void actor_disconnect(struct actor *actor);
-/* What ENROL needs: post, device certificate, countersignature and prekeys. `statements` and `prekeys` receive list items. */
+/* What ENROL needs: post, device certificate, countersignature and prekeys. `statements` and `prekeys` receive list
+ * items. */
 void actor_enrolment(const struct actor *actor, struct buf *statements, struct buf *prekeys, struct enrol *ret);
 void actor_enrol(struct actor *actor);
 /* All of the above: admitted, connected, enrolled. */
@@ -138,12 +139,12 @@ struct request {
 struct outline {
     const char *const *to;
     size_t count;
-    const char *from;                                   /* default: the actor's */
-    const struct scene_keys *signer;                    /* default: the actor's device */
-    const uint8_t *request_id;                          /* default: random */
+    const char *from;                                    /* default: the actor's */
+    const struct scene_keys *signer;                     /* default: the actor's device */
+    const uint8_t *request_id;                           /* default: random */
     void (*spoil)(struct header *header, void *context); /* before it is signed */
     void *context;
-    bool same_post;                                     /* all legs to to[0], count of them */
+    bool same_post; /* all legs to to[0], count of them */
     bool no_wraps;
 };
 void request_new(struct actor *actor, const struct outline *outline, struct request *ret);
@@ -161,8 +162,8 @@ void request_submit(const struct request *request, bool with_chunks, struct subm
 void request_wrapset(struct actor *actor, const struct request *request, const uint8_t *leg, const char *to,
                      uint64_t generation, bool no_wraps, struct buf *out);
 
-struct statement actor_statement(const struct actor *actor, enum leg_event event, const uint8_t header[static HASH_SIZE],
-                                 const uint8_t leg[static HASH_SIZE]);
+struct statement actor_statement(const struct actor *actor, enum leg_event event,
+                                 const uint8_t header[static HASH_SIZE], const uint8_t leg[static HASH_SIZE]);
 void sign_statement(const struct statement *statement, const struct scene_keys *keys, struct buf *out);
 /* STATE with one stamped statement; its result, and the receipt in `receipt` (may be NULL). */
 enum error actor_state(struct actor *actor, struct bytes stamped, struct buf *receipt);
@@ -171,8 +172,8 @@ enum error actor_say(struct actor *actor, enum leg_event event, const uint8_t he
 enum error actor_fetch(struct actor *actor, const uint8_t header[static HASH_SIZE], const uint8_t *leg, unsigned part,
                        uint32_t index, struct buf *out);
 
-/* What a user wants of the whole thing: sends, finds it in the feed, opens the offer, accepts, fetches and opens the body, and
- * every receipt holds. Entries added: 4 (stored, notified, accepted, handed over). */
+/* What a user wants of the whole thing: sends, finds it in the feed, opens the offer, accepts, fetches and opens the
+ * body, and every receipt holds. Entries added: 4 (stored, notified, accepted, handed over). */
 void scene_good_request(struct actor *from, struct actor *to);
 
 #endif

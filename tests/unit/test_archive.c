@@ -223,7 +223,7 @@ static bool file_has(const char *suffix, const char *needle) {
     char piece[4096];
     for (size_t got; (got = fread(piece, 1, sizeof piece, file)) > 0;) buf_add(&all, piece, got);
     (void)fclose(file);
-    return memmem(all.p, all.n, needle, strlen(needle)) != NULL;
+    return all.n > 0 && memmem(all.p, all.n, needle, strlen(needle)) != NULL;
 }
 
 static void nothing_of_a_plaintext_is_in_the_files(void **state) {
