@@ -221,6 +221,8 @@ int main(int argc, char **argv) {
     run_catch_interrupt();
     enum error error = sign_self_test();
     int exit_code = error == E_OK ? dispatch(&run) : cli_fail(&run.cli, error, "libsodium");
-    if (fflush(stdout) != 0 && exit_code == 0) exit_code = cli_fail(&run.cli, E_IO, "standard output");
+    /* ferror: what was flushed line by line may have failed long before. */
+    bool lost = fflush(stdout) != 0 || ferror(stdout) != 0;
+    if (lost && exit_code == 0) exit_code = cli_fail(&run.cli, E_IO, "standard output");
     return exit_code;
 }

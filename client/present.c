@@ -305,7 +305,8 @@ json_t *present_json_event(const struct event_view *event) {
 }
 
 bool present_json(FILE *out, json_t *object) {
-    bool good = object && json_dumpf(object, out, 0) == 0;
+    /* ASCII only: a foreign subject can neither steer a terminal nor break a line for readers that split at U+2028. */
+    bool good = object && json_dumpf(object, out, JSON_ENSURE_ASCII) == 0;
     json_decref(object);
     return fputc('\n', out) != EOF && good && fflush(out) == 0;
 }

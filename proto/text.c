@@ -142,6 +142,7 @@ static uint32_t code_point(const uint8_t *p, size_t n) {
 static bool is_unsafe(uint32_t code, bool many_lines) {
     if (code == '\n' || code == '\t') return !many_lines;
     if (code < 0x20 || (code >= 0x7f && code <= 0x9f)) return true;
+    if (code == 0x2028 || code == 0x2029) return true; /* line and paragraph separator */
     return (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069) || code == 0x200e ||
            code == 0x200f || code == 0x061c;
 }

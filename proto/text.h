@@ -38,7 +38,7 @@ CHECKED enum error text_reference_parse(struct bytes typed, uint32_t *ret_bits);
 uint32_t text_reference_bits(const uint8_t digest[static HASH_SIZE]);
 
 /* Copies foreign text for a terminal: control characters (but newline, tab where allowed) and bidirectional overrides
- * (U+202A..U+202E, U+2066..U+2069, U+200E, U+200F, U+061C) become U+FFFD; invalid UTF-8 likewise. Appends a final zero byte
+ * (U+202A..U+202E, U+2066..U+2069, U+200E, U+200F, U+061C) and separators (U+2028, U+2029) become U+FFFD; invalid UTF-8 likewise. Appends a final zero byte
  * that does not count in out->n. */
 void text_for_terminal(struct bytes text, bool many_lines, struct buf *out);
 

@@ -10,7 +10,7 @@
 #include "text.h"
 
 enum { OPTION_ALL = 1, OPTION_BODY, OPTION_SAVE };
-enum { SHOWN_MAX = 1024 * 1024 };
+enum { SHOWN_MAX = 1024 * 1024, SAVED_NAME_MAX = 240 };
 
 const char *command_one_word(struct run *run, const char *what, int *ret_exit) {
     const char *word = NULL;
@@ -277,7 +277,20 @@ static enum error body_bytes(struct run *run, const struct request_view *view) {
     return client_body_read(&run->home, view->digest, which, write_fd, &fd, &run->failure);
 }
 
-/* A sender's file name, made harmless: no path, no leading dot, no control or direction characters; never empty. */
+/* At most so many bytes, cut between characters, with the ending (".pdf") kept where there is a short one. */
+static void shorten(char *name, size_t most) {
+    enum { ENDING_MAX = 12 };
+    size_t n = strlen(name);
+    const char *dot = strrchr(name, '.');
+    size_t ending = dot && n - (size_t)(dot - name) <= ENDING_MAX ? n - (size_t)(dot - name) : 0;
+    if (n <= most) return;
+    size_t keep = most - ending;
+    while (keep > 0 && ((unsigned char)name[keep] & 0xc0) == 0x80) keep--;
+    memmove(name + keep, name + n - ending, ending + 1);
+}
+
+/* A sender's file name, made harmless: no path, no leading dot, no control or direction characters; never empty, and
+ * short enough for a file system also with a number before it. */
 static void safe_name(const char *name, size_t number, char *ret, size_t size) {
     const char *base = strrchr(name, '/');
     AUTO_BUF shown = {0};
@@ -287,6 +300,7 @@ static void safe_name(const char *name, size_t number, char *ret, size_t size) {
         if (*p == '\\' || *p == '\t' || *p == '\n') *p = '_';
     while (*ret == '.') memmove(ret, ret + 1, strlen(ret));
     if (!*ret) snprintf(ret, size, "attachment-%zu", number);
+    shorten(ret, SAVED_NAME_MAX);
 }
 
 /* Opens a new file; a name that is taken gets a number. */
@@ -377,6 +391,7 @@ int inbox_show(struct run *run) {
         default: return run_usage(run);
         }
     if (!typed) return run_usage_text(run, "ID is needed");
+    if (bytes && folder) return run_usage_text(run, "--body and --save are two commands");
     enum error error = run_open_post(run);
     if (error != E_OK) return run_fail(run, error);
     run_try_sync(run);

@@ -169,7 +169,7 @@ static enum error check_text(struct plan *plan, const char *text, size_t max, co
         return fail(plan->failure, E_TOO_LARGE, "the %s has %zu bytes; at most %zu", what, strlen(text), max);
     AUTO_BUF check = {0};
     cbor_put_text(&check, bytes_text(text));
-    return cbor_check(buf_bytes(&check)) == E_OK ? E_OK : fail(plan->failure, E_BAD_TEXT, "the %s", what);
+    return cbor_check(buf_bytes(&check)) == E_OK ? E_OK : fail(plan->failure, E_USAGE, "the %s is not valid UTF-8", what);
 }
 
 static enum error check_draft(struct plan *plan) {
@@ -177,7 +177,7 @@ static enum error check_draft(struct plan *plan) {
     bool reply = draft->parent_header != NULL;
     if (!reply && draft->to_count == 0) return fail(plan->failure, E_USAGE, "no recipient");
     if (draft->keep_s > KEEP_MAX_S) return fail(plan->failure, E_BAD_KEEP, "%llu s", (unsigned long long)draft->keep_s);
-    if (draft->answer_by_s > KEEP_MAX_S) return fail(plan->failure, E_OUT_OF_RANGE, "answer-by");
+    if (draft->answer_by_s > KEEP_MAX_S) return fail(plan->failure, E_USAGE, "--answer-by is at most 366d");
     bool content = draft->text_path || draft->text.n > 0 || draft->attachment_count > 0;
     if (draft->offer_only && (content || reply)) return fail(plan->failure, E_USAGE, "an offer alone carries no text");
     if (draft->attachment_count + 1 > PARTS_MAX)
