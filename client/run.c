@@ -94,12 +94,13 @@ bool run_word(struct run *run, int words_table, unsigned *ret, int *ret_exit) {
 /* ---- the pass-phrase ---- */
 
 static struct termios terminal_before;
+static int terminal_fd = STDIN_FILENO;
 static volatile sig_atomic_t terminal_is_quiet;
 
 /* Everything that matters is written whole or not at all, so an interrupt may end the program where it stands. */
 static void interrupted(int signal) {
     (void)signal;
-    if (terminal_is_quiet) tcsetattr(STDIN_FILENO, TCSAFLUSH, &terminal_before);
+    if (terminal_is_quiet) tcsetattr(terminal_fd, TCSAFLUSH, &terminal_before);
     _exit(130);
 }
 
@@ -137,15 +138,24 @@ static enum error secret_from(struct run *run, const char *path) {
     return error == E_OK ? E_OK : fail(&run->failure, error, "the pass-phrase from %s", path);
 }
 
+/* Where a pass-phrase can be typed: also when the text comes through a pipe, as long as somebody watches stderr. */
+static bool find_terminal(void) {
+    if (terminal_fd != STDIN_FILENO || isatty(STDIN_FILENO) == 1) return true;
+    int fd = isatty(STDERR_FILENO) == 1 ? open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC) : -1;
+    if (fd < 0) return false;
+    terminal_fd = fd; /* for as long as the program runs */
+    return true;
+}
+
 static enum error secret_asked(struct run *run, const char *prompt, struct secret *ret) {
-    if (tcgetattr(STDIN_FILENO, &terminal_before) != 0) return fail(&run->failure, E_NEEDS_TERMINAL, "the pass-phrase");
+    if (tcgetattr(terminal_fd, &terminal_before) != 0) return fail(&run->failure, E_NEEDS_TERMINAL, "the pass-phrase");
     struct termios silent = terminal_before;
     silent.c_lflag &= ~(tcflag_t)ECHO;
     terminal_is_quiet = 1;
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+    tcsetattr(terminal_fd, TCSAFLUSH, &silent);
     fputs(prompt, stderr);
-    enum error error = secret_line(STDIN_FILENO, ret);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &terminal_before);
+    enum error error = secret_line(terminal_fd, ret);
+    tcsetattr(terminal_fd, TCSAFLUSH, &terminal_before);
     terminal_is_quiet = 0;
     fputc('\n', stderr);
     return error;
@@ -188,7 +198,7 @@ enum error run_passphrase(struct run *run, bool fresh) {
     if (!sealed) return E_OK;
     if (run->passphrase_file) return secret_from(run, run->passphrase_file);
     if (credential(path, sizeof path)) return secret_from(run, path);
-    if (isatty(STDIN_FILENO) == 1) return fresh ? secret_twice(run) : secret_asked(run, "Pass-phrase: ", &run->passphrase);
+    if (find_terminal()) return fresh ? secret_twice(run) : secret_asked(run, "Pass-phrase: ", &run->passphrase);
     if (!fresh) return E_OK; /* home_open says what is missing */
     enum error error = fail(&run->failure, E_NEEDS_TERMINAL, "a pass-phrase for the new home");
     fail_hint(&run->failure, "give --passphrase-file FILE (- for standard input), or --no-passphrase");
@@ -225,8 +235,8 @@ struct client_options run_client_options(struct run *run) {
 
 static void say_summary(const struct run *run, const struct sync_summary *summary) {
     if (summary->alarms)
-        run_say(run, "pouch: %u thing%s from the relay did not verify or is missing; see pouch status", summary->alarms,
-                summary->alarms == 1 ? "" : "s");
+        run_say(run, "pouch: %u new alarm%s, about what did not verify, is missing or came too late; see pouch status",
+                summary->alarms, summary->alarms == 1 ? "" : "s");
 }
 
 enum error run_sync(struct run *run) {

@@ -31,7 +31,9 @@ static enum error perform(struct run *run, const char *typed, const struct act *
     TRY(client_find(&run->home, typed, digest, &run->failure));
     TRY(client_act(&run->home, run->relay, digest, act, &options, &run->failure));
     enum error error = run->relay && act->event == EVENT_ACCEPTED ? bring_body(run, digest) : E_OK;
-    command_print_result(run, digest, done);
+    char kept[96];
+    snprintf(kept, sizeof kept, "is to be %s; kept in the outbox until the relay is reached", done);
+    command_print_result(run, digest, run->relay ? done : kept);
     return error;
 }
 

@@ -103,6 +103,14 @@ static bool run_editor(const char *path) {
     return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/* One stream cannot carry the pass-phrase and the text. */
+static enum error order_check_input(struct run *run, const struct draft *draft) {
+    bool text = draft->text_path && strcmp(draft->text_path, "-") == 0;
+    bool secret = run->passphrase_file && strcmp(run->passphrase_file, "-") == 0;
+    if (!text || !secret) return E_OK;
+    return fail(&run->failure, E_USAGE, "standard input cannot be both the text and the pass-phrase");
+}
+
 /* The draft lies in memory-backed storage where there is any, readable by its owner only, and goes at once. */
 static enum error edit(struct run *run, struct buf *ret) {
     char path[] = "/dev/shm/pouch-XXXXXX", other[] = "/tmp/pouch-XXXXXX", *used = path;
@@ -122,6 +130,7 @@ static enum error order_text(struct run *run, struct order *order) {
     if (draft->offer_only || draft->text_path) return E_OK;
     if (run_can_ask(run)) TRY(edit(run, &order->edited));
     else if (isatty(STDIN_FILENO) != 1 && draft->attachment_count == 0) draft->text_path = "-";
+    TRY(order_check_input(run, draft));
     draft->text = buf_bytes(&order->edited);
     return E_OK;
 }
@@ -183,6 +192,16 @@ static enum error order_confirm(struct run *run, const struct order *order) {
     return run_ask(run, true, "Send?") ? E_OK : fail(&run->failure, E_INTERRUPTED, "nothing was sent");
 }
 
+/* A person may write for an hour: others use the home meanwhile. */
+static enum error order_dialogue(struct run *run, struct order *order) {
+    bool person = run_can_ask(run);
+    if (person) home_unlock(&run->home);
+    enum error error = order_text(run, order);
+    if (error == E_OK && !order->draft.parent_header) error = order_confirm(run, order);
+    if (person && error == E_OK) error = home_relock(&run->home, &run->failure);
+    return error;
+}
+
 /* ---- sending ---- */
 
 /* The legs that the relay refused or that wait, for people. */
@@ -205,6 +224,7 @@ void command_print_result(struct run *run, const uint8_t digest[static HASH_SIZE
         return;
     }
     present_exercise(stdout, &run->look, view.exercise);
+    if (strcmp(present_state(&view), "refused") == 0) done = "was refused";
     printf("%s %s\n", view.reference, done);
     print_legs(run, &view);
 }
@@ -232,9 +252,7 @@ COMMAND_OPTIONS(request_send, {"to", OPTION_TO, true}, {"subject", OPTION_SUBJEC
 static enum error order_check(struct run *run, const struct draft *draft) {
     if (draft->offer_only && (draft->text_path || draft->attachment_count))
         return fail(&run->failure, E_USAGE, "--offer-only has no body: neither FILE nor --attach");
-    if (draft->text_path && strcmp(draft->text_path, "-") == 0 && run->passphrase_file &&
-        strcmp(run->passphrase_file, "-") == 0)
-        return fail(&run->failure, E_USAGE, "standard input cannot be both the text and the pass-phrase");
+    TRY(order_check_input(run, draft));
     for (size_t i = 0; i < draft->attachment_count; i++)
         if (access(draft->attachments[i], R_OK) != 0) return files_failure(&run->failure, draft->attachments[i]);
     if (draft->text_path && strcmp(draft->text_path, "-") != 0 && access(draft->text_path, R_OK) != 0)
@@ -247,8 +265,7 @@ static enum error prepare_send(struct run *run, struct order *order) {
     TRY(run_open_post(run));
     TRY(run_sync(run));
     TRY(order_resolve(run, order));
-    TRY(order_text(run, order));
-    return order_confirm(run, order);
+    return order_dialogue(run, order);
 }
 
 int request_send(struct run *run) {
@@ -312,7 +329,7 @@ static enum error prepare_reply(struct run *run, struct order *order, uint8_t he
     order->draft.exercise = view.exercise; /* an exchange is an exercise from end to end */
     order->draft.parent_header = header;
     order->draft.parent_leg = leg;
-    return order_text(run, order);
+    return order_dialogue(run, order);
 }
 
 int request_reply(struct run *run) {

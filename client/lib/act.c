@@ -1,6 +1,7 @@
 /* act.c - client_act: what this post says about a leg, by hand: signed, kept, sent, and answered. */
 #include "evidence.h"
 #include "outbox.h"
+#include "stamp.h"
 
 #include <stdio.h>
 
@@ -63,8 +64,54 @@ struct work {
 
 static enum error wrong_state(struct work *work, const struct keptleg *leg) {
     const struct leg_state_row *row = leg_state_row(leg->state);
+    if (leg->state == STATE_NONE && !kept_leg_refused(leg)) {
+        enum error error = fail(work->failure, E_WRONG_STATE, "%.*s: it has not reached the relay yet", (int)leg->to.n,
+                                (const char *)leg->to.p);
+        fail_hint(work->failure, "it waits in the outbox; after `pouch sync` it can be withdrawn");
+        return error;
+    }
     return fail(work->failure, E_WRONG_STATE, "%.*s: %s", (int)leg->to.n, (const char *)leg->to.p,
                 row ? row->name : "unknown");
+}
+
+/* Of accepted, declined, withdrawn and closed one is enough. */
+static bool excludes(enum leg_event waiting, enum leg_event event) {
+    bool decided = waiting == EVENT_ACCEPTED || waiting == EVENT_DECLINED || waiting == EVENT_WITHDRAWN;
+    return decided && (event == EVENT_ACCEPTED || event == EVENT_DECLINED || event == EVENT_WITHDRAWN);
+}
+
+/* What the outbox holds of this leg already: the same is not said twice, and a decision not taken back by another that
+ * could only lose. */
+static enum error find_waiting(struct work *work, const uint8_t *leg, bool *ret_same, bool *ret_other) {
+    AUTO_BUF value = {0};
+    struct archive_cursor cursor = archive_cursor(TABLE_OUTBOX, SCOPE_ALL, archive_key(NULL, NULL, 0));
+    for (bool found = true;;) {
+        struct outgoing outgoing;
+        struct statement statement;
+        struct bytes payload;
+        TRY(archive_next(work->home->archive, &cursor, &value, &found));
+        if (!found) return E_OK;
+        if (outgoing_decode(buf_bytes(&value), &outgoing) != E_OK) return E_CORRUPT;
+        if (!outgoing.has_statement || memcmp(outgoing.leg, leg, HASH_SIZE) != 0) continue;
+        if (stamp_peek(outgoing.statement, &payload) != E_OK || statement_decode(payload, &statement) != E_OK)
+            return E_CORRUPT;
+        if (statement.event == (uint64_t)work->act->event) *ret_same = true;
+        else *ret_other |= excludes((enum leg_event)statement.event, work->act->event);
+    }
+}
+
+/* Without a relay: leaves out what waits in the outbox already. */
+static enum error leave_out_waiting(struct work *work) {
+    size_t count = 0;
+    for (size_t i = 0; i < work->count; i++) {
+        bool same = false, other = false;
+        enum error error = find_waiting(work, work->sayings[i].leg, &same, &other);
+        if (error != E_OK) return fail(work->failure, error, "the outbox");
+        if (other) return fail(work->failure, E_WRONG_STATE, "another decision waits in the outbox");
+        if (!same) work->sayings[count++] = work->sayings[i];
+    }
+    work->count = count;
+    return E_OK;
 }
 
 /* The legs that this is said of. One that is named must take it; of all legs those that can. */
@@ -124,6 +171,7 @@ static enum error act(struct work *work, struct relay *relay) {
         return fail(work->failure, E_NOT_ALLOWED,
                     work->request.record.mine ? "this post has sent it" : "this post has received it");
     TRY(choose(work));
+    if (!relay) TRY(leave_out_waiting(work));
     if (work->count == 0) return E_OK;
     AUTO_FREE(uint8_t) hashes = calloc(work->count, HASH_SIZE);
     if (!hashes) return fail(work->failure, E_NO_MEMORY, "statements");

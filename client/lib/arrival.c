@@ -154,6 +154,12 @@ static enum error begin(struct arrival *arrival, struct bytes header, bool mine,
 
 /* ---- offered to this post ---- */
 
+/* A reply needs no decision of its own because its parent had one; what was stored before closing or expiry still comes. */
+static bool opens_exchange(enum leg_state state) {
+    return state == STATE_ACCEPTED || state == STATE_HANDED_OVER || state == STATE_ACKNOWLEDGED ||
+           state == STATE_CLOSED || state == STATE_EXPIRED;
+}
+
 /* The exchange that a reply claims to belong to, where it is known here, is one between these two posts. */
 static enum error check_parent(const struct arrival *arrival) {
     const struct header *header = &arrival->header;
@@ -166,7 +172,8 @@ static enum error check_parent(const struct arrival *arrival) {
     TRY(error);
     struct bytes other = parent.record.mine ? leg.record.to : parent.header.from;
     if (parent.header.has_parent || parent.header.exercise != header->exercise) return E_MISMATCH;
-    return bytes_equal(other, header->from) ? E_OK : E_MISMATCH;
+    if (!bytes_equal(other, header->from)) return E_MISMATCH;
+    return opens_exchange((enum leg_state)leg.record.state) ? E_OK : E_NOT_ACCEPTED;
 }
 
 static enum error mark_heard(struct arrival *arrival, uint64_t number, struct bytes value) {

@@ -8,6 +8,7 @@
 #include "files.h"
 #include "kept.h"
 #include "mirror.h"
+#include "moment.h"
 #include "wrapping.h"
 
 enum { CARD_MAX = 64 * 1024, DOSSIER_MAX = 256 * 1024 };
@@ -45,9 +46,36 @@ static enum error make_some(struct home *home, uint32_t first, size_t count) {
     return kept_number_set(home->archive, TABLE_META, last_day_key(), first + count - 1);
 }
 
+/* Every prekey, as a walk: what to do with it is the caller's. */
+static enum error next_prekey(struct home *home, struct archive_cursor *cursor, struct buf *bytes,
+                              struct keptprekey *ret, bool *ret_found) {
+    TRY(archive_next(home->archive, cursor, bytes, ret_found));
+    if (!*ret_found) return E_OK;
+    return keptprekey_decode(buf_bytes(bytes), ret) == E_OK ? E_OK : E_CORRUPT;
+}
+
+/* The last day that has a key. A relay that once told a time years ahead must not be the end of day keys: days beyond
+ * what is made ahead do not count. */
+static enum error last_day(struct home *home, uint64_t today, uint64_t *ret) {
+    TRY(kept_number(home->archive, TABLE_META, last_day_key(), ret));
+    if (*ret < today + 2 * PREKEY_DAYS_AHEAD) return E_OK;
+    AUTO_BUF bytes = {0};
+    struct archive_cursor cursor = archive_cursor(TABLE_PREKEY, SCOPE_ALL, archive_key(NULL, NULL, 0));
+    struct keptprekey record;
+    uint64_t last = 0;
+    for (bool found = true;;) {
+        TRY(next_prekey(home, &cursor, &bytes, &record, &found));
+        if (!found) break;
+        if (record.day < today + PREKEY_DAYS_AHEAD && record.day > last) last = record.day;
+    }
+    sodium_memzero(&record, sizeof record);
+    *ret = last;
+    return E_OK;
+}
+
 enum error enrol_make_prekeys(struct home *home, struct instant now) {
     uint64_t last, today = day_of(now), first;
-    TRY(kept_number(home->archive, TABLE_META, last_day_key(), &last));
+    TRY(last_day(home, today, &last));
     first = last >= today ? last + 1 : today;
     uint64_t end = today + PREKEY_DAYS_AHEAD;
     if (first >= end) return E_OK;
@@ -56,14 +84,6 @@ enum error enrol_make_prekeys(struct home *home, struct instant now) {
     if (error == E_OK) return archive_commit(home->archive);
     archive_rollback(home->archive);
     return error;
-}
-
-/* Every prekey, as a walk: what to do with it is the caller's. */
-static enum error next_prekey(struct home *home, struct archive_cursor *cursor, struct buf *bytes,
-                              struct keptprekey *ret, bool *ret_found) {
-    TRY(archive_next(home->archive, cursor, bytes, ret_found));
-    if (!*ret_found) return E_OK;
-    return keptprekey_decode(buf_bytes(bytes), ret) == E_OK ? E_OK : E_CORRUPT;
 }
 
 enum error enrol_unpublished(struct home *home, struct buf *ret_items, size_t *ret_count) {
@@ -143,7 +163,9 @@ enum error enrol_top_up(struct home *home, struct relay *relay, struct failure *
     struct instant now = relay_now(relay);
     enum error error = enrol_make_prekeys(home, now);
     if (error == E_OK) error = publish(home, relay, failure);
-    if (error == E_OK) error = enrol_destroy_old(home, now);
+    /* Destroying cannot be taken back: only what is old by the relay's clock and by this machine's. */
+    struct instant here = moment_now();
+    if (error == E_OK) error = enrol_destroy_old(home, here.ms < now.ms ? here : now);
     if (error != E_OK && failure && failure->error != error) fail(failure, error, "day keys");
     return error;
 }
@@ -224,6 +246,15 @@ static enum error check_enrolled(const struct home *home, const struct relay *re
     return error == E_OK ? E_OK : fail(failure, error, "%s", home->post);
 }
 
+/* A new card may name other registrars: the directory must hold under them too, or this home would not open again. */
+static enum error check_replay(const struct home *home, struct failure *failure) {
+    struct directory *directory = NULL;
+    if (mirror_load(home->archive, &home->card, &directory, NULL) != E_OK)
+        return fail(failure, E_UNKNOWN_REGISTRAR, "the directory of %s does not hold under this card", home->card.name);
+    directory_free(directory);
+    return E_OK;
+}
+
 /* Leaves of another relay, from a join that did not succeed, are not this one's. */
 static enum error forget_mirror(struct home *home) {
     TRY(archive_begin(home->archive));
@@ -243,6 +274,7 @@ static enum error join(struct home *home, const struct dossier *dossier, struct 
     if (error == E_OK) error = mirror_update(home, relay, failure);
     if (error == E_OK) error = check_enrolled(home, relay, failure);
     relay_close(&relay);
+    if (error == E_OK) error = check_replay(home, failure);
     if (error == E_OK) {
         struct card card = home->card;
         error = home_join(home, &card, certificate, failure);

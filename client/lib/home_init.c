@@ -118,13 +118,13 @@ static enum error dossier_file(const char *post, const struct buf *statements, s
 /* ---- an authority ---- */
 
 static enum error check_authority(const struct home_new_authority *what, struct failure *failure) {
-    if (!text_is_party(bytes_text(what->party))) return fail(failure, E_BAD_TEXT, "%s is no name of a party", what->party);
+    if (!text_is_party(bytes_text(what->party))) return fail(failure, E_USAGE, "%s is no name of a party", what->party);
     if (!*what->name || strlen(what->name) > NAME_MAX_SIZE)
-        return fail(failure, E_OUT_OF_RANGE, "the name must have 1 to %d bytes", NAME_MAX_SIZE);
+        return fail(failure, E_USAGE, "the name must have 1 to %d bytes", NAME_MAX_SIZE);
     /* The wire's own check of UTF-8. */
     AUTO_BUF text = {0};
     cbor_put_text(&text, bytes_text(what->name));
-    return cbor_check(buf_bytes(&text)) == E_OK ? E_OK : fail(failure, E_BAD_TEXT, "the name of %s", what->party);
+    return cbor_check(buf_bytes(&text)) == E_OK ? E_OK : fail(failure, E_USAGE, "the name of %s is not valid UTF-8", what->party);
 }
 
 static void sheet_line(struct buf *out, const char *name, const char *value) {
@@ -265,7 +265,7 @@ static enum error post_files(const struct nest *nest, const char *post, struct n
 enum error home_init_post(const struct home_options *options, const struct home_new_post *what, struct failure *failure) {
     __attribute__((cleanup(nest_close))) struct nest nest = {.lock_fd = -1};
     if (!text_is_post(bytes_text(what->post)))
-        return fail(failure, E_BAD_TEXT, "%s is no name of a post, such as de/technical", what->post);
+        return fail(failure, E_USAGE, "%s is no name of a post, such as de/technical", what->post);
     TRY(nest_open(options, what->post, what->outdir, &nest, failure));
     TRY(out_is_free(&nest, "request", failure));
     TRY(out_is_free(&nest, "revocation", failure));

@@ -227,8 +227,8 @@ static enum error notify(struct home *home) {
     return error;
 }
 
-/* One body. It may have become impossible to have it (declined by a sister, expired, erased): then the duty is over. */
-static enum error fetch_one(struct home *home, struct relay *relay, const struct archive_key *duty,
+/* One body. One that does not hold is asked for again, and named once. It may have become impossible to have it (declined by a sister, expired, erased): then the duty is over. */
+static enum error fetch_one(struct home *home, struct relay *relay, const struct archive_key *duty, bool named,
                             struct failure *failure) {
     enum error error = body_receive(home, relay, duty->a, duty->b, failure);
     if (error == E_OK || error == E_NO_BODY || error == E_NOT_FOR_US || error == E_ERASED) return drop_duty(home, duty);
@@ -237,7 +237,8 @@ static enum error fetch_one(struct home *home, struct relay *relay, const struct
     TRY(kept_leg_load(home->archive, duty->a, duty->b, &leg));
     const struct leg_state_row *row = leg_state_row(leg.record.state);
     if (row && row->terminal) return drop_duty(home, duty);
-    if (error_row(error)->again || error == E_NOT_ACCEPTED) return E_OK; /* next time */
+    if (named || error_row(error)->again || error == E_NOT_ACCEPTED) return E_OK; /* next time */
+    TRY(archive_set(home->archive, TABLE_DUTY, *duty, bytes_text("named")));
     char id[2 * 8 + 1];
     text_hex(duty->a, 8, id);
     return kept_alarm(home->archive, "the body of request %s does not hold: %s", id, error_text(error));
@@ -249,7 +250,7 @@ static enum error fetch_bodies(struct home *home, struct relay *relay, struct fa
     for (bool found = true;;) {
         TRY(archive_next(home->archive, &cursor, &value, &found));
         if (!found) return E_OK;
-        if (cursor.key.n == EVENT_HANDED_OVER) TRY(fetch_one(home, relay, &cursor.key, failure));
+        if (cursor.key.n == EVENT_HANDED_OVER) TRY(fetch_one(home, relay, &cursor.key, value.n > 0, failure));
     }
 }
 

@@ -182,6 +182,18 @@ static enum error note_refusal(struct home *home, const struct letter *letter, e
     return kept_alarm(home->archive, "the relay refused a statement about %s: %s", id, error_text(error));
 }
 
+/* What a person decided and nobody waits for any more must not vanish: another step was first. */
+static bool came_too_late(const struct mailbag *bag, const struct letter *letter, enum error said) {
+    struct bytes payload;
+    struct statement statement;
+    if (said != E_WRONG_STATE || bag->listener) return false;
+    if (stamp_peek(letter->outgoing.statement, &payload) != E_OK || statement_decode(payload, &statement) != E_OK)
+        return false;
+    return statement.event == EVENT_ACCEPTED || statement.event == EVENT_DECLINED ||
+           statement.event == EVENT_ACKNOWLEDGED || statement.event == EVENT_WITHDRAWN ||
+           statement.event == EVENT_CLOSED;
+}
+
 /* A receipt that does not verify is named, and the statement stays: it was not answered. */
 static enum error take_stated(struct mailbag *bag, const struct letter *letter, const struct result *result) {
     if (memcmp(result->subject, letter->hash, HASH_SIZE) != 0) return E_MISMATCH;
@@ -198,7 +210,7 @@ static enum error take_stated(struct mailbag *bag, const struct letter *letter, 
     } else if (!error_row(said)->again || said == E_OK) {
         TRY(archive_delete(bag->home->archive, TABLE_OUTBOX, archive_key(NULL, NULL, letter->number)));
         bag->summary->settled++;
-        if (said != E_OK && said != E_WRONG_STATE) TRY(note_refusal(bag->home, letter, said));
+        if ((said != E_OK && said != E_WRONG_STATE) || came_too_late(bag, letter, said)) TRY(note_refusal(bag->home, letter, said));
     }
     if (bag->listener) bag->listener->answered(bag->listener->context, letter->hash, said);
     return E_OK;

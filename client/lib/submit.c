@@ -155,7 +155,9 @@ static bool about_this_device(enum error error) {
 
 /* The whole message failed. */
 static enum error take_failure(struct shipment *shipment, const struct relay_answer *answer) {
-    if (outbox_is_fatal(answer->error) || about_this_device(answer->error))
+    /* The relay's own trouble with this one request is no reason to hold up the others. */
+    if (outbox_is_fatal(answer->error) && answer->error != E_REFUSED_BY_RELAY) return all_wait(shipment, E_BUSY);
+    if (answer->error == E_REFUSED_BY_RELAY || about_this_device(answer->error))
         return fail(shipment->failure, answer->error, "%s", answer->detail);
     if (error_row(answer->error)->again) return all_wait(shipment, answer->error);
     return all_refused(shipment, answer);

@@ -393,13 +393,13 @@ static void a_folder_that_is_no_home_says_so(void **state) {
 
 static void names_are_checked_before_anything_is_made(void **state) {
     (void)state;
-    assert_int_equal(make_post("H", "de"), E_BAD_TEXT);
-    assert_int_equal(make_post("H", "DE/technical"), E_BAD_TEXT);
-    assert_int_equal(make_post("H", "../x"), E_BAD_TEXT);
-    assert_int_equal(make_authority("H", "de/technical"), E_BAD_TEXT);
+    assert_int_equal(make_post("H", "de"), E_USAGE);
+    assert_int_equal(make_post("H", "DE/technical"), E_USAGE);
+    assert_int_equal(make_post("H", "../x"), E_USAGE);
+    assert_int_equal(make_authority("H", "de/technical"), E_USAGE);
     struct home_options where = options("H");
     assert_int_equal(home_init_authority(&where, &(struct home_new_authority){.party = "de", .name = "\xff", .outdir = root},
-                                         &failure), E_BAD_TEXT);
+                                         &failure), E_USAGE);
     assert_false(files_exists(at("H")));
 }
 

@@ -208,7 +208,7 @@ static void nothing_is_kept_of_a_draft_that_cannot_be_sent(void **state) {
     assert_error(refused(&draft), E_BAD_KEEP);
     draft = draft_of("text");
     draft.subject = "\xff";
-    assert_error(refused(&draft), E_BAD_TEXT);
+    assert_error(refused(&draft), E_USAGE);
     draft = draft_of("text");
     draft.text_path = "/nonexistent/file";
     assert_error(refused(&draft), E_NO_FILE);
