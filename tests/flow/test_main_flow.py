@@ -6,7 +6,7 @@ addresses."""
 import os
 import pathlib
 
-from house import (ACCEPTED, ACKNOWLEDGED, ADVISORY, CLOSED, DECLINED, EXPIRED, HANDED_OVER, LARGE_ADVISORY, NOTIFIED,
+from house import (PATIENCE, ACCEPTED, ACKNOWLEDGED, ADVISORY, CLOSED, DECLINED, EXPIRED, HANDED_OVER, LARGE_ADVISORY, NOTIFIED,
                    SETTLED, STORED, WITHDRAWN, FlowTest, main, program, run)
 
 
@@ -78,7 +78,8 @@ class MainFlow(FlowTest):
         self.assertEqual(self.fj.body(request), text, "the sender still has its own text")
 
     def test_an_exercise_that_nobody_answers_expires(self):
-        sent = self.fj.ok("send", "--to", "de", "--kind", "ping", "--exercise", "--keep", "2s", "-s", "are you there?",
+        keep = f"{4 if PATIENCE == 1 else 30}s"  # long enough for the recipient to look, whatever watches the programs
+        sent = self.fj.ok("send", "--to", "de", "--kind", "ping", "--exercise", "--keep", keep, "-s", "are you there?",
                           "-", data=b"This is an exercise.\n").json
         request = sent["id"]
         line = self.de.inbox()[request]
