@@ -92,34 +92,23 @@ static int ask(const struct task *task, const struct command *command, struct bu
     return cli_fail(&task->cli, (enum error)ret->error, "%s", detail);
 }
 
-static void put_json(struct list numbers) {
-    figures_json(stdout, numbers);
-    puts("");
-}
-
-static int run_status(struct task *task) {
+/* status for people, stats for Prometheus; both the same in JSON. */
+static int show_numbers(struct task *task, void (*show)(FILE *out, struct list numbers)) {
     AUTO_BUF bytes = {0};
     struct answer answer;
     int code = ask(task, &(struct command){.verb = COMMAND_STATUS}, &bytes, &answer);
     if (code) return code;
-    if (task->cli.json)
-        put_json(answer.numbers);
-    else
-        figures_table(stdout, answer.numbers);
+    if (task->cli.json) {
+        figures_json(stdout, answer.numbers);
+        puts("");
+    } else {
+        show(stdout, answer.numbers);
+    }
     return 0;
 }
 
-static int run_stats(struct task *task) {
-    AUTO_BUF bytes = {0};
-    struct answer answer;
-    int code = ask(task, &(struct command){.verb = COMMAND_STATUS}, &bytes, &answer);
-    if (code) return code;
-    if (task->cli.json)
-        put_json(answer.numbers);
-    else
-        figures_prometheus(stdout, answer.numbers);
-    return 0;
-}
+static int run_status(struct task *task) { return show_numbers(task, figures_table); }
+static int run_stats(struct task *task) { return show_numbers(task, figures_prometheus); }
 
 /* A plug-in speaks on stdout and in one line, whatever happens. */
 static int say_check(const struct task *task, int code, const char *reason, const struct list *numbers) {
