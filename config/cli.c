@@ -8,6 +8,18 @@
 
 enum { WHERE_SIZE = 1024, OPTIONS_MAX = 64, NAME_SIZE = 40 };
 
+/* ASCII only, as all JSON of the programs: a foreign word steers no terminal and breaks no line. */
+static void put_escaped(FILE *out, const uint8_t *p, size_t n) {
+    uint32_t code = p[0] & (0x7fU >> n);
+    for (size_t i = 1; i < n; i++) code = code << 6 | (p[i] & 0x3fU);
+    if (code >= 0x10000) {
+        code -= 0x10000;
+        fprintf(out, "\\u%04x", (unsigned)(0xd800 + (code >> 10)));
+        code = 0xdc00 + (code & 0x3ff);
+    }
+    fprintf(out, "\\u%04x", (unsigned)code);
+}
+
 void cli_json_text(FILE *out, struct bytes text) {
     fputc('"', out);
     for (size_t i = 0; i < text.n;) {
@@ -21,8 +33,10 @@ void cli_json_text(FILE *out, struct bytes text) {
             fputs("\\n", out);
         else if (c < ' ' || c == 0x7f)
             fprintf(out, "\\u%04x", c);
+        else if (length > 1)
+            put_escaped(out, text.p + i, length);
         else
-            fwrite(text.p + i, 1, length, out);
+            fputc(c, out);
         i += length ? length : 1;
     }
     fputc('"', out);

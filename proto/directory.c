@@ -13,6 +13,7 @@
 #include <sodium.h>
 
 #include "directory_index.h"
+#include "label.h"
 #include "sign.h"
 #include "stamp.h"
 
@@ -582,6 +583,15 @@ uint64_t directory_size(const struct directory *directory) { return directory->f
 
 void directory_root(const struct directory *directory, uint8_t ret[static HASH_SIZE]) {
     merkle_frontier_root(&directory->frontier, ret);
+}
+
+void directory_phrase(const uint8_t card_hash[static HASH_SIZE], uint64_t size, const uint8_t root[static HASH_SIZE],
+                      uint8_t ret[static HASH_SIZE]) {
+    uint8_t whole[HASH_SIZE + sizeof size + HASH_SIZE];
+    memcpy(whole, card_hash, HASH_SIZE);
+    for (size_t i = 0; i < sizeof size; i++) whole[HASH_SIZE + i] = (uint8_t)(size >> (56 - 8 * i));
+    memcpy(whole + HASH_SIZE + sizeof size, root, HASH_SIZE);
+    label_digest(LABEL_PHRASE, bytes_of(whole, sizeof whole), ret);
 }
 
 const struct directory_party *directory_party(const struct directory *directory, struct bytes name) {

@@ -92,6 +92,10 @@ bool directory_holds(const struct directory *directory, struct bytes statement);
 
 uint64_t directory_size(const struct directory *directory);
 void directory_root(const struct directory *directory, uint8_t ret[static HASH_SIZE]);
+/* What two people compare by telephone, as text_fingerprint of this digest: the labelled digest (PHRASE) of card hash,
+ * size (8 bytes, big-endian) and root. */
+void directory_phrase(const uint8_t card_hash[static HASH_SIZE], uint64_t size, const uint8_t root[static HASH_SIZE],
+                      uint8_t ret[static HASH_SIZE]);
 
 /* Look-ups; NULL when unknown. Pointers live until the directory changes or is freed. */
 const struct directory_party *directory_party(const struct directory *directory, struct bytes name);

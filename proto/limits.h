@@ -57,6 +57,11 @@ enum {
     FEED_MAX = 256,           /* items an answer may hold */
     LEAVES_MAX = 512,
     STATEMENTS_MAX = 256, /* statements in one message */
+
+    SIGNED_NOTE_MAX = 64 * 1024, /* a checkpoint with its signatures */
+    NOTE_KEY_NAME_MAX = 255,
+    NOTE_SIGNATURES_MAX = 64,  /* signature lines of a note */
+    NOTE_SIGNATURE_MAX = 4096, /* key hash and signature of one line, also of an algorithm unknown here */
 };
 
 /* A request's content: ciphertext of one part. The relay's configuration may ask for less. */

@@ -20,6 +20,9 @@ COMMAND(post_join);
 /* directory.c */
 COMMAND(directory_list);
 COMMAND(directory_show);
+COMMAND(directory_phrase_show);
+COMMAND(directory_compare);
+COMMAND(directory_export);
 /* request.c */
 COMMAND(request_send);
 COMMAND(request_reply);

@@ -3,7 +3,10 @@
 
 #include "../words.h"
 #include "commands.h"
+#include "files.h"
 #include "text.h"
+
+enum { OPTION_AT = 1, OPTION_PUBLIC, DIGITS_COUNT = 50 };
 
 static struct instant now(void) {
     struct timespec time;
@@ -163,4 +166,183 @@ int directory_show(struct run *run) {
         show_people(run, run->home.directory, post);
     }
     return run_shown(run);
+}
+
+/* ---- directory phrase, compare ---- */
+
+COMMAND_OPTIONS(directory_phrase_show, {"at", OPTION_AT, true});
+COMMAND_OPTIONS(directory_compare, {"at", OPTION_AT, true});
+
+static bool read_size(struct run *run, uint64_t *ret, int *ret_exit) {
+    const char *text = run->args.value;
+    size_t n = strspn(text, "0123456789");
+    if (n == 0 || n > 18 || text[n] || strspn(text, "0") == n) {
+        *ret_exit = run_usage_text(run, "--at is a size of the directory, from 1");
+        return false;
+    }
+    *ret = strtoull(text, NULL, 10);
+    return true;
+}
+
+static json_t *phrase_json(const struct phrase *phrase) {
+    char root[2 * HASH_SIZE + 1];
+    text_hex(phrase->root, HASH_SIZE, root);
+    return json_pack("{s:I, s:s, s:s}", "size", (json_int_t)phrase->size, "root", root, "digits", phrase->digits);
+}
+
+static void phrase_people(const struct run *run, const struct phrase *phrase) {
+    char root[2 * HASH_SIZE + 1];
+    text_hex(phrase->root, HASH_SIZE, root);
+    printf("relay   %s\nsize    %llu\nroot    %s\n\ndigits  ", run->home.card.name, (unsigned long long)phrase->size, root);
+    present_text(stdout, &run->look, STYLE_BOLD, bytes_text(phrase->digits), false);
+    printf("\n\nBy telephone, with somebody whose voice you know: read the size and the digits aloud; the other side types\n"
+           "  pouch directory compare --at %llu DIGITS\n",
+           (unsigned long long)phrase->size);
+}
+
+int directory_phrase_show(struct run *run) {
+    uint64_t size = 0;
+    int exit_code;
+    struct phrase phrase;
+    for (int id; (id = run_next(run)) != CLI_END;) {
+        if (id != OPTION_AT) return run_usage(run);
+        if (!read_size(run, &size, &exit_code)) return exit_code;
+    }
+    enum error error = run_open_post(run);
+    if (error != E_OK) return run_fail(run, error);
+    run_try_sync(run);
+    error = client_phrase(&run->home, size, &phrase, &run->failure);
+    if (error != E_OK) return run_fail(run, error);
+    if (run->cli.json) present_json(stdout, phrase_json(&phrase));
+    else phrase_people(run, &phrase);
+    return run_shown(run);
+}
+
+/* The digits of one word more: people give them as one word or as ten. False: it has something else in it, or too many. */
+static bool add_digits(const char *word, char digits[static DIGITS_COUNT + 1]) {
+    size_t n = strlen(digits);
+    for (; *word; word++) {
+        if (strchr(" \t-.", *word)) continue;
+        if (*word < '0' || *word > '9' || n == DIGITS_COUNT) return false;
+        digits[n++] = *word;
+        digits[n] = 0;
+    }
+    return true;
+}
+
+static int compare(struct run *run, uint64_t size, const char *digits) {
+    struct phrase phrase;
+    enum error error = client_phrase(&run->home, size, &phrase, &run->failure);
+    if (error != E_OK) return run_fail(run, error);
+    if (!text_fingerprint_matches(phrase.digest, digits))
+        return run_fail(run, fail(&run->failure, E_WRONG_PHRASE, "at %llu entries", (unsigned long long)phrase.size));
+    if (run->cli.json) {
+        json_t *object = phrase_json(&phrase);
+        json_object_set_new(object, "equal", json_true());
+        present_json(stdout, object);
+    } else {
+        printf("Equal: both have the same relay card and the same directory up to %llu entries.\n",
+               (unsigned long long)phrase.size);
+    }
+    return run_shown(run);
+}
+
+int directory_compare(struct run *run) {
+    uint64_t size = 0;
+    int exit_code;
+    char digits[DIGITS_COUNT + 1] = "";
+    for (int id; (id = run_next(run)) != CLI_END;) switch (id) {
+        case OPTION_AT:
+            if (!read_size(run, &size, &exit_code)) return exit_code;
+            break;
+        case CLI_WORD:
+            if (!add_digits(run->args.value, digits)) return run_usage_text(run, "DIGITS are ten groups of five digits");
+            break;
+        default: return run_usage(run);
+        }
+    if (strlen(digits) != DIGITS_COUNT) return run_usage_text(run, "DIGITS are ten groups of five digits");
+    enum error error = run_open_post(run);
+    if (error != E_OK) return run_fail(run, error);
+    run_try_sync(run);
+    return compare(run, size, digits);
+}
+
+/* ---- directory export ---- */
+
+COMMAND_OPTIONS(directory_export, {"public", OPTION_PUBLIC, false}, {"output", 'o', true});
+
+static void add_line(struct buf *out, json_t *object) {
+    char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    if (line) {
+        buf_add_bytes(out, bytes_text(line));
+        buf_add_bytes(out, bytes_text("\n"));
+    } else {
+        out->failed = true;
+    }
+    free(line);
+    json_decref(object);
+}
+
+struct export {
+    bool json;
+    struct buf out;
+};
+
+static enum error export_leaf(void *context, uint64_t index, struct bytes leaf) {
+    struct export *export = context;
+    AUTO_FREE(char) hex = malloc(2 * leaf.n + 1);
+    if (!hex) return E_NO_MEMORY;
+    text_hex(leaf.p, leaf.n, hex);
+    if (export->json) {
+        add_line(&export->out, json_pack("{s:I, s:s}", "index", (json_int_t)index, "leaf", hex));
+    } else {
+        buf_add(&export->out, hex, 2 * leaf.n);
+        buf_add_bytes(&export->out, bytes_text("\n"));
+    }
+    return buf_error(&export->out);
+}
+
+/* What is public of an office: parties, posts, functions, standing. No keys, and not how many devices a desk has. */
+static enum error export_public(struct run *run, struct buf *out) {
+    const struct directory *directory = run->home.directory;
+    const struct directory_party *party;
+    const struct directory_post *post;
+    struct phrase phrase;
+    TRY(client_phrase(&run->home, 0, &phrase, &run->failure));
+    json_t *head = phrase_json(&phrase);
+    json_object_set_new(head, "relay", json_string(run->home.card.name));
+    add_line(out, head);
+    for (size_t i = 0; (party = directory_party_nth(directory, i)); i++)
+        add_line(out, json_pack("{s:s, s:s, s:s, s:s}", "party", party->name, "name", party->title, "kind",
+                                words_name(WORDS_PARTY_KIND, party->kind), "standing",
+                                party->suspended ? "suspended" : party->admitted ? "admitted" : "not admitted"));
+    for (size_t i = 0; (post = directory_post_nth(directory, i)); i++)
+        add_line(out, json_pack("{s:s, s:s, s:o, s:s}", "post", post->name, "party", post->party->name, "functions",
+                                functions_json(post->functions), "standing", standing(post)));
+    return buf_error(out);
+}
+
+static enum error export_write(struct run *run, const char *path, struct bytes bytes) {
+    if (path && strcmp(path, "-") != 0) return files_write(path, 0644, bytes, &run->failure);
+    if (fwrite(bytes.p, 1, bytes.n, stdout) == bytes.n && fflush(stdout) == 0) return E_OK;
+    return files_failure(&run->failure, "standard output");
+}
+
+int directory_export(struct run *run) {
+    bool public = false;
+    const char *path = NULL;
+    for (int id; (id = run_next(run)) != CLI_END;) switch (id) {
+        case OPTION_PUBLIC: public = true; break;
+        case 'o': path = run->args.value; break;
+        default: return run_usage(run);
+        }
+    enum error error = run_open_post(run);
+    if (error != E_OK) return run_fail(run, error);
+    run_try_sync(run);
+    struct export export = {.json = run->cli.json};
+    if (public) error = export_public(run, &export.out);
+    else error = client_leaves(&run->home, export_leaf, &export, &run->failure);
+    if (error == E_OK) error = export_write(run, path, buf_bytes(&export.out));
+    buf_free(&export.out);
+    return error == E_OK ? run_shown(run) : run_fail(run, error);
 }

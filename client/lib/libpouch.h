@@ -155,6 +155,19 @@ CHECKED enum error client_track(struct home *home, const uint8_t digest[static H
 CHECKED enum error client_replies(struct home *home, const uint8_t digest[static HASH_SIZE], struct buf *ret_digests,
                                   struct failure *failure);
 
+/* ---- the directory, compared by people ---- */
+struct phrase {
+    uint64_t size;
+    uint8_t root[HASH_SIZE], digest[HASH_SIZE]; /* digest: directory_phrase; what is typed is held against it */
+    char digits[TEXT_FINGERPRINT_SIZE];
+};
+/* Of the home's card and mirror, at `size` entries, of which the leaves are hashed again; 0: all there are. E_NOT_MIRRORED,
+ * E_CORRUPT. */
+CHECKED enum error client_phrase(struct home *home, uint64_t size, struct phrase *ret, struct failure *failure);
+/* The mirrored leaves, oldest first, as the relay gave them; an error of `each` ends it. */
+CHECKED enum error client_leaves(struct home *home, enum error (*each)(void *context, uint64_t index, struct bytes leaf),
+                                 void *context, struct failure *failure);
+
 /* ---- what the home holds ---- */
 struct home_status {
     uint64_t inbox_open, sent_open, outbox, alarms, prekey_days, directory_size;

@@ -221,6 +221,9 @@ class Example(unittest.TestCase):
         digest = labelled("CARD", "".join(line + "\n" for line in text).encode())
         self.equal("card.digest", digest)
         self.equal("card.fingerprint", fingerprint(digest))
+        phrase = labelled("PHRASE", digest + (10).to_bytes(8, "big") + self.root)
+        self.equal("phrase.digest", phrase)
+        self.equal("phrase.digits", fingerprint(phrase))
 
 
 class Strictness(unittest.TestCase):

@@ -187,6 +187,56 @@ static void a_late_number_is_taken_without_another_alarm(void **state) {
     assert_int_equal(count_rows(&recipient, TABLE_ALARM), 1);
 }
 
+/* ---- the exchange of a reply ---- */
+
+/* The parent as the recipient would have it, with its leg in a state. */
+static void know_parent(enum leg_state state) {
+    AUTO_REQUEST request = {0};
+    AUTO_LEG leg = {0};
+    assert_ok(kept_load(sender.archive, parent, &request));
+    only_leg(&sender, parent, &leg);
+    request.record.mine = false;
+    leg.record.state = state;
+    assert_ok(kept_add(recipient.archive, parent, &request.record, &request.header));
+    assert_ok(kept_leg_save(recipient.archive, parent, leg.leg, &leg.record));
+}
+
+static void a_reply_comes_only_into_an_exchange_that_was_accepted(void **state) {
+    (void)state;
+    AUTO_BUF bytes = {0};
+    AUTO_LEG leg = {0};
+    static const uint64_t voids[] = {1};
+    static const enum leg_state never[] = {STATE_STORED, STATE_NOTIFIED, STATE_OPENED, STATE_DECLINED, STATE_WITHDRAWN};
+    bool fresh;
+    make_offered(reply, &(struct offering){.voids = voids, .void_count = 1}, &bytes);
+    know_parent(STATE_NOTIFIED);
+    only_leg(&recipient, parent, &leg);
+    for (size_t i = 0; i < LENGTH(never); i++) {
+        leg.record.state = never[i];
+        assert_ok(kept_leg_save(recipient.archive, parent, leg.leg, &leg.record));
+        assert_error(deliver(buf_bytes(&bytes), &fresh), E_NOT_ACCEPTED);
+        assert_int_equal(count_rows(&recipient, TABLE_DUTY), 0);
+    }
+    leg.record.state = STATE_ACKNOWLEDGED;
+    assert_ok(kept_leg_save(recipient.archive, parent, leg.leg, &leg.record));
+    assert_ok(deliver(buf_bytes(&bytes), &fresh));
+    assert_int_equal(count_rows(&recipient, TABLE_DUTY), 1);
+}
+
+/* ---- day keys ---- */
+
+static void a_time_years_ahead_is_not_the_end_of_day_keys(void **state) {
+    (void)state;
+    enum { DAYS = 4000 };
+    uint64_t before = count_rows(&recipient, TABLE_PREKEY);
+    assert_ok(enrol_make_prekeys(&recipient, (struct instant){WORLD_TIME + DAYS * DAY_MS}));
+    assert_int_equal(count_rows(&recipient, TABLE_PREKEY), before + PREKEY_DAYS_AHEAD);
+    for (int again = 0; again < 2; again++) {
+        assert_ok(enrol_make_prekeys(&recipient, (struct instant){WORLD_TIME + 5 * DAY_MS}));
+        assert_int_equal(count_rows(&recipient, TABLE_PREKEY), before + 5); /* those that no relay would take are gone */
+    }
+}
+
 int main(void) {
     if (sodium_init() < 0) return 1;
     const struct CMUnitTest tests[] = {
@@ -204,6 +254,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(withheld_numbers_show_as_an_alarm, set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(numbers_declared_void_are_not_missed, set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(a_late_number_is_taken_without_another_alarm, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(a_reply_comes_only_into_an_exchange_that_was_accepted, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(a_time_years_ahead_is_not_the_end_of_day_keys, set_up, homes_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

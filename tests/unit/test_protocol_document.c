@@ -382,7 +382,8 @@ static void every_error_stands_in_the_document(void **state) {
                     X(SUBJECT_MAX) X(SUMMARY_MAX) X(NOTE_MAX) X(PARTS_MAX) X(FILENAME_MAX_SIZE) X(HEADER_MAX)          \
                         X(SIGNATURE_MAX) X(STAMPED_OVERHEAD) X(OPENING_MAX) X(STATEMENT_MAX) X(ENTRY_MAX)              \
                             X(WRAP_PLAIN_MAX) X(WRAPSET_MAX) X(CERTIFICATE_MAX) X(RECEIPT_MAX) X(MESSAGE_MAX)          \
-                                X(FEED_MAX) X(LEAVES_MAX) X(STATEMENTS_MAX) X(PART_MAX) X(KEEP_MIN_S) X(KEEP_MAX_S)    \
+                                X(FEED_MAX) X(LEAVES_MAX) X(STATEMENTS_MAX) X(SIGNED_NOTE_MAX)                  \
+                                    X(NOTE_KEY_NAME_MAX) X(NOTE_SIGNATURES_MAX) X(NOTE_SIGNATURE_MAX) X(PART_MAX) X(KEEP_MIN_S) X(KEEP_MAX_S)    \
                                     X(KEEP_DEFAULT_S) X(DEVICE_VALIDITY_MAX_MS) X(DAY_MS)
 
 static bool limit_listed(const char *name, size_t n) {
@@ -1046,6 +1047,12 @@ static void make_card(const struct example *example) {
     is_hash("card.digest", hash);
     text_fingerprint(hash, digits);
     is("card.fingerprint", bytes_text(digits));
+    uint8_t root[HASH_SIZE], phrase[HASH_SIZE];
+    directory_root(example->directory, root);
+    directory_phrase(hash, directory_size(example->directory), root, phrase);
+    is_hash("phrase.digest", phrase);
+    text_fingerprint(phrase, digits);
+    is("phrase.digits", bytes_text(digits));
 }
 
 static void the_worked_example_follows_from_its_keys(void **state) {

@@ -152,8 +152,9 @@ static void text_cannot_be_shown_in_another_order_than_it_is_written(void **stat
     expect_shown(bytes_text("a\xe2\x80\xaa\xe2\x80\xae" "b"), true, "a" BAD BAD "b");
     expect_shown(bytes_text("\xe2\x81\xa6\xe2\x81\xa9"), true, BAD BAD);
     expect_shown(bytes_text("\xe2\x80\x8e\xe2\x80\x8f\xd8\x9c"), true, BAD BAD BAD);
-    expect_shown(bytes_text("\xe2\x80\xa9|\xe2\x80\xaf|\xe2\x81\xa5|\xe2\x81\xaa"), true,
-                 "\xe2\x80\xa9|\xe2\x80\xaf|\xe2\x81\xa5|\xe2\x81\xaa"); /* the neighbours stay */
+    expect_shown(bytes_text("\xe2\x80\xa8\xe2\x80\xa9"), true, BAD BAD); /* line and paragraph separator */
+    expect_shown(bytes_text("\xe2\x80\xa7|\xe2\x80\xaf|\xe2\x81\xa5|\xe2\x81\xaa"), true,
+                 "\xe2\x80\xa7|\xe2\x80\xaf|\xe2\x81\xa5|\xe2\x81\xaa"); /* the neighbours stay */
 }
 
 static void bytes_that_are_no_utf8_are_replaced(void **state) {
