@@ -137,33 +137,11 @@ static enum error order_text(struct run *run, struct order *order) {
 
 /* ---- the recipients ---- */
 
-static unsigned function_for(enum request_kind kind) {
-    return kind == KIND_CLARIFICATION ? FUNCTION_DIPLOMATIC : FUNCTION_TECHNICAL;
-}
-
-/* A bare party's post for the kind: its only post, or the only one with the function. */
+/* People are shown, and asked about, the posts themselves. */
 static enum error resolve(struct run *run, enum request_kind kind, char **name) {
-    const struct directory *directory = run->home.directory;
-    const struct directory_post *post, *only = NULL, *fit = NULL;
-    size_t all = 0, fits = 0;
-    if (text_is_post(bytes_text(*name)))
-        return directory_post(directory, bytes_text(*name)) ? E_OK : fail(&run->failure, E_UNKNOWN_POST, "%.80s", *name);
-    if (!directory_party(directory, bytes_text(*name))) return fail(&run->failure, E_UNKNOWN_PARTY, "%.80s", *name);
-    for (size_t i = 0; (post = directory_post_nth(directory, i)); i++) {
-        if (post->revoked || strcmp(post->party->name, *name) != 0) continue;
-        all++;
-        only = post;
-        if (!(post->functions & function_for(kind))) continue;
-        fits++;
-        fit = post;
-    }
-    const struct directory_post *chosen = fits == 1 ? fit : all == 1 ? only : NULL;
-    if (!chosen) {
-        enum error error = fail(&run->failure, E_UNKNOWN_POST, "%.80s has %zu posts for this kind of request", *name, fits);
-        fail_hint(&run->failure, "name the post, such as %.40s/technical; see pouch directory list", *name);
-        return error;
-    }
-    char *full = strdup(chosen->name);
+    const struct directory_post *post = NULL;
+    TRY(client_resolve(&run->home, *name, kind, &post, &run->failure));
+    char *full = strdup(post->name);
     if (!full) return E_NO_MEMORY;
     free(*name);
     *name = full;

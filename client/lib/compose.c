@@ -35,45 +35,46 @@ struct plan {
 /* ---- to whom ---- */
 
 static unsigned function_for(enum request_kind kind) {
-    switch (kind) {
-    case KIND_INCIDENT:
-    case KIND_ASSISTANCE: return FUNCTION_TECHNICAL;
-    case KIND_CLARIFICATION: return FUNCTION_DIPLOMATIC;
-    case KIND_NOTICE: return FUNCTION_POLICY;
-    case KIND_PING: break;
-    }
-    return FUNCTION_DIPLOMATIC | FUNCTION_POLICY | FUNCTION_TECHNICAL;
+    return kind == KIND_CLARIFICATION ? FUNCTION_DIPLOMATIC : FUNCTION_TECHNICAL;
 }
 
-/* A bare party: its first post for the kind, else its only post. */
+/* Of several that would fit none is chosen: a request must not reach another desk than its sender thinks. */
 static const struct directory_post *post_for_party(const struct directory *directory, struct bytes party,
-                                                   enum request_kind kind) {
-    const struct directory_post *post, *any = NULL;
-    size_t count = 0;
+                                                   enum request_kind kind, size_t *ret_fits) {
+    const struct directory_post *post, *only = NULL, *fit = NULL;
+    size_t all = 0, fits = 0;
     for (size_t n = 0; (post = directory_post_nth(directory, n)); n++) {
         if (post->revoked || !bytes_are(party, post->party->name)) continue;
-        if (post->functions & function_for(kind)) return post;
-        any = post;
-        count++;
+        all++;
+        only = post;
+        if (!(post->functions & function_for(kind))) continue;
+        fits++;
+        fit = post;
     }
-    return count == 1 ? any : NULL;
+    *ret_fits = fits;
+    return fits == 1 ? fit : all == 1 ? only : NULL;
 }
 
-static enum error resolve(struct plan *plan, const char *typed, const struct directory_post **ret) {
-    const struct directory *directory = plan->home->directory;
-    struct bytes name = bytes_text(typed);
+static enum error resolve_party(const struct directory *directory, const char *typed, enum request_kind kind,
+                                const struct directory_post **ret, struct failure *failure) {
+    size_t fits = 0;
+    if (!directory_party(directory, bytes_text(typed))) return fail(failure, E_UNKNOWN_PARTY, "%.80s", typed);
+    *ret = post_for_party(directory, bytes_text(typed), kind, &fits);
+    if (*ret) return E_OK;
+    enum error error = fail(failure, E_UNKNOWN_POST, "%.80s has %zu posts for this kind of request", typed, fits);
+    fail_hint(failure, "name the post, such as %.40s/technical; see pouch directory list", typed);
+    return error;
+}
+
+enum error client_resolve(const struct home *home, const char *typed, enum request_kind kind,
+                          const struct directory_post **ret, struct failure *failure) {
     const struct directory_post *post = NULL;
-    if (text_is_post(name))
-        post = directory_post(directory, name);
-    else if (!text_is_party(name))
-        return fail(plan->failure, E_BAD_TEXT, "%s", typed);
-    else if (!directory_party(directory, name))
-        return fail(plan->failure, E_UNKNOWN_PARTY, "%s", typed);
-    else
-        post = post_for_party(directory, name, plan->draft->kind);
-    if (!post) return fail(plan->failure, E_UNKNOWN_POST, "%s", typed);
-    if (post->revoked) return fail(plan->failure, E_REVOKED, "%s", typed);
-    if (strcmp(post->name, plan->home->post) == 0) return fail(plan->failure, E_USAGE, "%s is this post itself", typed);
+    struct bytes name = bytes_text(typed);
+    if (text_is_post(name)) post = directory_post(home->directory, name);
+    else TRY(resolve_party(home->directory, typed, kind, &post, failure));
+    if (!post) return fail(failure, E_UNKNOWN_POST, "%.80s", typed);
+    if (post->revoked) return fail(failure, E_REVOKED, "%.80s", typed);
+    if (strcmp(post->name, home->post) == 0) return fail(failure, E_USAGE, "%.80s is this post itself", typed);
     *ret = post;
     return E_OK;
 }
@@ -94,7 +95,7 @@ static enum error resolve_all(struct plan *plan) {
     if (!plan->to) return fail(plan->failure, E_NO_MEMORY, "recipients");
     for (size_t i = 0; i < wanted; i++) {
         const struct directory_post *post = NULL;
-        TRY(resolve(plan, plan->draft->to[i], &post));
+        TRY(client_resolve(plan->home, plan->draft->to[i], plan->draft->kind, &post, plan->failure));
         add_recipient(plan, post->name);
     }
     if (plan->to_count > limits.legs_max)

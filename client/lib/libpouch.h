@@ -94,6 +94,11 @@ struct request_view {
 void request_view_free(struct request_view *view);
 #define AUTO_VIEW __attribute__((cleanup(request_view_free))) struct request_view
 
+/* The post that a name means: itself, or a bare party's only post or its only one for the kind (diplomatic for a
+ * clarification, technical for all else). E_UNKNOWN_PARTY, E_UNKNOWN_POST, E_REVOKED, E_USAGE (the own post). */
+CHECKED enum error client_resolve(const struct home *home, const char *typed, enum request_kind kind,
+                                  const struct directory_post **ret, struct failure *failure);
+
 /* Seals, stores in the outbox, and sends through `relay` (NULL: only keeps it in the outbox). The digest is set as soon as
  * the outbox holds it, also on failure after that. E_PARTLY when some legs were refused; E_UNKNOWN_POST, E_TOO_LARGE ... before
  * anything is stored. */

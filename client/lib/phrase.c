@@ -17,13 +17,13 @@ enum error client_leaves(struct home *home, enum error (*each)(void *context, ui
     return E_OK;
 }
 
-struct part {
+struct beginning {
     struct merkle_frontier frontier;
     uint64_t size;
 };
 
 static enum error add_leaf(void *context, uint64_t index, struct bytes leaf) {
-    struct part *part = context;
+    struct beginning *part = context;
     uint8_t hash[HASH_SIZE];
     if (index >= part->size) return E_OK;
     merkle_leaf(leaf, hash);
@@ -33,7 +33,7 @@ static enum error add_leaf(void *context, uint64_t index, struct bytes leaf) {
 
 /* All leaves are walked: the way to an earlier root is believed when it leads on to the verified one. */
 static enum error root_at(struct home *home, uint64_t size, uint8_t ret[static HASH_SIZE], struct failure *failure) {
-    struct part part = {.size = size}, whole = {.size = directory_size(home->directory)};
+    struct beginning part = {.size = size}, whole = {.size = directory_size(home->directory)};
     uint8_t root[HASH_SIZE], known[HASH_SIZE];
     TRY(client_leaves(home, add_leaf, &whole, failure));
     merkle_frontier_root(&whole.frontier, root);

@@ -193,7 +193,7 @@ static void nothing_is_kept_of_a_draft_that_cannot_be_sent(void **state) {
     } rows[] = {{"fj/nobody", E_UNKNOWN_POST},
                 {"xx", E_UNKNOWN_PARTY},
                 {"xx/yy", E_UNKNOWN_POST},
-                {"Not A Name", E_BAD_TEXT},
+                {"Not A Name", E_UNKNOWN_PARTY},
                 {"de/technical", E_USAGE}};
     for (size_t i = 0; i < LENGTH(rows); i++) {
         draft.to = &rows[i].to;
