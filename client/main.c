@@ -48,17 +48,18 @@ static const struct command_row {
      ROW(directory_show), &directory_show_count},
     {"directory phrase", "[--at SIZE]", "the digits to read to another member by telephone",
      "pouch directory phrase\npouch directory phrase --at 42",
-     "Ten groups of five digits over the relay's card and the directory. Members who have the same digits at the same size\n"
-     "are shown the same posts and keys. Read the size aloud, too: who has seen less than the other compares at that size.",
+     "Ten groups of five digits over the relay's card and the directory. Members who have the same digits at the same\n"
+     "size are shown the same posts and keys. Read the size aloud, too; where sizes differ, compare at the smaller one.",
      ROW(directory_phrase_show), &directory_phrase_show_count},
     {"directory compare", "DIGITS [--at SIZE]", "compare the digits that another member reads aloud",
      "pouch directory compare --at 42 12345 67890 ...\npouch directory compare \"12345-67890-...\" --at 42",
-     "Blanks, dashes and dots are passed over. --at: the size that the other side reads aloud; without it, this home's.\n"
+     "Blanks, dashes and dots are passed over. --at: the size that the other side reads aloud; else this home's.\n"
      "Exit code 4 when the digits differ, 1 when this home has not seen that many entries.",
      ROW(directory_compare), &directory_compare_count},
     {"directory export", "[--public] [-o FILE]", "the whole directory, for others to check or to read",
      "pouch directory export -o directory.hex\npouch directory export --public -o directory.jsonl",
-     "One line an entry of the log, in order: its bytes as the relay gave them, in hex (--json: {\"index\", \"leaf\"}).\n"
+     "One line an entry of the log, in order: its bytes as the relay gave them, in hex; with --json {\"index\",\n"
+     "\"leaf\"}.\n"
      "--public: JSON lines to hand on, without keys: first size, root and digits, then the parties, then the posts.",
      ROW(directory_export), &directory_export_count},
     {"send",

@@ -1,4 +1,5 @@
-/* note.h - signed notes, checkpoints and cosignatures: C2SP signed-note, tlog-checkpoint, tlog-cosignature (v1, Ed25519).
+/* note.h - signed notes, checkpoints and cosignatures: C2SP signed-note, tlog-checkpoint, tlog-cosignature (v1,
+ * Ed25519).
  *
  *     relay.example/evidence            the text: here a checkpoint's origin,
  *     7                                 size,
@@ -12,8 +13,8 @@
  * A signature by a key that the reader does not know is passed over; one that fails under a key it does know spoils the
  * whole note. struct note and struct checkpoint hold views of the bytes they were read from.
  *
- * Errors: E_OUT_OF_RANGE (too long, too many signatures, a number too large), E_BAD_TEXT (no UTF-8, control characters, a
- * name with blanks), E_MALFORMED, E_BAD_KEY, E_UNKNOWN_SUITE (a key of another algorithm), E_BAD_SIGNATURE. */
+ * Errors: E_OUT_OF_RANGE (too long, too many signatures, a number too large), E_BAD_TEXT (no UTF-8, control characters,
+ * a name with blanks), E_MALFORMED, E_BAD_KEY, E_UNKNOWN_SUITE (a key of another algorithm), E_BAD_SIGNATURE. */
 #ifndef NOTE_H
 #define NOTE_H
 
@@ -65,7 +66,7 @@ struct note_signed {
 CHECKED enum error note_verify(const struct note *note, const struct note_key *keys, size_t count,
                                struct note_signed *ret);
 
-/* Making one: the text and the empty line, then signature lines. E_BAD_TEXT, E_MALFORMED when the text cannot be one. */
+/* Making one: the text and the empty line, then signature lines. E_BAD_TEXT, E_MALFORMED: the text cannot be one. */
 CHECKED enum error note_begin(struct bytes text, struct buf *out);
 /* secret belongs to key->key. time_s: of a cosignature, at most INT64_MAX; else not used. */
 void note_sign(struct bytes text, const struct note_key *key, const uint8_t secret[static SIGN_SECRET_SIZE],

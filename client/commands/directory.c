@@ -193,10 +193,11 @@ static json_t *phrase_json(const struct phrase *phrase) {
 static void phrase_people(const struct run *run, const struct phrase *phrase) {
     char root[2 * HASH_SIZE + 1];
     text_hex(phrase->root, HASH_SIZE, root);
-    printf("relay   %s\nsize    %llu\nroot    %s\n\ndigits  ", run->home.card.name, (unsigned long long)phrase->size, root);
+    printf("relay   %s\nsize    %llu\nroot    %s\n\ndigits  ", run->home.card.name,
+           (unsigned long long)phrase->size, root);
     present_text(stdout, &run->look, STYLE_BOLD, bytes_text(phrase->digits), false);
-    printf("\n\nBy telephone, with somebody whose voice you know: read the size and the digits aloud; the other side types\n"
-           "  pouch directory compare --at %llu DIGITS\n",
+    printf("\n\nBy telephone, with somebody whose voice you know: read the size and the digits aloud; the other side\n"
+           "types\n  pouch directory compare --at %llu DIGITS\n",
            (unsigned long long)phrase->size);
 }
 
@@ -218,7 +219,7 @@ int directory_phrase_show(struct run *run) {
     return run_shown(run);
 }
 
-/* The digits of one word more: people give them as one word or as ten. False: it has something else in it, or too many. */
+/* The digits of one word more: people give them as one word or as ten. False: something else is in it, or too many. */
 static bool add_digits(const char *word, char digits[static DIGITS_COUNT + 1]) {
     size_t n = strlen(digits);
     for (; *word; word++) {
@@ -256,8 +257,8 @@ int directory_compare(struct run *run) {
             if (!read_size(run, &size, &exit_code)) return exit_code;
             break;
         case CLI_WORD:
-            if (!add_digits(run->args.value, digits)) return run_usage_text(run, "DIGITS are ten groups of five digits");
-            break;
+            if (add_digits(run->args.value, digits)) break;
+            return run_usage_text(run, "DIGITS are ten groups of five digits");
         default: return run_usage(run);
         }
     if (strlen(digits) != DIGITS_COUNT) return run_usage_text(run, "DIGITS are ten groups of five digits");

@@ -26,6 +26,13 @@ void response_free(struct response *response) {
     *response = (struct response){0};
 }
 
+void book_undo(struct book *book) {
+    book->store->ops->rollback(book->store);
+    directory_free(book->growing);
+    book->growing = NULL;
+    book->wake_count = 0;
+}
+
 const struct directory_device *book_device(const struct book *book, const struct job *job) {
     return job->has_device ? directory_device(book_directory(book), job->device) : NULL;
 }

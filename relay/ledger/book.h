@@ -69,6 +69,9 @@ static inline const struct directory *book_directory(const struct book *book) {
     return book->growing ? book->growing : book->directory;
 }
 
+/* Undoes the batch, in the store and in memory; the next begins as this one did. */
+void book_undo(struct book *book);
+
 /* The authenticated device behind a job, in this batch's directory; NULL when there is none (any more). */
 const struct directory_device *book_device(const struct book *book, const struct job *job);
 

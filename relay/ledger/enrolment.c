@@ -41,11 +41,45 @@ static enum error check_prekey(const struct book *book, const struct directory *
     return near ? E_OK : E_OUT_OF_RANGE;
 }
 
+static enum error peek_prekey(struct bytes stamped, struct bytes *ret_payload, struct prekey *ret) {
+    TRY(stamp_peek(stamped, ret_payload));
+    return prekey_decode(*ret_payload, ret);
+}
+
+/* Are two prekeys of a device different keys for one day? */
+static bool contradicts(struct bytes a, struct bytes b) {
+    struct prekey prekey_a, prekey_b;
+    struct bytes payload_a, payload_b;
+    if (peek_prekey(a, &payload_a, &prekey_a) != E_OK || peek_prekey(b, &payload_b, &prekey_b) != E_OK) return true;
+    return prekey_a.day == prekey_b.day && !bytes_equal(payload_a, payload_b);
+}
+
+/* Against those before it in the message, and the one that the store has for its day. */
+static enum error check_contradiction(const struct book *book, struct list before, size_t count,
+                                      const struct prekey *prekey, struct bytes stamped, enum error *ret_wrong) {
+    struct bytes earlier;
+    AUTO_BUF held = {0};
+    for (size_t i = 0; i < count && list_next_bytes(&before, &earlier); i++)
+        if (contradicts(earlier, stamped)) *ret_wrong = E_CONFLICT;
+    enum error error =
+        book->store->ops->prekey_newest(book->store, prekey->device, (uint32_t)prekey->day, &held);
+    if (error == E_UNKNOWN_REQUEST) return E_OK;
+    TRY(error);
+    if (contradicts(buf_bytes(&held), stamped)) *ret_wrong = E_CONFLICT;
+    return E_OK;
+}
+
+/* All of them before the first is put: a message is taken whole or not at all. */
 static enum error check_prekeys(const struct book *book, const struct directory *directory,
-                                const uint8_t device[static KEY_SIZE], struct list prekeys) {
+                                const uint8_t device[static KEY_SIZE], struct list prekeys, enum error *ret_wrong) {
+    const struct list all = prekeys;
     struct bytes stamped;
     struct prekey prekey;
-    while (list_next_bytes(&prekeys, &stamped)) TRY(check_prekey(book, directory, device, stamped, &prekey));
+    *ret_wrong = E_OK;
+    for (size_t i = 0; *ret_wrong == E_OK && list_next_bytes(&prekeys, &stamped); i++) {
+        *ret_wrong = check_prekey(book, directory, device, stamped, &prekey);
+        if (*ret_wrong == E_OK) TRY(check_contradiction(book, all, i, &prekey, stamped, ret_wrong));
+    }
     return E_OK;
 }
 
@@ -55,8 +89,10 @@ static enum error add_all(struct book *book, struct list statements, const uint8
     struct directory *trial = directory_copy(book_directory(book));
     if (!trial) return E_NO_MEMORY;
     *ret_wrong = try_all(book, statements, trial);
-    if (*ret_wrong == E_OK && device) *ret_wrong = check_prekeys(book, trial, device, prekeys);
+    enum error error = E_OK;
+    if (*ret_wrong == E_OK && device) error = check_prekeys(book, trial, device, prekeys, ret_wrong);
     directory_free(trial);
+    TRY(error);
     if (*ret_wrong == E_NO_MEMORY) return E_NO_MEMORY;
     if (*ret_wrong != E_OK) return E_OK;
     struct directory *directory = growing(book);
@@ -72,22 +108,15 @@ static enum error add_all(struct book *book, struct list statements, const uint8
     return E_OK;
 }
 
-static enum error add_prekey(struct book *book, const uint8_t device[static KEY_SIZE], struct bytes stamped,
-                             enum error *ret_wrong) {
+/* Those that check_prekeys has let pass. */
+static enum error add_prekeys(struct book *book, const uint8_t device[static KEY_SIZE], struct list prekeys) {
+    struct bytes stamped, payload;
     struct prekey prekey;
-    *ret_wrong = check_prekey(book, book_directory(book), device, stamped, &prekey);
-    if (*ret_wrong != E_OK) return E_OK;
-    enum error error = book->store->ops->prekey_put(book->store, device, (uint32_t)prekey.day, stamped);
-    if (error != E_CONFLICT) return error;
-    *ret_wrong = E_CONFLICT;
-    return E_OK;
-}
-
-static enum error add_prekeys(struct book *book, const uint8_t device[static KEY_SIZE], struct list prekeys,
-                              enum error *ret_wrong) {
-    struct bytes stamped;
-    *ret_wrong = E_OK;
-    while (*ret_wrong == E_OK && list_next_bytes(&prekeys, &stamped)) TRY(add_prekey(book, device, stamped, ret_wrong));
+    while (list_next_bytes(&prekeys, &stamped)) {
+        if (peek_prekey(stamped, &payload, &prekey) != E_OK) return E_INTERNAL;
+        enum error error = book->store->ops->prekey_put(book->store, device, (uint32_t)prekey.day, stamped);
+        TRY(error == E_CONFLICT ? E_INTERNAL : error); /* it was looked at a moment ago */
+    }
     return E_OK;
 }
 
@@ -128,8 +157,10 @@ enum error enrolment_enrol(struct book *book, const struct job *job, const struc
     uint8_t device[KEY_SIZE];
     enum error wrong = check_enrol(book, job, enrol, device);
     if (wrong == E_OK) TRY(add_all(book, enrol->statements, device, enrol->prekeys, &wrong));
-    if (wrong == E_OK) TRY(add_prekeys(book, device, enrol->prekeys, &wrong));
-    if (wrong == E_OK) return answer_done(book, response);
+    if (wrong == E_OK) {
+        TRY(add_prekeys(book, device, enrol->prekeys));
+        return answer_done(book, response);
+    }
     response_fail(response, wrong, NULL);
     return E_OK;
 }
@@ -149,8 +180,11 @@ enum error enrolment_revoke(struct book *book, const struct revoke *revoke, stru
 enum error enrolment_publish(struct book *book, const struct job *job, const struct publish *publish,
                              struct response *response) {
     enum error wrong = E_UNKNOWN_DEVICE;
-    if (book_device(book, job)) TRY(add_prekeys(book, job->device, publish->prekeys, &wrong));
-    if (wrong == E_OK) return answer_done(book, response);
+    if (book_device(book, job)) TRY(check_prekeys(book, book_directory(book), job->device, publish->prekeys, &wrong));
+    if (wrong == E_OK) {
+        TRY(add_prekeys(book, job->device, publish->prekeys));
+        return answer_done(book, response);
+    }
     response_fail(response, wrong, NULL);
     return E_OK;
 }

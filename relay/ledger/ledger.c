@@ -193,11 +193,7 @@ static enum error write_batch(struct ledger *ledger) {
 }
 
 static void undo_batch(struct ledger *ledger) {
-    struct book *book = &ledger->book;
-    book->store->ops->rollback(book->store);
-    directory_free(book->growing);
-    book->growing = NULL;
-    book->wake_count = 0;
+    book_undo(&ledger->book);
     for (size_t i = 0; i < ledger->count; i++) response_free(&ledger->tasks[i].response);
 }
 
