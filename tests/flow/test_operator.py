@@ -1,5 +1,5 @@
-"""Goal: the operator's programs work in whatever folder the relay lives, say plainly that a relay is down, and name every
-error of a configuration at its place."""
+"""Goal: the operator's programs work in whatever folder the relay lives, say plainly that a relay is down, and name
+every error of a configuration at its place."""
 
 import os
 import re
