@@ -44,12 +44,13 @@ static const struct command_row {
      ROW(post_join), &post_join_count},
     {"directory list", "", "parties and posts", "pouch directory list\npouch directory list --json | jq .post", "",
      ROW(directory_list), &directory_list_count},
-    {"directory show", "POST", "one post and its devices", "pouch directory show de/technical", "",
-     ROW(directory_show), &directory_show_count},
+    {"directory show", "POST", "one post and its devices", "pouch directory show de/technical", "", ROW(directory_show),
+     &directory_show_count},
     {"directory phrase", "[--at SIZE]", "the digits to read to another member by telephone",
      "pouch directory phrase\npouch directory phrase --at 42",
      "Ten groups of five digits over the relay's card and the directory. Members who have the same digits at the same\n"
-     "size are shown the same posts and keys. Read the size aloud, too; where sizes differ, compare at the smaller one.",
+     "size are shown the same posts and keys. Read the size aloud, too; where sizes differ, compare at the smaller "
+     "one.",
      ROW(directory_phrase_show), &directory_phrase_show_count},
     {"directory compare", "DIGITS [--at SIZE]", "compare the digits that another member reads aloud",
      "pouch directory compare --at 42 12345 67890 ...\npouch directory compare \"12345-67890-...\" --at 42",
@@ -86,14 +87,17 @@ static const struct command_row {
      "pouch show 3\npouch show K7Q-M2F --body - | less\npouch show 3 --save attachments/",
      "--body - writes the body's bytes alone to stdout. --save writes attachments; it never overwrites a file.",
      ROW(inbox_show), &inbox_show_count},
-    {"accept", "ID [--note TEXT]", "take the text; this agrees to nothing", "pouch accept 3\npouch accept K7Q-M2F --json", "",
-     ROW(decide_accept), &decide_accept_count},
-    {"decline", "ID [--reason CODE] [--note TEXT]", "refuse a request", "pouch decline 3\n"
+    {"accept", "ID [--note TEXT]", "take the text; this agrees to nothing",
+     "pouch accept 3\npouch accept K7Q-M2F --json", "", ROW(decide_accept), &decide_accept_count},
+    {"decline", "ID [--reason CODE] [--note TEXT]", "refuse a request",
+     "pouch decline 3\n"
      "pouch decline 3 --reason not-competent --note \"Please ask fj/national.\"",
-     "A reason is optional. The note is sealed: only the sender can read it.", ROW(decide_decline), &decide_decline_count},
+     "A reason is optional. The note is sealed: only the sender can read it.", ROW(decide_decline),
+     &decide_decline_count},
     {"ack", "ID [--note TEXT]", "say: we have it", "pouch ack 3\npouch ack 3 --note \"Received; under analysis.\"", "",
      ROW(decide_ack), &decide_ack_count},
-    {"close", "ID", "close an exchange to further replies", "pouch close 3", "", ROW(decide_close), &decide_close_count},
+    {"close", "ID", "close an exchange to further replies", "pouch close 3", "", ROW(decide_close),
+     &decide_close_count},
     {"withdraw", "ID [--to POST]", "take a request back", "pouch withdraw 2\npouch withdraw 2 --to de/technical",
      "Possible until the recipient has decided.", ROW(decide_withdraw), &decide_withdraw_count},
     {"track", "ID", "the evidence of every step", "pouch track 3\npouch track K7Q-M2F --json", "", ROW(evidence_track),
@@ -187,8 +191,8 @@ static int unknown_command(struct run *run) {
 }
 
 static int run_row(struct run *run, const struct command_row *row) {
-    struct command command = {row->name, row->usage, row->text, row->examples, row->help, row->function,
-                              row->options, *row->count};
+    struct command command = {row->name, row->usage,    row->text,    row->examples,
+                              row->help, row->function, row->options, *row->count};
     size_t n = 0;
     for (size_t i = 0; i < run_shared_count; i++) run->options[n++] = run_shared_options[i];
     for (size_t i = 0; i < command.option_count && n < RUN_OPTIONS_MAX; i++) run->options[n++] = command.options[i];
@@ -228,7 +232,7 @@ int main(int argc, char **argv) {
     struct run run = {.cli = {.program = "pouch"}, .officer = isatty(STDIN_FILENO) == 1};
     (void)argc;
     setlocale(LC_CTYPE, "C.UTF-8"); /* widths; formats and messages stay as they are */
-#ifndef __SANITIZE_ADDRESS__ /* its leak checker traces the process */
+#ifndef __SANITIZE_ADDRESS__        /* its leak checker traces the process */
     prctl(PR_SET_DUMPABLE, 0);
 #endif
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});

@@ -59,8 +59,8 @@ static size_t cut(const char *text, size_t columns) {
 
 /* TLP 2.0 prescribes the colours, on black. */
 static const char *const tlp_colors[] = {
-    [TLP_CLEAR] = "\033[38;2;255;255;255;48;2;0;0;0m",   [TLP_GREEN] = "\033[38;2;51;255;0;48;2;0;0;0m",
-    [TLP_AMBER] = "\033[38;2;255;192;0;48;2;0;0;0m",     [TLP_AMBER_STRICT] = "\033[38;2;255;192;0;48;2;0;0;0m",
+    [TLP_CLEAR] = "\033[38;2;255;255;255;48;2;0;0;0m", [TLP_GREEN] = "\033[38;2;51;255;0;48;2;0;0;0m",
+    [TLP_AMBER] = "\033[38;2;255;192;0;48;2;0;0;0m",   [TLP_AMBER_STRICT] = "\033[38;2;255;192;0;48;2;0;0;0m",
     [TLP_RED] = "\033[38;2;255;43;43;48;2;0;0;0m",
 };
 
@@ -87,8 +87,10 @@ void present_text(FILE *out, const struct look *look, unsigned style, struct byt
 void present_tlp(FILE *out, const struct look *look, bool has, enum tlp tlp) {
     char word[32];
     int n = snprintf(word, sizeof word, "TLP:%s", words_name(WORDS_TLP, tlp));
-    if (has) styled(out, look, STYLE_TLP + (unsigned)tlp, word, (size_t)n);
-    else fputc('-', out);
+    if (has)
+        styled(out, look, STYLE_TLP + (unsigned)tlp, word, (size_t)n);
+    else
+        fputc('-', out);
 }
 
 void present_exercise(FILE *out, const struct look *look, bool exercise) {
@@ -272,7 +274,8 @@ json_t *present_json_request(const struct request_view *view) {
     json_object_set_new(line, "from", json_string(view->from));
     json_object_set_new(line, "subject", offer ? present_json_text(bytes_text(view->subject)) : json_null());
     json_object_set_new(line, "kind", offer ? json_string(words_name(WORDS_KIND, view->kind)) : json_null());
-    json_object_set_new(line, "tlp", offer && view->has_tlp ? json_string(words_name(WORDS_TLP, view->tlp)) : json_null());
+    json_object_set_new(line, "tlp",
+                        offer && view->has_tlp ? json_string(words_name(WORDS_TLP, view->tlp)) : json_null());
     json_object_set_new(line, "precedence", json_string(words_name(WORDS_PRECEDENCE, view->precedence)));
     json_object_set_new(line, "exercise", json_boolean(view->exercise));
     json_object_set_new(line, "state", json_string(present_state(view)));
@@ -327,8 +330,8 @@ void bar_report(void *context, const char *what, uint64_t done, uint64_t total) 
     if (total == 0 || now().ms - bar->begun.ms < BAR_AFTER_MS) return;
     unsigned cells = (unsigned)((double)done / (double)total * BAR_CELLS);
     bar->shown = true;
-    fprintf(stderr, "\r%s [%.*s%*s] %3.0f %%", what, (int)cells, "==============================",
-            (int)(BAR_CELLS - cells), "", 100.0 * (double)done / (double)total);
+    fprintf(stderr, "\r%s [%.*s%*s] %3.0f %%", what, (int)cells,
+            "==============================", (int)(BAR_CELLS - cells), "", 100.0 * (double)done / (double)total);
     fflush(stderr);
     if (done >= total) bar_end(bar);
 }

@@ -54,8 +54,8 @@ const char *present_utc(struct instant time, char out[static TIME_SIZE]);
 const char *present_time(const struct look *look, struct instant time, char out[static TIME_SIZE]);
 
 /* ---- JSON ---- */
-json_t *present_json_text(struct bytes text);      /* what is not UTF-8 becomes U+FFFD */
-json_t *present_json_time(struct instant time);    /* null when unset */
+json_t *present_json_text(struct bytes text);   /* what is not UTF-8 becomes U+FFFD */
+json_t *present_json_time(struct instant time); /* null when unset */
 json_t *present_json_id(const uint8_t digest[static HASH_SIZE]);
 json_t *present_json_request(const struct request_view *view); /* a line of inbox and sent */
 json_t *present_json_legs(const struct request_view *view);    /* [{"to", "state"}] */

@@ -14,8 +14,18 @@
 
 /* ---- options ---- */
 
-enum { SHARED_HOME = 1000, SHARED_JSON, SHARED_QUIET, SHARED_NO_COLOR, SHARED_YES, SHARED_PASSPHRASE, SHARED_NO_PASSPHRASE,
-       SHARED_OFFLINE, SHARED_OFFICER, SHARED_MACHINE };
+enum {
+    SHARED_HOME = 1000,
+    SHARED_JSON,
+    SHARED_QUIET,
+    SHARED_NO_COLOR,
+    SHARED_YES,
+    SHARED_PASSPHRASE,
+    SHARED_NO_PASSPHRASE,
+    SHARED_OFFLINE,
+    SHARED_OFFICER,
+    SHARED_MACHINE
+};
 
 const struct cli_option run_shared_options[] = {
     {"home", SHARED_HOME, true},
@@ -66,8 +76,8 @@ int run_usage_text(struct run *run, const char *format, ...) {
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     bool brief = !strchr(run->command->usage, '\n'); /* else the help is the place for it */
-    snprintf(hint, sizeof hint, "pouch %s %s%ssee pouch %s --help", run->command->name, brief ? run->command->usage : "...",
-             brief && !*run->command->usage ? "" : "; ", run->command->name);
+    snprintf(hint, sizeof hint, "pouch %s %s%ssee pouch %s --help", run->command->name,
+             brief ? run->command->usage : "...", brief && !*run->command->usage ? "" : "; ", run->command->name);
     return cli_fail_hint(&run->cli, E_USAGE, hint, "%s", text);
 }
 
@@ -276,15 +286,15 @@ static int fail_with(struct run *run, enum error error, const struct failure *fa
     return cli_fail_hint(&run->cli, error, hint, "%s", known ? failure->where : "");
 }
 
-int run_fail(struct run *run, enum error error) {
-    return fail_with(run, error, &run->failure, error_row(error)->hint);
-}
+int run_fail(struct run *run, enum error error) { return fail_with(run, error, &run->failure, error_row(error)->hint); }
 
 int run_kept(struct run *run) {
     const struct failure plain = {.error = run->link};
     char where[FAILURE_WHERE_SIZE + 32];
-    snprintf(where, sizeof where, "%s%skept in the outbox", run->link_failure.where, run->link_failure.where[0] ? "; " : "");
-    return cli_fail_hint(&run->cli, plain.error, "nothing is lost: pouch sync, or any later command, sends it", "%s", where);
+    snprintf(where, sizeof where, "%s%skept in the outbox", run->link_failure.where,
+             run->link_failure.where[0] ? "; " : "");
+    return cli_fail_hint(&run->cli, plain.error, "nothing is lost: pouch sync, or any later command, sends it", "%s",
+                         where);
 }
 
 int run_shown(struct run *run) {

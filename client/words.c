@@ -8,15 +8,23 @@ enum { WORDS_MAX = 6 };
 
 /* By the numbers of the enums in objects.h. */
 static const char *const tables[WORDS_COUNT][WORDS_MAX] = {
-    [WORDS_KIND] = {[KIND_INCIDENT] = "incident", [KIND_CLARIFICATION] = "clarification",
-                    [KIND_ASSISTANCE] = "assistance", [KIND_NOTICE] = "notice", [KIND_PING] = "ping"},
-    [WORDS_PRECEDENCE] = {[PRECEDENCE_ROUTINE] = "routine", [PRECEDENCE_PRIORITY] = "priority",
-                          [PRECEDENCE_IMMEDIATE] = "immediate", [PRECEDENCE_FLASH] = "flash"},
-    [WORDS_TLP] = {[TLP_CLEAR] = "CLEAR", [TLP_GREEN] = "GREEN", [TLP_AMBER] = "AMBER",
-                   [TLP_AMBER_STRICT] = "AMBER+STRICT", [TLP_RED] = "RED"},
+    [WORDS_KIND] = {[KIND_INCIDENT] = "incident",
+                    [KIND_CLARIFICATION] = "clarification",
+                    [KIND_ASSISTANCE] = "assistance",
+                    [KIND_NOTICE] = "notice",
+                    [KIND_PING] = "ping"},
+    [WORDS_PRECEDENCE] = {[PRECEDENCE_ROUTINE] = "routine",
+                          [PRECEDENCE_PRIORITY] = "priority",
+                          [PRECEDENCE_IMMEDIATE] = "immediate",
+                          [PRECEDENCE_FLASH] = "flash"},
+    [WORDS_TLP] = {[TLP_CLEAR] = "CLEAR",
+                   [TLP_GREEN] = "GREEN",
+                   [TLP_AMBER] = "AMBER",
+                   [TLP_AMBER_STRICT] = "AMBER+STRICT",
+                   [TLP_RED] = "RED"},
     [WORDS_PAP] = {[PAP_CLEAR] = "CLEAR", [PAP_GREEN] = "GREEN", [PAP_AMBER] = "AMBER", [PAP_RED] = "RED"},
-    [WORDS_PARTY_KIND] = {[PARTY_STATE] = "state", [PARTY_INTERGOVERNMENTAL] = "intergovernmental",
-                          [PARTY_OBSERVER] = "observer"},
+    [WORDS_PARTY_KIND] =
+        {[PARTY_STATE] = "state", [PARTY_INTERGOVERNMENTAL] = "intergovernmental", [PARTY_OBSERVER] = "observer"},
     [WORDS_ROLE] = {[ROLE_DECIDER] = "decider", [ROLE_READER] = "reader", [ROLE_BELL] = "bell"},
 };
 

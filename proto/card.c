@@ -162,8 +162,10 @@ enum error card_parse(struct bytes text, struct card *ret, unsigned *ret_line) {
         error = read_line(next_line(&text), &reading);
     }
     if (error == E_OK) error = check_whole(&reading);
-    if (error == E_OK) *ret = reading.card;
-    else if (ret_line) *ret_line = line ? line : 1;
+    if (error == E_OK)
+        *ret = reading.card;
+    else if (ret_line)
+        *ret_line = line ? line : 1;
     return error;
 }
 

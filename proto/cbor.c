@@ -115,7 +115,9 @@ static struct bytes take_string(struct cbor_in *in, enum major major, size_t max
     return view;
 }
 
-struct bytes cbor_bytes(struct cbor_in *in, size_t max) { return take_string(in, BYTES, max); }
+struct bytes cbor_bytes(struct cbor_in *in, size_t max) {
+    return take_string(in, BYTES, max);
+}
 
 static bool utf8_valid(struct bytes text) {
     for (size_t i = 0; i < text.n;) {
@@ -151,15 +153,16 @@ void cbor_tag(struct cbor_in *in, uint64_t tag) {
 /* RFC 8949 section 4.2.2: a float stands in the shortest form that keeps its value; of the NaNs only 7e00 is allowed.
  * The two longer forms are judged alike: would the value fit the next shorter one? */
 static bool shortest_float(const struct head *head) {
-    if (head->info == HALF) return (head->value & 0x7c00) != 0x7c00 || (head->value & 0x3ff) == 0 || head->value == 0x7e00;
+    if (head->info == HALF)
+        return (head->value & 0x7c00) != 0x7c00 || (head->value & 0x3ff) == 0 || head->value == 0x7e00;
     bool single = head->info == SINGLE;
     unsigned bits = single ? 23 : 52, shorter_bits = single ? 10 : 23;
     int bias = single ? 127 : 1023, top = single ? 0xff : 0x7ff;
     int shorter_min = single ? -14 : -126, shorter_max = single ? 15 : 127; /* exponents of its normal numbers */
     uint64_t mantissa = head->value & (((uint64_t)1 << bits) - 1);
     int exponent = (int)(head->value >> bits & (uint64_t)top);
-    if (exponent == top) return false;         /* infinities and NaN have a half form */
-    if (exponent == 0) return mantissa != 0;   /* zero has one too; our subnormals are too small for any shorter form */
+    if (exponent == top) return false;       /* infinities and NaN have a half form */
+    if (exponent == 0) return mantissa != 0; /* zero has one too; our subnormals are too small for any shorter form */
     int e = exponent - bias;
     if (e > shorter_max) return true;
     uint64_t drop = bits - shorter_bits;
@@ -207,8 +210,10 @@ static void item(struct cbor_in *in, unsigned depth) {
     case BYTES:
     case TEXT:
         *in = before;
-        if (got.major == BYTES) cbor_bytes(in, SIZE_MAX);
-        else cbor_text(in, SIZE_MAX);
+        if (got.major == BYTES)
+            cbor_bytes(in, SIZE_MAX);
+        else
+            cbor_text(in, SIZE_MAX);
         return;
     case ARRAY:
         *in = before;
@@ -251,8 +256,10 @@ static void put_head(struct buf *out, enum major major, uint64_t value) {
 
 void cbor_put_uint(struct buf *out, uint64_t value) { put_head(out, UINT, value); }
 void cbor_put_int(struct buf *out, int64_t value) {
-    if (value >= 0) put_head(out, UINT, (uint64_t)value);
-    else put_head(out, NEGATIVE, (uint64_t)(-1 - value));
+    if (value >= 0)
+        put_head(out, UINT, (uint64_t)value);
+    else
+        put_head(out, NEGATIVE, (uint64_t)(-1 - value));
 }
 void cbor_put_bool(struct buf *out, bool value) { put_head(out, SIMPLE, value ? TRUE : FALSE); }
 void cbor_put_null(struct buf *out) { put_head(out, SIMPLE, NIL); }

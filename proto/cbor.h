@@ -25,15 +25,15 @@ struct cbor_in {
 
 struct cbor_in cbor_in(struct bytes bytes);
 
-uint64_t cbor_uint(struct cbor_in *in);                    /* major type 0 */
-int64_t cbor_int(struct cbor_in *in);                      /* major types 0 and 1, within int64_t */
+uint64_t cbor_uint(struct cbor_in *in); /* major type 0 */
+int64_t cbor_int(struct cbor_in *in);   /* major types 0 and 1, within int64_t */
 bool cbor_bool(struct cbor_in *in);
 void cbor_null(struct cbor_in *in);
-struct bytes cbor_bytes(struct cbor_in *in, size_t max);   /* at most max bytes, else E_OUT_OF_RANGE */
+struct bytes cbor_bytes(struct cbor_in *in, size_t max); /* at most max bytes, else E_OUT_OF_RANGE */
 struct bytes cbor_text(struct cbor_in *in, size_t max);
-size_t cbor_array(struct cbor_in *in, size_t max);         /* the count of items that follow */
-size_t cbor_map(struct cbor_in *in, size_t max);           /* the count of pairs that follow */
-void cbor_tag(struct cbor_in *in, uint64_t tag);           /* that tag, else E_MALFORMED */
+size_t cbor_array(struct cbor_in *in, size_t max); /* the count of items that follow */
+size_t cbor_map(struct cbor_in *in, size_t max);   /* the count of pairs that follow */
+void cbor_tag(struct cbor_in *in, uint64_t tag);   /* that tag, else E_MALFORMED */
 bool cbor_next_is_null(const struct cbor_in *in);
 
 /* Any one item, checked completely; returns its bytes. */

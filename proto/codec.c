@@ -25,10 +25,14 @@ static void decode_fixed(struct cbor_in *in, size_t n, uint8_t *ret) {
 
 static void decode_list_item(struct decoder *decoder, const struct field *field, unsigned depth) {
     struct cbor_in *in = &decoder->in;
-    if (field->kind == FIELD_LISTFIXED) decode_fixed(in, field->hi, NULL);
-    else if (field->kind == FIELD_LISTUINT) cbor_uint(in);
-    else if (field->kind == FIELD_LISTBYTES) cbor_bytes(in, field->hi);
-    else decode_object(decoder, field->sub, NULL, depth + 1);
+    if (field->kind == FIELD_LISTFIXED)
+        decode_fixed(in, field->hi, NULL);
+    else if (field->kind == FIELD_LISTUINT)
+        cbor_uint(in);
+    else if (field->kind == FIELD_LISTBYTES)
+        cbor_bytes(in, field->hi);
+    else
+        decode_object(decoder, field->sub, NULL, depth + 1);
 }
 
 static void decode_list(struct decoder *decoder, const struct field *field, struct list *ret, unsigned depth) {

@@ -23,8 +23,18 @@
 #include "cbor.h"
 
 enum field_kind {
-    FIELD_SUITE, FIELD_UINT, FIELD_BOOL, FIELD_TIME, FIELD_TEXT, FIELD_BYTES, FIELD_FIXED,
-    FIELD_SUB, FIELD_LIST, FIELD_LISTFIXED, FIELD_LISTUINT, FIELD_LISTBYTES,
+    FIELD_SUITE,
+    FIELD_UINT,
+    FIELD_BOOL,
+    FIELD_TIME,
+    FIELD_TEXT,
+    FIELD_BYTES,
+    FIELD_FIXED,
+    FIELD_SUB,
+    FIELD_LIST,
+    FIELD_LISTFIXED,
+    FIELD_LISTUINT,
+    FIELD_LISTBYTES,
 };
 
 struct object;
@@ -34,9 +44,9 @@ struct field {
     uint8_t key;
     bool optional;
     size_t offset, has_offset;
-    uint64_t lo, hi;            /* UINT: range; TEXT, BYTES, FIXED, LISTFIXED, LISTBYTES: size of one in hi */
-    size_t max;                 /* lists: how many */
-    const struct object *sub;   /* SUB, LIST */
+    uint64_t lo, hi;          /* UINT: range; TEXT, BYTES, FIXED, LISTFIXED, LISTBYTES: size of one in hi */
+    size_t max;               /* lists: how many */
+    const struct object *sub; /* SUB, LIST */
 };
 
 struct object {

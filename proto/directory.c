@@ -628,6 +628,10 @@ const struct directory_device *directory_device_nth(const struct directory *dire
     return n < directory->records[TABLE_DEVICES].count ? &device_at(directory, (uint32_t)n)->device : NULL;
 }
 
+void directory_charter_digest(struct bytes payload, uint8_t ret[static HASH_SIZE]) {
+    label_digest(LABEL_FINGERPRINT, payload, ret);
+}
+
 enum error directory_live(const struct directory_device *device, struct instant time) {
     if (device->revoked || device->post->revoked) return E_REVOKED;
     if (time.ms < device->not_before.ms || time.ms >= device->not_after.ms) return E_CERTIFICATE_EXPIRED;

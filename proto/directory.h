@@ -77,6 +77,10 @@ struct directory_device {
 
 struct directory;
 
+/* Whose text_fingerprint the party and the registrar compare before an admission: the labelled digest (FINGERPRINT) of the
+ * charter's payload. */
+void directory_charter_digest(struct bytes payload, uint8_t ret[static HASH_SIZE]);
+
 /* Registrar keys come from the card and are copied. NULL when memory ran out. */
 struct directory *directory_new(const uint8_t (*registrars)[KEY_SIZE], size_t count);
 struct directory *directory_copy(const struct directory *directory);
@@ -100,7 +104,8 @@ void directory_phrase(const uint8_t card_hash[static HASH_SIZE], uint64_t size, 
 /* Look-ups; NULL when unknown. Pointers live until the directory changes or is freed. */
 const struct directory_party *directory_party(const struct directory *directory, struct bytes name);
 const struct directory_post *directory_post(const struct directory *directory, struct bytes name);
-const struct directory_device *directory_device(const struct directory *directory, const uint8_t device[static KEY_SIZE]);
+const struct directory_device *directory_device(const struct directory *directory,
+                                                const uint8_t device[static KEY_SIZE]);
 const struct directory_device *directory_transport(const struct directory *directory,
                                                    const uint8_t transport[static KEY_SIZE]);
 const struct directory_party *directory_party_nth(const struct directory *directory, size_t n);

@@ -46,8 +46,8 @@ struct range {
 };
 
 static void pad(const uint8_t seed[static HASH_SIZE], unsigned level, uint32_t index, uint8_t ret[static HASH_SIZE]) {
-    const uint8_t tail[] = {0, (uint8_t)level, (uint8_t)(index >> 24), (uint8_t)(index >> 16), (uint8_t)(index >> 8),
-                            (uint8_t)index};
+    const uint8_t tail[] = {
+        0, (uint8_t)level, (uint8_t)(index >> 24), (uint8_t)(index >> 16), (uint8_t)(index >> 8), (uint8_t)index};
     struct bytes text = label_text(LABEL_PAD);
     crypto_generichash_state state;
     crypto_generichash_init(&state, seed, HASH_SIZE, HASH_SIZE);
@@ -60,7 +60,8 @@ static void pad(const uint8_t seed[static HASH_SIZE], unsigned level, uint32_t i
 static struct range within(struct range all, uint32_t from, uint32_t width) {
     size_t first = 0, end;
     while (first < all.count && all.leaves[first].position < from) first++;
-    for (end = first; end < all.count && all.leaves[end].position - from < width; end++) {}
+    for (end = first; end < all.count && all.leaves[end].position - from < width; end++) {
+    }
     return (struct range){all.leaves + first, end - first};
 }
 

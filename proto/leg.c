@@ -12,8 +12,13 @@ static const struct leg_event_row events[] = {
 #include "leg.def"
 };
 
-enum { WITH_BODY = LEG_REQUEST, OFFER_ONLY = LEG_OFFER_ONLY, REQUEST = WITH_BODY | OFFER_ONLY, REPLY = LEG_REPLY,
-       ALL = REQUEST | REPLY };
+enum {
+    WITH_BODY = LEG_REQUEST,
+    OFFER_ONLY = LEG_OFFER_ONLY,
+    REQUEST = WITH_BODY | OFFER_ONLY,
+    REPLY = LEG_REPLY,
+    ALL = REQUEST | REPLY
+};
 static const struct leg_step steps[] = {
 #define STEP(from, event, to, kinds) {STATE_##from, EVENT_##event, STATE_##to, kinds},
 #include "leg.def"

@@ -15,8 +15,8 @@ enum {
     PREKEY_ID_SIZE = 16,
     TAG_SIZE = 16, /* Poly1305 */
 
-    PARTY_MAX = 32,                /* `de`, `org.first` */
-    DESK_MAX = 32,                 /* the part after the slash */
+    PARTY_MAX = 32, /* `de`, `org.first` */
+    DESK_MAX = 32,  /* the part after the slash */
     POST_MAX = PARTY_MAX + 1 + DESK_MAX,
     NAME_MAX_SIZE = 256, /* a party's display name, UTF-8 bytes */
 

@@ -36,8 +36,10 @@ void merkle_frontier_root(const struct merkle_frontier *frontier, uint8_t ret[st
     bool begun = false;
     for (unsigned level = 0; level < MERKLE_DEPTH_MAX; level++) {
         if (!(frontier->size >> level & 1)) continue;
-        if (begun) merkle_node(frontier->nodes[level], root, root);
-        else memcpy(root, frontier->nodes[level], HASH_SIZE);
+        if (begun)
+            merkle_node(frontier->nodes[level], root, root);
+        else
+            memcpy(root, frontier->nodes[level], HASH_SIZE);
         begun = true;
     }
     if (!begun) crypto_hash_sha256(root, NULL, 0);

@@ -225,8 +225,10 @@ static enum error verify_line(const struct note_line *line, struct bytes text, c
     uint64_t time_s = 0;
     if (!base64_read(line->base64, decoded, sizeof decoded, &n) || n <= NOTE_KEY_HASH_SIZE) return E_MALFORMED;
     struct bytes signature = bytes_of(decoded + NOTE_KEY_HASH_SIZE, n - NOTE_KEY_HASH_SIZE);
-    if (key->algorithm == NOTE_COSIGNATURE) TRY(verify_cosignature(signature, text, key->key, &time_s));
-    else TRY(verify_text(signature, text, key->key));
+    if (key->algorithm == NOTE_COSIGNATURE)
+        TRY(verify_cosignature(signature, text, key->key, &time_s));
+    else
+        TRY(verify_text(signature, text, key->key));
     ret->valid = true;
     if (time_s > ret->time_s) ret->time_s = time_s; /* of two by one witness the newer counts */
     return E_OK;

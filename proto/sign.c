@@ -77,8 +77,10 @@ static enum error read_sign1(struct bytes bytes, struct sign1 *ret) {
     }
     read_headers(&in, false, &kid);
     sign1.attached = !cbor_next_is_null(&in);
-    if (sign1.attached) sign1.payload = cbor_bytes(&in, SIZE_MAX);
-    else cbor_null(&in);
+    if (sign1.attached)
+        sign1.payload = cbor_bytes(&in, SIZE_MAX);
+    else
+        cbor_null(&in);
     sign1.signature = cbor_bytes(&in, SIGNATURE_SIZE);
     if (in.error == E_OK && sign1.signature.n != SIGNATURE_SIZE) cbor_fail(&in, E_OUT_OF_RANGE);
     TRY(cbor_end(&in));
@@ -102,19 +104,20 @@ enum error sign1_verify(const uint8_t key[static KEY_SIZE], struct bytes externa
 }
 
 bool sign1_is_narrow(struct bytes sign1) {
-    return sign1.n == sizeof narrow_prefix + SIGNATURE_SIZE && memcmp(sign1.p, narrow_prefix, sizeof narrow_prefix) == 0;
+    return sign1.n == sizeof narrow_prefix + SIGNATURE_SIZE &&
+           memcmp(sign1.p, narrow_prefix, sizeof narrow_prefix) == 0;
 }
 
 bool sign_key_valid(const uint8_t key[static KEY_SIZE]) { return crypto_core_ed25519_is_valid_point(key) == 1; }
 
 /* The sum of the base point and the point of order two (0, -1) is of mixed order: on the curve, outside the subgroup.
  * Negating both coordinates of B gives just that; x changes its sign bit, y becomes p - y. */
-static const uint8_t mixed_order[KEY_SIZE] = {
-    0x95, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99,
-    0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99};
-static const uint8_t base_point[KEY_SIZE] = {
-    0x58, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66,
-    0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66};
+static const uint8_t mixed_order[KEY_SIZE] = {0x95, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99,
+                                              0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99,
+                                              0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x99};
+static const uint8_t base_point[KEY_SIZE] = {0x58, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66,
+                                             0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66,
+                                             0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66};
 
 enum error sign_self_test(void) {
     if (sodium_init() < 0) return E_INTERNAL;

@@ -121,7 +121,10 @@ enum error text_reference_parse(struct bytes typed, uint32_t *ret_bits) {
 /* Unicode 15 table 3-7. */
 size_t text_utf8_sequence(const uint8_t *p, size_t n) {
     if (p[0] < 0x80) return 1;
-    size_t more = p[0] >= 0xc2 && p[0] <= 0xdf ? 1 : p[0] >= 0xe0 && p[0] <= 0xef ? 2 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 3 : 0;
+    size_t more = p[0] >= 0xc2 && p[0] <= 0xdf   ? 1
+                  : p[0] >= 0xe0 && p[0] <= 0xef ? 2
+                  : p[0] >= 0xf0 && p[0] <= 0xf4 ? 3
+                                                 : 0;
     if (more == 0 || n <= more) return 0;
     uint8_t low = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
     uint8_t high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
@@ -152,8 +155,10 @@ void text_for_terminal(struct bytes text, bool many_lines, struct buf *out) {
     for (size_t i = 0; i < text.n;) {
         const uint8_t *p = text.p + i;
         size_t n = text_utf8_sequence(p, text.n - i);
-        if (n == 0 || is_unsafe(code_point(p, n), many_lines)) buf_add(out, replacement, sizeof replacement);
-        else buf_add(out, p, n);
+        if (n == 0 || is_unsafe(code_point(p, n), many_lines))
+            buf_add(out, replacement, sizeof replacement);
+        else
+            buf_add(out, p, n);
         i += n ? n : 1;
     }
     if (buf_extend(out, 1)) out->p[--out->n] = 0;

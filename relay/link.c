@@ -108,9 +108,7 @@ bool link_next(struct link *link, struct packet *ret, enum error *ret_error) {
     return *ret_error == E_OK;
 }
 
-short link_wants(const struct link *link) {
-    return (short)(POLLIN | (link->out_done < link->out.n ? POLLOUT : 0));
-}
+short link_wants(const struct link *link) { return (short)(POLLIN | (link->out_done < link->out.n ? POLLOUT : 0)); }
 
 static bool address_of(const char *name, struct sockaddr_un *ret) {
     *ret = (struct sockaddr_un){.sun_family = AF_UNIX};

@@ -24,12 +24,19 @@ enum { LINK_PACKET_MAX = MESSAGE_MAX + 4096, LINK_BACKLOG_MAX = 256 * 1024 * 102
 #include "codec_undef.h"
 
 enum packet_kind {
-    PACKET_JOB = 1, PACKET_PULSE = 2,                           /* from the gate */
-    PACKET_REPLY = 11, PACKET_GROWN = 12, PACKET_WAKE = 13,     /* from the ledger */
-    PACKET_COMMAND = 21, PACKET_ANSWER = 22,                    /* control */
+    PACKET_JOB = 1,
+    PACKET_PULSE = 2, /* from the gate */
+    PACKET_REPLY = 11,
+    PACKET_GROWN = 12,
+    PACKET_WAKE = 13, /* from the ledger */
+    PACKET_COMMAND = 21,
+    PACKET_ANSWER = 22, /* control */
 };
 
-enum command_verb { COMMAND_STATUS = 1, COMMAND_RECORD = 2 /* append the directory statements (admit, suspend, resume) */ };
+enum command_verb {
+    COMMAND_STATUS = 1,
+    COMMAND_RECORD = 2 /* append the directory statements (admit, suspend, resume) */
+};
 
 struct link {
     int fd; /* -1: closed */

@@ -29,7 +29,7 @@ enum error registrar_open_charter(struct bytes file, struct registrar_charter *r
     if (!text_is_party(opened.charter.party)) return E_BAD_TEXT;
     if (!bytes_equal(opened.charter.party, dossier.post)) return E_MISMATCH;
     stamp_hash(payload, opened.hash);
-    label_digest(LABEL_FINGERPRINT, payload, opened.fingerprint);
+    directory_charter_digest(payload, opened.fingerprint);
     *ret = opened;
     return E_OK;
 }

@@ -9,7 +9,7 @@
 /* A charter file taken apart; views into the file's bytes. */
 struct registrar_charter {
     struct charter charter;
-    struct bytes statement;  /* stamped, as it goes into the directory */
+    struct bytes statement;         /* stamped, as it goes into the directory */
     uint8_t hash[HASH_SIZE];        /* of the charter: what the admission names */
     uint8_t fingerprint[HASH_SIZE]; /* of which people compare text_fingerprint (PROTOCOL.md section 18) */
 };

@@ -19,13 +19,13 @@ static enum error charter_fingerprint(struct run *run, const char *path, char re
     struct dossier dossier;
     struct dirstatement statement;
     struct bytes payload;
-    uint8_t hash[HASH_SIZE];
+    uint8_t digest[HASH_SIZE];
     TRY(files_read(path, 64 * 1024, &bytes, &run->failure));
     TRY(dossier_decode(buf_bytes(&bytes), &dossier));
     if (!dirstatement_next(&dossier.statements, &statement)) return E_MISSING_FIELD;
     TRY(stamp_peek(statement.statement, &payload));
-    stamp_hash(payload, hash);
-    text_fingerprint(hash, ret);
+    directory_charter_digest(payload, digest);
+    text_fingerprint(digest, ret);
     return E_OK;
 }
 
@@ -182,7 +182,8 @@ int authority_revoke(struct run *run) {
         case OPTION_REASON: {
             char *end;
             unsigned long number = strtoul(run->args.value, &end, 10);
-            if (*end || end == run->args.value || number > 255) return run_usage_text(run, "--reason is a number, 0 to 255");
+            if (*end || end == run->args.value || number > 255)
+                return run_usage_text(run, "--reason is a number, 0 to 255");
             revoking.reason = (unsigned)number;
             break;
         }
@@ -195,7 +196,8 @@ int authority_revoke(struct run *run) {
     if (!revoking.what) return run_usage_text(run, "POST, DEVICE or FILE is needed");
     struct stat stat_;
     bool file = stat(revoking.what, &stat_) == 0 && S_ISREG(stat_.st_mode);
-    if (file && !revoking.card) return run_usage_text(run, "%.80s is a file: to which relay, --card CARD", revoking.what);
+    if (file && !revoking.card)
+        return run_usage_text(run, "%.80s is a file: to which relay, --card CARD", revoking.what);
     enum error error = file ? revoked(run, &revoking, revoking.what) : revoke(run, &revoking);
     return error == E_OK ? 0 : run_fail(run, error);
 }

@@ -38,9 +38,10 @@ static json_t *functions_json(unsigned functions) {
 
 static json_t *post_json(const struct directory *directory, const struct directory_post *post) {
     const struct directory_party *party = post->party;
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:i, s:s}", "post", post->name, "party", party->name, "name", party->title,
-                     "kind", words_name(WORDS_PARTY_KIND, party->kind), "functions", functions_json(post->functions),
-                     "devices", (int)live_devices(directory, post), "standing", standing(post));
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:i, s:s}", "post", post->name, "party", party->name, "name",
+                     party->title, "kind", words_name(WORDS_PARTY_KIND, party->kind), "functions",
+                     functions_json(post->functions), "devices", (int)live_devices(directory, post), "standing",
+                     standing(post));
 }
 
 /* ---- directory list ---- */
@@ -63,7 +64,9 @@ static void list_json(const struct directory *directory) {
         present_json(stdout, json_pack("{s:n, s:s, s:s, s:s, s:[], s:i, s:s}", "post", "party", party->name, "name",
                                        party->title, "kind", words_name(WORDS_PARTY_KIND, party->kind), "functions",
                                        "devices", 0, "standing",
-                                       party->suspended ? "suspended" : party->admitted ? "admitted" : "not admitted"));
+                                       party->suspended  ? "suspended"
+                                       : party->admitted ? "admitted"
+                                                         : "not admitted"));
     }
 }
 
@@ -87,7 +90,10 @@ static void list_table(const struct run *run, const struct directory *directory)
         table_add(&table, STYLE_NONE, "%s", party->title);
         table_add(&table, STYLE_NONE, "-");
         table_add(&table, STYLE_NONE, "0");
-        table_add(&table, STYLE_NONE, "%s", party->suspended ? "suspended" : party->admitted ? "admitted" : "not admitted");
+        table_add(&table, STYLE_NONE, "%s",
+                  party->suspended  ? "suspended"
+                  : party->admitted ? "admitted"
+                                    : "not admitted");
     }
     table_print(&table, stdout, &run->look);
 }
@@ -97,8 +103,10 @@ int directory_list(struct run *run) {
     enum error error = run_open_post(run);
     if (error != E_OK) return run_fail(run, error);
     run_try_sync(run);
-    if (run->cli.json) list_json(run->home.directory);
-    else list_table(run, run->home.directory);
+    if (run->cli.json)
+        list_json(run->home.directory);
+    else
+        list_table(run, run->home.directory);
     return run_shown(run);
 }
 
@@ -193,8 +201,8 @@ static json_t *phrase_json(const struct phrase *phrase) {
 static void phrase_people(const struct run *run, const struct phrase *phrase) {
     char root[2 * HASH_SIZE + 1];
     text_hex(phrase->root, HASH_SIZE, root);
-    printf("relay   %s\nsize    %llu\nroot    %s\n\ndigits  ", run->home.card.name,
-           (unsigned long long)phrase->size, root);
+    printf("relay   %s\nsize    %llu\nroot    %s\n\ndigits  ", run->home.card.name, (unsigned long long)phrase->size,
+           root);
     present_text(stdout, &run->look, STYLE_BOLD, bytes_text(phrase->digits), false);
     printf("\n\nBy telephone, with somebody whose voice you know: read the size and the digits aloud; the other side\n"
            "types\n  pouch directory compare --at %llu DIGITS\n",
@@ -214,8 +222,10 @@ int directory_phrase_show(struct run *run) {
     run_try_sync(run);
     error = client_phrase(&run->home, size, &phrase, &run->failure);
     if (error != E_OK) return run_fail(run, error);
-    if (run->cli.json) present_json(stdout, phrase_json(&phrase));
-    else phrase_people(run, &phrase);
+    if (run->cli.json)
+        present_json(stdout, phrase_json(&phrase));
+    else
+        phrase_people(run, &phrase);
     return run_shown(run);
 }
 
@@ -316,7 +326,9 @@ static enum error export_public(struct run *run, struct buf *out) {
     for (size_t i = 0; (party = directory_party_nth(directory, i)); i++)
         add_line(out, json_pack("{s:s, s:s, s:s, s:s}", "party", party->name, "name", party->title, "kind",
                                 words_name(WORDS_PARTY_KIND, party->kind), "standing",
-                                party->suspended ? "suspended" : party->admitted ? "admitted" : "not admitted"));
+                                party->suspended  ? "suspended"
+                                : party->admitted ? "admitted"
+                                                  : "not admitted"));
     for (size_t i = 0; (post = directory_post_nth(directory, i)); i++)
         add_line(out, json_pack("{s:s, s:s, s:o, s:s}", "post", post->name, "party", post->party->name, "functions",
                                 functions_json(post->functions), "standing", standing(post)));
@@ -333,7 +345,10 @@ int directory_export(struct run *run) {
     bool public = false;
     const char *path = NULL;
     for (int id; (id = run_next(run)) != CLI_END;) switch (id) {
-        case OPTION_PUBLIC: public = true; break;
+        case OPTION_PUBLIC:
+            public
+            = true;
+            break;
         case 'o': path = run->args.value; break;
         default: return run_usage(run);
         }
@@ -341,8 +356,10 @@ int directory_export(struct run *run) {
     if (error != E_OK) return run_fail(run, error);
     run_try_sync(run);
     struct export export = {.json = run->cli.json};
-    if (public) error = export_public(run, &export.out);
-    else error = client_leaves(&run->home, export_leaf, &export, &run->failure);
+    if (public)
+        error = export_public(run, &export.out);
+    else
+        error = client_leaves(&run->home, export_leaf, &export, &run->failure);
     if (error == E_OK) error = export_write(run, path, buf_bytes(&export.out));
     buf_free(&export.out);
     return error == E_OK ? run_shown(run) : run_fail(run, error);

@@ -56,9 +56,12 @@ static enum error track_json(struct run *run, const struct request_view *view) {
         json_array_append_new(legs, json_pack("{s:s, s:s, s:o}", "to", view->legs[i].to, "state",
                                               present_leg_state(&view->legs[i]), "events", events));
     }
-    json_t *object = json_pack("{s:o, s:s, s:o}", "id", present_json_id(view->digest), "ref", view->reference, "legs", legs);
-    if (error == E_OK) present_json(stdout, object);
-    else json_decref(object);
+    json_t *object =
+        json_pack("{s:o, s:s, s:o}", "id", present_json_id(view->digest), "ref", view->reference, "legs", legs);
+    if (error == E_OK)
+        present_json(stdout, object);
+    else
+        json_decref(object);
     return error;
 }
 
@@ -77,10 +80,12 @@ static void track_row(const struct run *run, struct table *table, const struct e
     table_add(table, STYLE_BOLD, "%s", event_text(event));
     table_add(table, STYLE_NONE, "%s", event->actor[0] ? event->actor : "relay");
     table_add(table, STYLE_NONE, "%s", speaker(event));
-    if (event->has_entry) table_add(table, STYLE_NONE, "%llu", (unsigned long long)event->log_index);
-    else table_add(table, STYLE_DIM, "-");
-    table_add(table, STYLE_NONE, "%s%s%s%.*s", event->event == EVENT_EXPIRED ? "it got as far as: " : "", reason_text(event),
-              event->has_reason && event->note.n ? ": " : "", (int)event->note.n,
+    if (event->has_entry)
+        table_add(table, STYLE_NONE, "%llu", (unsigned long long)event->log_index);
+    else
+        table_add(table, STYLE_DIM, "-");
+    table_add(table, STYLE_NONE, "%s%s%s%.*s", event->event == EVENT_EXPIRED ? "it got as far as: " : "",
+              reason_text(event), event->has_reason && event->note.n ? ": " : "", (int)event->note.n,
               event->note.n ? (const char *)event->note.p : "");
 }
 
@@ -114,7 +119,8 @@ int evidence_track(struct run *run) {
 
 /* ---- wait ---- */
 
-COMMAND_OPTIONS(evidence_wait, {"for", OPTION_FOR, true}, {"any", OPTION_ANY, false}, {"timeout", OPTION_TIMEOUT, true});
+COMMAND_OPTIONS(evidence_wait, {"for", OPTION_FOR, true}, {"any", OPTION_ANY, false},
+                {"timeout", OPTION_TIMEOUT, true});
 
 enum prospect { NEVER, PERHAPS, REACHED };
 
@@ -198,7 +204,8 @@ static enum error subjects(struct run *run, const struct waiting *waiting, struc
     AUTO_BUF now = {0};
     TRY(both_boxes(run, true, &now));
     for (size_t at = 0; at + HASH_SIZE <= now.n; at += HASH_SIZE)
-        if (holds(&waiting->open, now.p + at) || !holds(&waiting->known, now.p + at)) buf_add(ret, now.p + at, HASH_SIZE);
+        if (holds(&waiting->open, now.p + at) || !holds(&waiting->known, now.p + at))
+            buf_add(ret, now.p + at, HASH_SIZE);
     return buf_error(ret);
 }
 
@@ -224,9 +231,11 @@ static enum error take_stock(struct run *run, const struct waiting *waiting, con
         }
         if (!print || prospect != REACHED) continue;
         if (run->cli.json)
-            present_json(stdout, json_pack("{s:o, s:s, s:s, s:o}", "id", present_json_id(view.digest), "ref", view.reference,
-                                           "state", present_state(&view), "legs", present_json_legs(&view)));
-        else printf("%s %s\n", view.reference, present_state(&view));
+            present_json(stdout,
+                         json_pack("{s:o, s:s, s:s, s:o}", "id", present_json_id(view.digest), "ref", view.reference,
+                                   "state", present_state(&view), "legs", present_json_legs(&view)));
+        else
+            printf("%s %s\n", view.reference, present_state(&view));
     }
     return E_OK;
 }
@@ -251,8 +260,10 @@ static enum error pause_for_news(struct run *run, uint64_t left_ms) {
     if (left_ms < slice) slice = left_ms ? left_ms : 1;
     home_unlock(&run->home);
     enum error error = E_OK;
-    if (run->relay) error = client_wait_hint(run->relay, (unsigned)slice);
-    else nanosleep(&(struct timespec){(time_t)(slice / 1000), (long)(slice % 1000) * 1000000L}, NULL);
+    if (run->relay)
+        error = client_wait_hint(run->relay, (unsigned)slice);
+    else
+        nanosleep(&(struct timespec){(time_t)(slice / 1000), (long)(slice % 1000) * 1000000L}, NULL);
     if (error != E_OK && error != E_TIMED_OUT) client_disconnect(&run->relay);
     return home_relock(&run->home, &run->failure);
 }
@@ -340,14 +351,18 @@ static const char *command_for(const struct request_view *view, enum leg_event e
     static const struct {
         enum leg_event event;
         const char *command;
-    } commands[] = {{EVENT_ACCEPTED, "accept"}, {EVENT_DECLINED, "decline"}, {EVENT_ACKNOWLEDGED, "ack"},
-                    {EVENT_CLOSED, "close"},    {EVENT_WITHDRAWN, "withdraw"}};
+    } commands[] = {{EVENT_ACCEPTED, "accept"},
+                    {EVENT_DECLINED, "decline"},
+                    {EVENT_ACKNOWLEDGED, "ack"},
+                    {EVENT_CLOSED, "close"},
+                    {EVENT_WITHDRAWN, "withdraw"}};
     for (size_t i = 0; ours && i < LENGTH(commands); i++)
         if (commands[i].event == event) return commands[i].command;
     return NULL;
 }
 
-static const char *who_may(const struct request_view *view, const struct leg_view *leg, const struct leg_event_row *row) {
+static const char *who_may(const struct request_view *view, const struct leg_view *leg,
+                           const struct leg_event_row *row) {
     switch (row->actor) {
     case ACTOR_RELAY: return "the relay";
     case ACTOR_RECIPIENT: return view->mine ? leg->to : "this post";
@@ -365,7 +380,8 @@ static void next_steps(const struct request_view *view, const struct leg_view *l
     const struct leg_step *step;
     if (leg->refused != E_OK && !error_row(leg->refused)->again) return;
     for (unsigned i = 0; (step = leg_step_nth(i)); i++)
-        if (step->from == leg->state && (step->kinds & kind_of(view))) each(context, view, leg, leg_event_row(step->event));
+        if (step->from == leg->state && (step->kinds & kind_of(view)))
+            each(context, view, leg, leg_event_row(step->event));
 }
 
 static void next_json(void *context, const struct request_view *view, const struct leg_view *leg,
@@ -380,8 +396,10 @@ static void next_line(void *context, const struct request_view *view, const stru
                       const struct leg_event_row *row) {
     const char *command = command_for(view, row->event);
     (void)context;
-    if (command) printf("  - %s: pouch %s %s\n", row->text, command, view->reference);
-    else printf("  - %s: by %s\n", row->text, who_may(view, leg, row));
+    if (command)
+        printf("  - %s: pouch %s %s\n", row->text, command, view->reference);
+    else
+        printf("  - %s: by %s\n", row->text, who_may(view, leg, row));
 }
 
 static void sentence(const struct event_view *event, char *ret, size_t size) {
@@ -392,15 +410,20 @@ static void sentence(const struct event_view *event, char *ret, size_t size) {
              event->has_entry ? "" : " (noted; it moved nothing)");
     if (!event->has_reason) return;
     size_t n = strlen(ret);
-    if (n < size) snprintf(ret + n, size - n, "; %s: %s", event->event == EVENT_EXPIRED ? "it got this far" : "reason", reason_text(event));
+    if (n < size)
+        snprintf(ret + n, size - n, "; %s: %s", event->event == EVENT_EXPIRED ? "it got this far" : "reason",
+                 reason_text(event));
 }
 
 static void now_text(const struct leg_view *leg, char *ret, size_t size) {
     const struct leg_state_row *row = leg_state_row(leg->state);
     const struct error_row *refused = error_row(leg->refused);
-    if (leg->refused != E_OK) snprintf(ret, size, "not taken by the relay: %s; %s", refused->text, refused->hint);
-    else if (leg->state == STATE_NONE) snprintf(ret, size, "in the outbox: pouch sync sends it when the relay answers");
-    else snprintf(ret, size, "%s: %s", row ? row->name : "unknown", row ? row->text : "unknown");
+    if (leg->refused != E_OK)
+        snprintf(ret, size, "not taken by the relay: %s; %s", refused->text, refused->hint);
+    else if (leg->state == STATE_NONE)
+        snprintf(ret, size, "in the outbox: pouch sync sends it when the relay answers");
+    else
+        snprintf(ret, size, "%s: %s", row ? row->name : "unknown", row ? row->text : "unknown");
 }
 
 static enum error explain_leg_json(struct run *run, const struct request_view *view, const struct leg_view *leg,
@@ -435,8 +458,10 @@ static enum error explain_leg(struct run *run, const struct request_view *view, 
     }
     now_text(leg, text, sizeof text);
     printf("Now: %s\n", text);
-    if (leg_state_row(leg->state) && leg_state_row(leg->state)->terminal) puts("Nothing more will happen here.");
-    else puts("What can happen next:");
+    if (leg_state_row(leg->state) && leg_state_row(leg->state)->terminal)
+        puts("Nothing more will happen here.");
+    else
+        puts("What can happen next:");
     next_steps(view, leg, next_line, NULL);
     return E_OK;
 }
@@ -450,10 +475,11 @@ static enum error explain(struct run *run, const struct request_view *view) {
         printf("%s, from %s, made %s\n", view->reference, view->from, present_time(&run->look, view->created, time));
     }
     for (size_t i = 0; i < view->leg_count && error == E_OK; i++)
-        error = run->cli.json ? explain_leg_json(run, view, &view->legs[i], legs) : explain_leg(run, view, &view->legs[i]);
+        error =
+            run->cli.json ? explain_leg_json(run, view, &view->legs[i], legs) : explain_leg(run, view, &view->legs[i]);
     if (error == E_OK && run->cli.json)
-        present_json(stdout, json_pack("{s:o, s:s, s:s, s:O}", "id", present_json_id(view->digest), "ref", view->reference,
-                                       "state", present_state(view), "legs", legs));
+        present_json(stdout, json_pack("{s:o, s:s, s:s, s:O}", "id", present_json_id(view->digest), "ref",
+                                       view->reference, "state", present_state(view), "legs", legs));
     json_decref(legs);
     return error;
 }

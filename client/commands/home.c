@@ -12,8 +12,8 @@ static int sync_done(struct run *run, const struct sync_summary *done) {
     if (run->cli.json) {
         present_json(stdout, json_pack("{s:I, s:i, s:i, s:i, s:i, s:i, s:i}", "directory_size",
                                        (json_int_t)done->directory_size, "offered", (int)done->offered, "changed",
-                                       (int)done->changed, "replies", (int)done->replies, "sent", (int)done->sent, "waiting",
-                                       (int)done->waiting, "alarms", (int)done->alarms));
+                                       (int)done->changed, "replies", (int)done->replies, "sent", (int)done->sent,
+                                       "waiting", (int)done->waiting, "alarms", (int)done->alarms));
         return 0;
     }
     printf("new requests %u, replies %u, news of others %u; sent %u, waiting %u\n", done->offered, done->replies,
@@ -39,8 +39,8 @@ COMMAND_OPTIONS(home_status);
 
 static void collect(void *context, struct instant at, const char *text) {
     json_t *list = context;
-    json_array_append_new(list, json_pack("{s:o, s:o}", "at", present_json_time(at), "text",
-                                          present_json_text(bytes_text(text))));
+    json_array_append_new(
+        list, json_pack("{s:o, s:o}", "at", present_json_time(at), "text", present_json_text(bytes_text(text))));
 }
 
 static int64_t days_left(struct instant end) {
@@ -51,8 +51,8 @@ static int64_t days_left(struct instant end) {
 
 static void status_json(struct run *run, const struct home_status *status, const json_t *alarms) {
     const struct home *home = &run->home;
-    json_t *object = json_pack("{s:s, s:s, s:s, s:b, s:b}", "home", home->path, "kind", "post", "post", home->post, "joined",
-                               home->joined, "reachable", run->relay != NULL);
+    json_t *object = json_pack("{s:s, s:s, s:s, s:b, s:b}", "home", home->path, "kind", "post", "post", home->post,
+                               "joined", home->joined, "reachable", run->relay != NULL);
     json_object_set_new(object, "relay", home->joined ? json_string(home->card.name) : json_null());
     json_object_set_new(object, "last_sync", present_json_time(status->last_sync));
     json_object_set_new(object, "relay_time", present_json_time(status->relay_time));
@@ -104,7 +104,8 @@ static void status_people(const struct run *run, const struct home_status *statu
 
 static int authority_status(struct run *run) {
     if (run->cli.json)
-        present_json(stdout, json_pack("{s:s, s:s, s:s}", "home", run->home.path, "kind", "authority", "party", run->home.post));
+        present_json(
+            stdout, json_pack("{s:s, s:s, s:s}", "home", run->home.path, "kind", "authority", "party", run->home.post));
     else
         printf("%-12s the authority of %s\n", "this is", run->home.post);
     return 0;
@@ -120,8 +121,10 @@ int home_status(struct run *run) {
     json_t *alarms = json_array();
     if (run->home.joined) error = client_status(&run->home, &status, &run->failure);
     if (run->home.joined && error == E_OK) error = client_alarms(&run->home, collect, alarms, &run->failure);
-    if (error == E_OK && run->cli.json) status_json(run, &status, alarms);
-    else if (error == E_OK) status_people(run, &status, alarms);
+    if (error == E_OK && run->cli.json)
+        status_json(run, &status, alarms);
+    else if (error == E_OK)
+        status_people(run, &status, alarms);
     json_decref(alarms);
     return error == E_OK ? run_shown(run) : run_fail(run, error);
 }

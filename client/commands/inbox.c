@@ -45,19 +45,21 @@ static void list_row(const struct run *run, struct table *table, const struct re
     table_add(table, STYLE_BOLD, "%llu", (unsigned long long)view->number);
     table_add(table, STYLE_NONE, "%s", view->reference);
     table_add(table, view->exercise ? STYLE_LOUD : STYLE_NONE, "%s", view->exercise ? "EXERCISE" : "");
-    if (view->has_tlp) table_add(table, STYLE_TLP + (unsigned)view->tlp, "TLP:%s", words_name(WORDS_TLP, view->tlp));
-    else table_add(table, STYLE_NONE, "-");
+    if (view->has_tlp)
+        table_add(table, STYLE_TLP + (unsigned)view->tlp, "TLP:%s", words_name(WORDS_TLP, view->tlp));
+    else
+        table_add(table, STYLE_NONE, "-");
     table_add(table, STYLE_NONE, "%s", other_end(view, other, sizeof other));
     table_add(table, STYLE_NONE, "%s", view->sealed ? "-" : words_name(WORDS_KIND, view->kind));
     table_add(table, view->precedence >= PRECEDENCE_IMMEDIATE ? STYLE_LOUD : STYLE_NONE, "%s", urgent);
     table_add(table, STYLE_NONE, "%s", present_state(view));
     table_add(table, STYLE_NONE, "%s%s", before, subject);
-    table_add(table, STYLE_NONE, "%s",
-              present_time(&run->look, view->stored.ms ? view->stored : view->created, time));
+    table_add(table, STYLE_NONE, "%s", present_time(&run->look, view->stored.ms ? view->stored : view->created, time));
 }
 
 static enum error list_box(struct run *run, enum client_box box, bool all) {
-    static const char *const received[] = {"#>", "REF", "", "TLP", "FROM", "KIND", "URGENT", "STATE", "SUBJECT", "RECEIVED"};
+    static const char *const received[] = {"#>",   "REF",    "",      "TLP",     "FROM",
+                                           "KIND", "URGENT", "STATE", "SUBJECT", "RECEIVED"};
     static const char *const sent[] = {"#>", "REF", "", "TLP", "TO", "KIND", "URGENT", "STATE", "SUBJECT", "SENT"};
     AUTO_TABLE table = {.heads = box == BOX_INBOX ? received : sent, .columns = LENGTH(received), .elastic = 8};
     AUTO_BUF digests = {0};
@@ -65,12 +67,16 @@ static enum error list_box(struct run *run, enum client_box box, bool all) {
     for (size_t at = 0; at + HASH_SIZE <= digests.n; at += HASH_SIZE) {
         AUTO_VIEW view = {0};
         TRY(client_view(&run->home, digests.p + at, &view, &run->failure));
-        if (run->cli.json) present_json(stdout, present_json_request(&view));
-        else list_row(run, &table, &view);
+        if (run->cli.json)
+            present_json(stdout, present_json_request(&view));
+        else
+            list_row(run, &table, &view);
     }
     if (table.failed) return E_NO_MEMORY;
-    if (table.count) table_print(&table, stdout, &run->look);
-    else if (!run->cli.json) run_say(run, all ? "nothing here" : "nothing open; --all shows what is settled");
+    if (table.count)
+        table_print(&table, stdout, &run->look);
+    else if (!run->cli.json)
+        run_say(run, all ? "nothing here" : "nothing open; --all shows what is settled");
     return E_OK;
 }
 
@@ -125,7 +131,9 @@ static void print_legs(const struct request_view *view) {
         const struct leg_state_row *row = leg_state_row(view->legs[i].state);
         printf("%-11s %s: %s", i == 0 ? (view->mine ? "to" : "state") : "", view->mine ? view->legs[i].to : "",
                present_leg_state(&view->legs[i]));
-        printf(" (%s)\n", view->legs[i].refused != E_OK ? error_row(view->legs[i].refused)->text : row ? row->text : "");
+        printf(" (%s)\n", view->legs[i].refused != E_OK ? error_row(view->legs[i].refused)->text
+                          : row                         ? row->text
+                                                        : "");
     }
 }
 
@@ -152,8 +160,10 @@ void command_print_request(struct run *run, const struct request_view *view) {
     }
     if (view->is_reply && !view->sealed) print_marking(run, view);
     if (view->is_reply) return;
-    if (view->sealed) line("offer", "cannot be read on this device yet");
-    else print_offer(run, view);
+    if (view->sealed)
+        line("offer", "cannot be read on this device yet");
+    else
+        print_offer(run, view);
 }
 
 /* Whether the recipient's acceptance, or being the sender, has made the body readable. */
@@ -162,7 +172,8 @@ static bool body_is_ours(const struct request_view *view) {
     if (view->mine || view->is_reply) return true;
     if (view->leg_count == 0) return false;
     enum leg_state state = view->legs[0].state;
-    return state == STATE_ACCEPTED || state == STATE_HANDED_OVER || state == STATE_ACKNOWLEDGED || state == STATE_CLOSED;
+    return state == STATE_ACCEPTED || state == STATE_HANDED_OVER || state == STATE_ACKNOWLEDGED ||
+           state == STATE_CLOSED;
 }
 
 static enum error gather(void *context, struct bytes piece) {
@@ -172,8 +183,8 @@ static enum error gather(void *context, struct bytes piece) {
     return buf_error(out);
 }
 
-static enum error body_files(struct run *run, const uint8_t digest[static HASH_SIZE], struct body_file files[static PARTS_MAX],
-                             size_t *ret_count) {
+static enum error body_files(struct run *run, const uint8_t digest[static HASH_SIZE],
+                             struct body_file files[static PARTS_MAX], size_t *ret_count) {
     enum error error = client_body_files(&run->home, run->relay, digest, files, PARTS_MAX, ret_count, &run->failure);
     bar_end(&run->bar);
     return error;
@@ -239,7 +250,8 @@ static json_t *show_json(const struct request_view *view) {
     json_object_set_new(object, "summary", offer ? present_json_text(buf_bytes(&view->summary)) : json_null());
     json_object_set_new(object, "language",
                         offer && view->language[0] ? present_json_text(bytes_text(view->language)) : json_null());
-    json_object_set_new(object, "pap", offer && view->has_pap ? json_string(words_name(WORDS_PAP, view->pap)) : json_null());
+    json_object_set_new(object, "pap",
+                        offer && view->has_pap ? json_string(words_name(WORDS_PAP, view->pap)) : json_null());
     json_object_set_new(object, "offer_only", json_boolean(view->offer_only));
     json_object_set_new(object, "expires", present_json_time(view->expires));
     json_object_set_new(object, "legs", present_json_legs(view));
@@ -273,7 +285,8 @@ static enum error body_bytes(struct run *run, const struct request_view *view) {
     if (!files) return E_NO_MEMORY;
     TRY(needs_body(run, view));
     TRY(body_files(run, view->digest, files, &count));
-    if (!text_of(files, count, &which)) return fail(&run->failure, E_NO_BODY, "%s has attachments only", view->reference);
+    if (!text_of(files, count, &which))
+        return fail(&run->failure, E_NO_BODY, "%s has attachments only", view->reference);
     return client_body_read(&run->home, view->digest, which, write_fd, &fd, &run->failure);
 }
 
@@ -306,8 +319,10 @@ static void safe_name(const char *name, size_t number, char *ret, size_t size) {
 /* Opens a new file; a name that is taken gets a number. */
 static int open_new(const char *folder, const char *name, char *ret_path, size_t size) {
     for (unsigned i = 0; i < 1000; i++) {
-        if (i == 0) snprintf(ret_path, size, "%s/%s", folder, name);
-        else snprintf(ret_path, size, "%s/%u-%s", folder, i, name);
+        if (i == 0)
+            snprintf(ret_path, size, "%s/%s", folder, name);
+        else
+            snprintf(ret_path, size, "%s/%u-%s", folder, i, name);
         int fd = open(ret_path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd >= 0 || errno != EEXIST) return fd;
     }
@@ -324,8 +339,10 @@ static enum error save_one(struct run *run, const struct request_view *view, con
     if (error == E_OK && fsync(fd) != 0) error = files_failure(&run->failure, path);
     close(fd);
     if (error != E_OK) unlink(path);
-    if (error == E_OK && list) json_array_append_new(list, present_json_text(bytes_text(path)));
-    else if (error == E_OK) printf("%s\n", path);
+    if (error == E_OK && list)
+        json_array_append_new(list, present_json_text(bytes_text(path)));
+    else if (error == E_OK)
+        printf("%s\n", path);
     return error;
 }
 

@@ -76,7 +76,8 @@ static enum error confirm_card(struct run *run, const struct card *card, const c
         fail_hint(&run->failure, "give what the operator read to you as --fingerprint N, or --yes to go without");
         return error;
     }
-    fprintf(stderr, "The card of %s has the fingerprint\n\n    %s\n\nRing the relay's operator and compare.\n", card->name, ret);
+    fprintf(stderr, "The card of %s has the fingerprint\n\n    %s\n\nRing the relay's operator and compare.\n",
+            card->name, ret);
     if (run_ask(run, false, "Does the operator read the same number?")) return E_OK;
     return fail(&run->failure, E_WRONG_FINGERPRINT, "the card of %s was not confirmed", card->name);
 }

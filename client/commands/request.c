@@ -11,8 +11,19 @@
 #include "text.h"
 
 enum {
-    OPTION_TO = 1, OPTION_SUBJECT = 's', OPTION_KIND = 2, OPTION_TLP, OPTION_PAP, OPTION_PRECEDENCE, OPTION_ANSWER_BY,
-    OPTION_KEEP, OPTION_SUMMARY, OPTION_LANGUAGE, OPTION_OFFER_ONLY, OPTION_ATTACH, OPTION_EXERCISE,
+    OPTION_TO = 1,
+    OPTION_SUBJECT = 's',
+    OPTION_KIND = 2,
+    OPTION_TLP,
+    OPTION_PAP,
+    OPTION_PRECEDENCE,
+    OPTION_ANSWER_BY,
+    OPTION_KEEP,
+    OPTION_SUMMARY,
+    OPTION_LANGUAGE,
+    OPTION_OFFER_ONLY,
+    OPTION_ATTACH,
+    OPTION_EXERCISE,
 };
 enum { TO_MAX = LEGS_MAX, ATTACHMENTS_MAX = PARTS_MAX - 1, EDITED_MAX = 16 * 1024 * 1024 };
 
@@ -69,7 +80,8 @@ static bool order_take(struct run *run, struct order *order, int id, int *ret_ex
     case OPTION_OFFER_ONLY: return draft->offer_only = true;
     case OPTION_EXERCISE: return draft->exercise = true;
     case OPTION_ATTACH:
-        if (draft->attachment_count < ATTACHMENTS_MAX) return order->attachments[draft->attachment_count++] = value, true;
+        if (draft->attachment_count < ATTACHMENTS_MAX)
+            return order->attachments[draft->attachment_count++] = value, true;
         *ret_exit = run_usage_text(run, "more than %d attachments", ATTACHMENTS_MAX);
         return false;
     default: *ret_exit = run_usage(run); return false;
@@ -118,7 +130,8 @@ static enum error edit(struct run *run, struct buf *ret) {
     if (fd < 0) fd = mkstemp(used = other);
     if (fd < 0) return files_failure(&run->failure, used);
     close(fd);
-    enum error error = run_editor(used) ? E_OK : fail(&run->failure, E_INTERRUPTED, "the editor gave up; nothing was sent");
+    enum error error =
+        run_editor(used) ? E_OK : fail(&run->failure, E_INTERRUPTED, "the editor gave up; nothing was sent");
     if (error == E_OK) error = files_read(used, EDITED_MAX, ret, &run->failure);
     unlink(used);
     if (error == E_OK && ret->n == 0) error = fail(&run->failure, E_INTERRUPTED, "the text is empty; nothing was sent");
@@ -128,8 +141,10 @@ static enum error edit(struct run *run, struct buf *ret) {
 static enum error order_text(struct run *run, struct order *order) {
     struct draft *draft = &order->draft;
     if (draft->offer_only || draft->text_path) return E_OK;
-    if (run_can_ask(run)) TRY(edit(run, &order->edited));
-    else if (isatty(STDIN_FILENO) != 1 && draft->attachment_count == 0) draft->text_path = "-";
+    if (run_can_ask(run))
+        TRY(edit(run, &order->edited));
+    else if (isatty(STDIN_FILENO) != 1 && draft->attachment_count == 0)
+        draft->text_path = "-";
     TRY(order_check_input(run, draft));
     draft->text = buf_bytes(&order->edited);
     return E_OK;
@@ -162,7 +177,8 @@ static enum error order_confirm(struct run *run, const struct order *order) {
     struct look look = look_of(stderr, run->no_color);
     present_exercise(stderr, &look, draft->exercise);
     for (size_t i = 0; i < draft->to_count; i++) fprintf(stderr, "to       %s\n", draft->to[i]);
-    fprintf(stderr, "kind     %s, %s\n", words_name(WORDS_KIND, draft->kind), words_name(WORDS_PRECEDENCE, draft->precedence));
+    fprintf(stderr, "kind     %s, %s\n", words_name(WORDS_KIND, draft->kind),
+            words_name(WORDS_PRECEDENCE, draft->precedence));
     if (draft->subject) fprintf(stderr, "subject  %s\n", draft->subject);
     fputs("marking  ", stderr);
     present_tlp(stderr, &look, draft->has_tlp, draft->tlp);
@@ -197,8 +213,8 @@ void command_print_result(struct run *run, const uint8_t digest[static HASH_SIZE
     AUTO_VIEW view = {0};
     if (client_view(&run->home, digest, &view, NULL) != E_OK) return;
     if (run->cli.json) {
-        present_json(stdout, json_pack("{s:o, s:s, s:s, s:o}", "id", present_json_id(digest), "ref", view.reference, "state",
-                                       present_state(&view), "legs", present_json_legs(&view)));
+        present_json(stdout, json_pack("{s:o, s:s, s:s, s:o}", "id", present_json_id(digest), "ref", view.reference,
+                                       "state", present_state(&view), "legs", present_json_legs(&view)));
         return;
     }
     present_exercise(stdout, &run->look, view.exercise);
@@ -250,8 +266,10 @@ int request_send(struct run *run) {
     __attribute__((cleanup(order_free))) struct order order = {.draft = {.subject = ""}};
     int exit_code;
     for (int id; (id = run_next(run)) != CLI_END;) {
-        if (id == CLI_WORD && !order.draft.text_path) order.draft.text_path = run->args.value;
-        else if (!order_take(run, &order, id, &exit_code)) return exit_code;
+        if (id == CLI_WORD && !order.draft.text_path)
+            order.draft.text_path = run->args.value;
+        else if (!order_take(run, &order, id, &exit_code))
+            return exit_code;
     }
     order_finish(&order);
     if (order.draft.to_count == 0) return run_usage_text(run, "--to POST is needed");
@@ -276,7 +294,8 @@ static enum error exchange_leg(struct run *run, const struct request_view *view,
     if (view->mine && !to && view->leg_count > 1) return wants_to(run, view);
     for (size_t i = 0; i < view->leg_count; i++)
         if (!view->mine || !to || strcmp(to, view->legs[i].to) == 0) chosen = &view->legs[i];
-    if (!chosen) return fail(&run->failure, E_UNKNOWN_POST, "%s did not go to %.80s", view->reference, to ? to : "anybody");
+    if (!chosen)
+        return fail(&run->failure, E_UNKNOWN_POST, "%s did not go to %.80s", view->reference, to ? to : "anybody");
     memcpy(ret_leg, chosen->leg, HASH_SIZE);
     snprintf(ret_to, POST_MAX + 1, "%s", view->mine ? chosen->to : view->from);
     return E_OK;
@@ -315,9 +334,12 @@ int request_reply(struct run *run) {
     uint8_t header[HASH_SIZE], leg[HASH_SIZE];
     int exit_code;
     for (int id; (id = run_next(run)) != CLI_END;) {
-        if (id == CLI_WORD && !order.reply_to) order.reply_to = run->args.value;
-        else if (id == CLI_WORD && !order.draft.text_path) order.draft.text_path = run->args.value;
-        else if (!order_take(run, &order, id, &exit_code)) return exit_code;
+        if (id == CLI_WORD && !order.reply_to)
+            order.reply_to = run->args.value;
+        else if (id == CLI_WORD && !order.draft.text_path)
+            order.draft.text_path = run->args.value;
+        else if (!order_take(run, &order, id, &exit_code))
+            return exit_code;
     }
     order_finish(&order);
     if (!order.reply_to) return run_usage_text(run, "ID is needed");

@@ -95,8 +95,10 @@ static enum error find_waiting(struct work *work, const uint8_t *leg, bool *ret_
         if (!outgoing.has_statement || memcmp(outgoing.leg, leg, HASH_SIZE) != 0) continue;
         if (stamp_peek(outgoing.statement, &payload) != E_OK || statement_decode(payload, &statement) != E_OK)
             return E_CORRUPT;
-        if (statement.event == (uint64_t)work->act->event) *ret_same = true;
-        else *ret_other |= excludes((enum leg_event)statement.event, work->act->event);
+        if (statement.event == (uint64_t)work->act->event)
+            *ret_same = true;
+        else
+            *ret_other |= excludes((enum leg_event)statement.event, work->act->event);
     }
 }
 

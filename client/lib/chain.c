@@ -63,7 +63,8 @@ enum error chain_check_device(const struct chain *chain, struct bytes post, cons
 
 enum error chain_check(const struct chain *chain, struct bytes post) {
     const uint8_t *authority = chain->charter.authority;
-    if (!chain->charter_stamped.p || !chain->post_stamped.p || !chain->device_stamped.p || !chain->countersign_stamped.p)
+    if (!chain->charter_stamped.p || !chain->post_stamped.p || !chain->device_stamped.p ||
+        !chain->countersign_stamped.p)
         return E_MISSING_FIELD;
     if (!bytes_equal(chain->post.post, post) || !bytes_equal(text_party_of(post), chain->charter.party) ||
         !same_key(chain->post.authority, authority) || !same_key(chain->countersign.signer, authority) ||

@@ -21,7 +21,8 @@ CHECKED enum error chain_read(const struct dossier *dossier, struct chain *ret);
 /* The charter is signed by the key in it. */
 CHECKED enum error chain_check_charter(const struct chain *chain);
 /* The device certificate is of this post, signed by this post key, with good keys and an allowed validity. */
-CHECKED enum error chain_check_device(const struct chain *chain, struct bytes post, const uint8_t post_key[static KEY_SIZE]);
+CHECKED enum error chain_check_device(const struct chain *chain, struct bytes post,
+                                      const uint8_t post_key[static KEY_SIZE]);
 /* All four are there, verify, and fit: charter of the post's party, post signed by that authority, device by that post key,
  * countersigned by that authority. E_FOREIGN_CERTIFICATE when they are of different owners. */
 CHECKED enum error chain_check(const struct chain *chain, struct bytes post);

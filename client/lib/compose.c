@@ -70,8 +70,10 @@ enum error client_resolve(const struct home *home, const char *typed, enum reque
                           const struct directory_post **ret, struct failure *failure) {
     const struct directory_post *post = NULL;
     struct bytes name = bytes_text(typed);
-    if (text_is_post(name)) post = directory_post(home->directory, name);
-    else TRY(resolve_party(home->directory, typed, kind, &post, failure));
+    if (text_is_post(name))
+        post = directory_post(home->directory, name);
+    else
+        TRY(resolve_party(home->directory, typed, kind, &post, failure));
     if (!post) return fail(failure, E_UNKNOWN_POST, "%.80s", typed);
     if (post->revoked) return fail(failure, E_REVOKED, "%.80s", typed);
     if (strcmp(post->name, home->post) == 0) return fail(failure, E_USAGE, "%.80s is this post itself", typed);
@@ -170,7 +172,8 @@ static enum error check_text(struct plan *plan, const char *text, size_t max, co
         return fail(plan->failure, E_TOO_LARGE, "the %s has %zu bytes; at most %zu", what, strlen(text), max);
     AUTO_BUF check = {0};
     cbor_put_text(&check, bytes_text(text));
-    return cbor_check(buf_bytes(&check)) == E_OK ? E_OK : fail(plan->failure, E_USAGE, "the %s is not valid UTF-8", what);
+    return cbor_check(buf_bytes(&check)) == E_OK ? E_OK
+                                                 : fail(plan->failure, E_USAGE, "the %s is not valid UTF-8", what);
 }
 
 static enum error check_draft(struct plan *plan) {

@@ -67,7 +67,8 @@ static enum error last_day(struct home *home, uint64_t today, uint64_t *ret) {
         TRY(next_prekey(home, &cursor, &bytes, &record, &found));
         if (!found) break;
         if (record.day < today + PREKEY_DAYS_AHEAD && record.day > last) last = record.day;
-        bool refused = record.day >= today + 2 * PREKEY_DAYS_AHEAD && !record.published; /* nobody has it, no relay would */
+        bool refused =
+            record.day >= today + 2 * PREKEY_DAYS_AHEAD && !record.published; /* nobody has it, no relay would */
         if (refused) TRY(archive_delete(home->archive, TABLE_PREKEY, cursor.key));
     }
     sodium_memzero(&record, sizeof record);

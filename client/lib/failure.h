@@ -16,7 +16,8 @@ struct failure {
 };
 
 /* Both return `error`, so that a line can say: return fail(failure, E_IO, "%s: %s", path, strerror(errno)); */
-enum error fail(struct failure *failure, enum error error, const char *where, ...) __attribute__((format(printf, 3, 4)));
+enum error fail(struct failure *failure, enum error error, const char *where, ...)
+    __attribute__((format(printf, 3, 4)));
 enum error fail_hint(struct failure *failure, const char *hint, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -63,9 +63,12 @@ static bool sync_folder_of(const char *path) {
     char folder[PATH_SIZE];
     snprintf(folder, sizeof folder, "%s", path);
     char *slash = strrchr(folder, '/');
-    if (!slash) snprintf(folder, sizeof folder, ".");
-    else if (slash == folder) slash[1] = '\0';
-    else *slash = '\0';
+    if (!slash)
+        snprintf(folder, sizeof folder, ".");
+    else if (slash == folder)
+        slash[1] = '\0';
+    else
+        *slash = '\0';
     AUTO_FD fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fd >= 0 && fsync(fd) == 0;
 }
@@ -73,7 +76,8 @@ static bool sync_folder_of(const char *path) {
 enum error files_write(const char *path, mode_t mode, struct bytes bytes, struct failure *failure) {
     char temporary[PATH_SIZE];
     int length = snprintf(temporary, sizeof temporary, "%s.new", path);
-    if (length < 0 || (size_t)length >= sizeof temporary) return fail(failure, E_OUT_OF_RANGE, "the path %s is too long", path);
+    if (length < 0 || (size_t)length >= sizeof temporary)
+        return fail(failure, E_OUT_OF_RANGE, "the path %s is too long", path);
     if (unlink(temporary) != 0 && errno != ENOENT) return files_failure(failure, temporary);
     AUTO_FD fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (fd < 0) return files_failure(failure, path);
@@ -88,7 +92,8 @@ enum error files_write(const char *path, mode_t mode, struct bytes bytes, struct
 enum error files_make_folder(const char *path, struct failure *failure) {
     char part[PATH_SIZE];
     int length = snprintf(part, sizeof part, "%s", path);
-    if (length <= 0 || (size_t)length >= sizeof part) return fail(failure, E_OUT_OF_RANGE, "the path %s is too long", path);
+    if (length <= 0 || (size_t)length >= sizeof part)
+        return fail(failure, E_OUT_OF_RANGE, "the path %s is too long", path);
     for (char *p = part + 1;; p++) {
         if (*p != '/' && *p != '\0') continue;
         char kept = *p;

@@ -21,10 +21,14 @@ enum error home_path(const char *path, char *ret, size_t size, struct failure *f
     const char *given = path ? path : getenv("POUCH_HOME");
     const char *data = getenv("XDG_DATA_HOME"), *user = getenv("HOME");
     int n;
-    if (given && *given) n = snprintf(ret, size, "%s", given);
-    else if (data && *data == '/') n = snprintf(ret, size, "%s/pouch", data);
-    else if (user && *user) n = snprintf(ret, size, "%s/.local/share/pouch", user);
-    else return fail(failure, E_NO_HOME, "neither --home nor POUCH_HOME nor HOME is set");
+    if (given && *given)
+        n = snprintf(ret, size, "%s", given);
+    else if (data && *data == '/')
+        n = snprintf(ret, size, "%s/pouch", data);
+    else if (user && *user)
+        n = snprintf(ret, size, "%s/.local/share/pouch", user);
+    else
+        return fail(failure, E_NO_HOME, "neither --home nor POUCH_HOME nor HOME is set");
     if (n < 0 || (size_t)n >= size) return fail(failure, E_OUT_OF_RANGE, "the home's path is too long");
     return E_OK;
 }

@@ -15,8 +15,7 @@
  *   PARTY-POST.request      dossier {post, statements [device], post_key, revoker}
  *   PARTY-POST.revocation   dossier {post, statements [revocation of the whole post]}: whoever holds it can only revoke
  * A certificate is a dossier {post, statements [charter, post, device, countersign]}.
- * The fingerprint of a charter is text_fingerprint over its hash (stamp_hash of the payload), which the admission names.
- */
+ * The fingerprint of a charter is text_fingerprint of directory_charter_digest; the sheet bears it. */
 #ifndef HOME_H
 #define HOME_H
 

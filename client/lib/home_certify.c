@@ -23,7 +23,8 @@ static unsigned functions_by_name(struct bytes post) {
     return FUNCTION_DIPLOMATIC | FUNCTION_POLICY | FUNCTION_TECHNICAL;
 }
 
-static enum error own_charter(const struct home *authority, struct buf *bytes, struct chain *ret, struct failure *failure) {
+static enum error own_charter(const struct home *authority, struct buf *bytes, struct chain *ret,
+                              struct failure *failure) {
     char path[HOME_PATH_SIZE];
     struct dossier dossier;
     if (authority->kind != HOME_AUTHORITY) {
@@ -47,8 +48,8 @@ static enum error request_read(const struct home *authority, const char *path, s
     if (error == E_OK && !text_is_post(ret->post)) error = E_BAD_TEXT;
     if (error == E_OK && !sign_key_valid(ret->revoker)) error = E_BAD_KEY;
     if (error == E_OK && !bytes_are(text_party_of(ret->post), authority->post))
-        return fail(failure, E_FOREIGN_CERTIFICATE, "%s asks for %.*s, this is the authority of %s", path, (int)ret->post.n,
-                    (const char *)ret->post.p, authority->post);
+        return fail(failure, E_FOREIGN_CERTIFICATE, "%s asks for %.*s, this is the authority of %s", path,
+                    (int)ret->post.n, (const char *)ret->post.p, authority->post);
     if (error == E_OK) error = chain_check_device(ret_chain, ret->post, ret->post_key);
     return error == E_OK ? E_OK : fail(failure, error, "%s", path);
 }
@@ -93,16 +94,16 @@ enum error home_certify(struct home *authority, const char *request, unsigned fu
     return E_OK;
 }
 
-enum error home_revoke(struct home *authority, const char *post, const uint8_t *device, unsigned reason, const char *out,
-                       struct failure *failure) {
+enum error home_revoke(struct home *authority, const char *post, const uint8_t *device, unsigned reason,
+                       const char *out, struct failure *failure) {
     AUTO_BUF own_bytes = {0};
     struct chain own;
     TRY(own_charter(authority, &own_bytes, &own, failure));
     if (!text_is_post(bytes_text(post))) return fail(failure, E_BAD_TEXT, "%s is no name of a post", post);
     if (!bytes_are(text_party_of(bytes_text(post)), authority->post))
         return fail(failure, E_NOT_ALLOWED, "%s is not a post of %s", post, authority->post);
-    struct revocation revocation = {.post = bytes_text(post), .has_device = device != NULL, .reason = reason,
-                                    .created = now()};
+    struct revocation revocation = {
+        .post = bytes_text(post), .has_device = device != NULL, .reason = reason, .created = now()};
     if (device) memcpy(revocation.device, device, KEY_SIZE);
     memcpy(revocation.signer, authority->authority, KEY_SIZE);
     AUTO_BUF statements = {0};

@@ -57,7 +57,8 @@ static enum error nest_open(const struct home_options *options, const char *name
     return E_OK;
 }
 
-static enum error out_path(const struct nest *nest, const char *ending, char *ret, size_t size, struct failure *failure) {
+static enum error out_path(const struct nest *nest, const char *ending, char *ret, size_t size,
+                           struct failure *failure) {
     char name[POST_MAX + 32];
     snprintf(name, sizeof name, "%s.%s", nest->base, ending);
     return files_join(nest->outdir, name, ret, size, failure);
@@ -107,8 +108,10 @@ static enum error transport_pair(struct secret *ret, uint8_t ret_public[static K
 
 static enum error dossier_file(const char *post, const struct buf *statements, size_t count, const uint8_t *post_key,
                                const uint8_t *revoker, struct buf *out) {
-    struct dossier dossier = {.post = bytes_text(post), .statements = list_of(statements, count),
-                              .has_post_key = post_key != NULL, .has_revoker = revoker != NULL};
+    struct dossier dossier = {.post = bytes_text(post),
+                              .statements = list_of(statements, count),
+                              .has_post_key = post_key != NULL,
+                              .has_revoker = revoker != NULL};
     if (post_key) memcpy(dossier.post_key, post_key, KEY_SIZE);
     if (revoker) memcpy(dossier.revoker, revoker, KEY_SIZE);
     dossier_encode(&dossier, out);
@@ -124,7 +127,9 @@ static enum error check_authority(const struct home_new_authority *what, struct 
     /* The wire's own check of UTF-8. */
     AUTO_BUF text = {0};
     cbor_put_text(&text, bytes_text(what->name));
-    return cbor_check(buf_bytes(&text)) == E_OK ? E_OK : fail(failure, E_USAGE, "the name of %s is not valid UTF-8", what->party);
+    return cbor_check(buf_bytes(&text)) == E_OK
+               ? E_OK
+               : fail(failure, E_USAGE, "the name of %s is not valid UTF-8", what->party);
 }
 
 static void sheet_line(struct buf *out, const char *name, const char *value) {
@@ -138,26 +143,27 @@ static void nomination(const struct charter *charter, const char *name, struct b
     static const char *const kinds[] = {"State", "intergovernmental organisation", "observer"};
     char party[PARTY_MAX + 1] = "", fingerprint[TEXT_FINGERPRINT_SIZE];
     AUTO_BUF payload = {0};
-    uint8_t hash[HASH_SIZE];
+    uint8_t digest[HASH_SIZE];
     charter_encode(charter, &payload);
-    stamp_hash(buf_bytes(&payload), hash);
-    text_fingerprint(hash, fingerprint);
+    directory_charter_digest(buf_bytes(&payload), digest);
+    text_fingerprint(digest, fingerprint);
     memcpy(party, charter->party.p, charter->party.n);
     buf_add_bytes(out, bytes_text("Nomination of a party\n\n"));
     sheet_line(out, "Party", party);
     sheet_line(out, "Name", name);
     sheet_line(out, "Kind", kinds[charter->kind]);
     sheet_line(out, "Fingerprint", fingerprint);
-    buf_add_bytes(out, bytes_text("\nThe fingerprint is that of the charter file sent beside this sheet. Compare it digit by\n"
-                                  "digit, by telephone or on paper, before the party is admitted.\n\n"
-                                  "Date, place, name and signature:\n\n\n"
-                                  "______________________________________________________________\n"));
+    buf_add_bytes(
+        out, bytes_text("\nThe fingerprint is that of the charter file sent beside this sheet. Compare it digit by\n"
+                        "digit, by telephone or on paper, before the party is admitted.\n\n"
+                        "Date, place, name and signature:\n\n\n"
+                        "______________________________________________________________\n"));
 }
 
-static enum error authority_files(const struct nest *nest, const struct home_new_authority *what,
-                                  struct keystore *keys, struct failure *failure) {
-    struct charter charter = {.party = bytes_text(what->party), .name = bytes_text(what->name), .kind = what->kind,
-                              .created = now()};
+static enum error authority_files(const struct nest *nest, const struct home_new_authority *what, struct keystore *keys,
+                                  struct failure *failure) {
+    struct charter charter = {
+        .party = bytes_text(what->party), .name = bytes_text(what->name), .kind = what->kind, .created = now()};
     uint8_t next[KEY_SIZE];
     TRY(sign_pair(&keys->authority, charter.authority));
     TRY(sign_pair(&keys->authority_next, next));
@@ -223,7 +229,8 @@ static enum error newborn_make(const char *post, struct newborn *ret) {
 
 static enum error request_file(const char *post, const struct newborn *newborn, struct buf *out) {
     AUTO_BUF statements = {0};
-    TRY(chain_sign(LEAF_DEVICE, LABEL_DEVICE, &device_object, &newborn->device, &newborn->post.post, &statements, NULL));
+    TRY(chain_sign(LEAF_DEVICE, LABEL_DEVICE, &device_object, &newborn->device, &newborn->post.post, &statements,
+                   NULL));
     return dossier_file(post, &statements, 1, newborn->post_key, newborn->revoker_key, out);
 }
 
@@ -246,7 +253,8 @@ static enum error make_store(const struct nest *nest, const struct newborn *newb
     return chmod(path, 0600) == 0 ? E_OK : files_failure(failure, path);
 }
 
-static enum error post_files(const struct nest *nest, const char *post, struct newborn *newborn, struct failure *failure) {
+static enum error post_files(const struct nest *nest, const char *post, struct newborn *newborn,
+                             struct failure *failure) {
     char post_key[HOME_PATH_SIZE];
     AUTO_BUF request = {0};
     AUTO_BUF slip = {0};
@@ -262,7 +270,8 @@ static enum error post_files(const struct nest *nest, const char *post, struct n
     return nest_finish(nest, buf_bytes(&request), failure);
 }
 
-enum error home_init_post(const struct home_options *options, const struct home_new_post *what, struct failure *failure) {
+enum error home_init_post(const struct home_options *options, const struct home_new_post *what,
+                          struct failure *failure) {
     __attribute__((cleanup(nest_close))) struct nest nest = {.lock_fd = -1};
     if (!text_is_post(bytes_text(what->post)))
         return fail(failure, E_USAGE, "%s is no name of a post, such as de/technical", what->post);

@@ -42,9 +42,10 @@ static const struct {
     size_t key, ring, has, size;
 } places[] = {
 #define PLACE(name, size)                                                                                              \
-    {offsetof(struct keystore, name), offsetof(struct keyring, name), offsetof(struct keyring, has_##name), size}
-    PLACE(authority, SIGN_SECRET_SIZE), PLACE(authority_next, SIGN_SECRET_SIZE), PLACE(post, SIGN_SECRET_SIZE),
-    PLACE(device, SIGN_SECRET_SIZE),    PLACE(transport, KEY_SIZE),              PLACE(archive, KEY_SIZE),
+    { offsetof(struct keystore, name), offsetof(struct keyring, name), offsetof(struct keyring, has_##name), size }
+    PLACE(authority, SIGN_SECRET_SIZE), PLACE(authority_next, SIGN_SECRET_SIZE),
+    PLACE(post, SIGN_SECRET_SIZE),      PLACE(device, SIGN_SECRET_SIZE),
+    PLACE(transport, KEY_SIZE),         PLACE(archive, KEY_SIZE),
 #undef PLACE
 };
 
@@ -108,8 +109,11 @@ static enum error seal(const struct keyhead *head, struct bytes plain, const cha
     keyhead_encode(head, &aad);
     TRY(buf_error(&aad));
     uint8_t sealed[KEYSTORE_PLAIN_MAX + TAG_SIZE];
-    struct keyfile file = {.format = head->format, .method = head->method, .opslimit = head->opslimit,
-                           .memlimit = head->memlimit, .sealed = {sealed, plain.n + TAG_SIZE}};
+    struct keyfile file = {.format = head->format,
+                           .method = head->method,
+                           .opslimit = head->opslimit,
+                           .memlimit = head->memlimit,
+                           .sealed = {sealed, plain.n + TAG_SIZE}};
     memcpy(file.salt, head->salt, sizeof file.salt);
     randombytes_buf(file.nonce, sizeof file.nonce);
     crypto_aead_xchacha20poly1305_ietf_encrypt(sealed, NULL, plain.p, plain.n, aad.p, aad.n, NULL, file.nonce, key.p);
@@ -159,8 +163,8 @@ enum error keystore_is_sealed(const char *path, bool *ret, struct failure *failu
 
 static enum error open_sealed(const struct keyfile *file, const char *passphrase, struct secret *memory,
                               struct bytes *ret_plain) {
-    struct keyhead head = {.format = file->format, .method = file->method, .opslimit = file->opslimit,
-                           .memlimit = file->memlimit};
+    struct keyhead head = {
+        .format = file->format, .method = file->method, .opslimit = file->opslimit, .memlimit = file->memlimit};
     memcpy(head.salt, file->salt, sizeof head.salt);
     AUTO_SECRET key = {0};
     AUTO_BUF aad = {0};

@@ -11,7 +11,7 @@
 #include "limits.h"
 #include "secret.h"
 
-struct keystore { /* an absent key has p == NULL */
+struct keystore {                 /* an absent key has p == NULL */
     struct secret authority;      /* Ed25519, 64: the party's; in an authority home only */
     struct secret authority_next; /* Ed25519, 64: its pre-committed successor */
     struct secret post;           /* Ed25519, 64: only in the separately sealed post key file */
@@ -26,6 +26,7 @@ CHECKED enum error keystore_create(const char *path, const struct keystore *keys
                                    struct failure *failure);
 /* Reads whether a pass-phrase is needed. */
 CHECKED enum error keystore_is_sealed(const char *path, bool *ret, struct failure *failure);
-CHECKED enum error keystore_open(const char *path, const char *passphrase, struct keystore *ret, struct failure *failure);
+CHECKED enum error keystore_open(const char *path, const char *passphrase, struct keystore *ret,
+                                 struct failure *failure);
 
 #endif

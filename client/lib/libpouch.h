@@ -36,8 +36,8 @@ void client_disconnect(struct relay **relay);
 CHECKED enum error client_join(struct home *home, const char *card_path, const char *certificate_path,
                                const struct client_options *options, struct failure *failure);
 /* Sends the statements of a dossier file (a revocation) to the relay of a card, with a throw-away key. No home needed. */
-CHECKED enum error client_send_dossier(const char *card_path, const char *dossier_path, const struct client_options *options,
-                                       struct failure *failure);
+CHECKED enum error client_send_dossier(const char *card_path, const char *dossier_path,
+                                       const struct client_options *options, struct failure *failure);
 
 struct sync_summary {
     uint64_t directory_size;
@@ -46,7 +46,8 @@ struct sync_summary {
 };
 /* Directory, prekeys, outbox, feed, offers (NOTIFIED once safe), bodies of accepted legs and replies (HANDED_OVER once safe).
  * Items that do not verify are recorded as alarms and do not stop the rest. */
-CHECKED enum error client_sync(struct home *home, struct relay *relay, struct sync_summary *ret, struct failure *failure);
+CHECKED enum error client_sync(struct home *home, struct relay *relay, struct sync_summary *ret,
+                               struct failure *failure);
 /* Waits for the relay's hint that something is new, at most `ms`. */
 CHECKED enum error client_wait_hint(struct relay *relay, unsigned ms);
 
@@ -75,7 +76,8 @@ struct leg_view {
 };
 struct request_view {
     uint8_t digest[HASH_SIZE];
-    uint64_t number; /* in this home's lists: rises in the order of arrival, received and sent alike; never given twice */
+    uint64_t
+        number; /* in this home's lists: rises in the order of arrival, received and sent alike; never given twice */
     char reference[TEXT_REFERENCE_SIZE], from[POST_MAX + 1];
     bool sealed; /* true: offer not (yet) readable; the fields below it are empty */
     enum request_kind kind;
@@ -153,8 +155,9 @@ struct event_view {
     struct buf note; /* opened words, where we hold the key */
 };
 void event_views_free(struct event_view *events, size_t count);
-CHECKED enum error client_track(struct home *home, const uint8_t digest[static HASH_SIZE], const uint8_t leg[static HASH_SIZE],
-                                struct event_view **ret, size_t *ret_count, struct failure *failure);
+CHECKED enum error client_track(struct home *home, const uint8_t digest[static HASH_SIZE],
+                                const uint8_t leg[static HASH_SIZE], struct event_view **ret, size_t *ret_count,
+                                struct failure *failure);
 
 /* Replies within the exchange of a request (their digests), oldest first. */
 CHECKED enum error client_replies(struct home *home, const uint8_t digest[static HASH_SIZE], struct buf *ret_digests,
@@ -170,8 +173,9 @@ struct phrase {
  * E_CORRUPT. */
 CHECKED enum error client_phrase(struct home *home, uint64_t size, struct phrase *ret, struct failure *failure);
 /* The mirrored leaves, oldest first, as the relay gave them; an error of `each` ends it. */
-CHECKED enum error client_leaves(struct home *home, enum error (*each)(void *context, uint64_t index, struct bytes leaf),
-                                 void *context, struct failure *failure);
+CHECKED enum error client_leaves(struct home *home,
+                                 enum error (*each)(void *context, uint64_t index, struct bytes leaf), void *context,
+                                 struct failure *failure);
 
 /* ---- what the home holds ---- */
 struct home_status {

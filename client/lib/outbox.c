@@ -210,7 +210,8 @@ static enum error take_stated(struct mailbag *bag, const struct letter *letter, 
     } else if (!error_row(said)->again || said == E_OK) {
         TRY(archive_delete(bag->home->archive, TABLE_OUTBOX, archive_key(NULL, NULL, letter->number)));
         bag->summary->settled++;
-        if ((said != E_OK && said != E_WRONG_STATE) || came_too_late(bag, letter, said)) TRY(note_refusal(bag->home, letter, said));
+        if ((said != E_OK && said != E_WRONG_STATE) || came_too_late(bag, letter, said))
+            TRY(note_refusal(bag->home, letter, said));
     }
     if (bag->listener) bag->listener->answered(bag->listener->context, letter->hash, said);
     return E_OK;

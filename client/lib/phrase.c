@@ -51,8 +51,10 @@ enum error client_phrase(struct home *home, uint64_t size, struct phrase *ret, s
     if (size > seen)
         return fail(failure, E_NOT_MIRRORED, "%llu asked for, %llu here", (unsigned long long)size,
                     (unsigned long long)seen);
-    if (phrase.size == seen) directory_root(home->directory, phrase.root);
-    else TRY(root_at(home, phrase.size, phrase.root, failure));
+    if (phrase.size == seen)
+        directory_root(home->directory, phrase.root);
+    else
+        TRY(root_at(home, phrase.size, phrase.root, failure));
     card_hash(&home->card, card);
     directory_phrase(card, phrase.size, phrase.root, phrase.digest);
     text_fingerprint(phrase.digest, phrase.digits);

@@ -68,7 +68,8 @@ static enum error open_file(struct archive *archive, const char *path, uint64_t 
 
 static enum error take_name(const char *path, struct source *source, struct failure *failure) {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    if (strlen(name) > FILENAME_MAX_SIZE || !*name) return fail(failure, E_USAGE, "%s has no file name of 1 to %d bytes", path, FILENAME_MAX_SIZE);
+    if (strlen(name) > FILENAME_MAX_SIZE || !*name)
+        return fail(failure, E_USAGE, "%s has no file name of 1 to %d bytes", path, FILENAME_MAX_SIZE);
     (void)snprintf(source->name, sizeof source->name, "%s", name);
     return E_OK;
 }

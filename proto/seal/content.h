@@ -33,7 +33,8 @@ void content_commitment(const uint8_t key[static KEY_SIZE], uint8_t ret[static H
 CHECKED enum error content_seal_chunk(const struct content_context *context, const uint8_t key[static KEY_SIZE],
                                       uint64_t index, bool last, struct bytes plain, struct buf *out);
 CHECKED enum error content_open_chunk(const struct content_context *context, const uint8_t key[static KEY_SIZE],
-                                      uint64_t index, bool last, struct bytes chunk, struct buf *out); /* E_CANNOT_OPEN */
+                                      uint64_t index, bool last, struct bytes chunk,
+                                      struct buf *out); /* E_CANNOT_OPEN */
 
 /* The padding after an offer or after a body's last file is all zeros and ends at the padded size: E_BAD_PADDING. */
 CHECKED enum error content_check_padding(uint64_t plain, uint64_t total, struct bytes zeros);

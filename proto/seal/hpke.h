@@ -23,18 +23,20 @@ struct hpke_context {
 void hpke_context_wipe(struct hpke_context *context);
 
 /* DeriveKeyPair (section 7.1.3) and a fresh pair. */
-CHECKED enum error hpke_derive_pair(struct bytes ikm, uint8_t ret_secret[static KEY_SIZE], uint8_t ret_public[static KEY_SIZE]);
+CHECKED enum error hpke_derive_pair(struct bytes ikm, uint8_t ret_secret[static KEY_SIZE],
+                                    uint8_t ret_public[static KEY_SIZE]);
 CHECKED enum error hpke_generate_pair(uint8_t ret_secret[static KEY_SIZE], uint8_t ret_public[static KEY_SIZE]);
 
 /* SetupBaseS / SetupPSKS. `ephemeral` NULL: fresh; else the secret to use (vectors only). E_BAD_KEY. */
-CHECKED enum error hpke_setup_sender(const uint8_t receiver[static KEY_SIZE], struct bytes info, const struct hpke_psk *psk,
-                                     const uint8_t *ephemeral, uint8_t ret_enc[static HPKE_ENC_SIZE],
-                                     struct hpke_context *ret);
+CHECKED enum error hpke_setup_sender(const uint8_t receiver[static KEY_SIZE], struct bytes info,
+                                     const struct hpke_psk *psk, const uint8_t *ephemeral,
+                                     uint8_t ret_enc[static HPKE_ENC_SIZE], struct hpke_context *ret);
 CHECKED enum error hpke_setup_receiver(struct bytes enc, const uint8_t secret[static KEY_SIZE], struct bytes info,
                                        const struct hpke_psk *psk, struct hpke_context *ret);
 
 CHECKED enum error hpke_seal(struct hpke_context *context, struct bytes aad, struct bytes plain, struct buf *out);
-CHECKED enum error hpke_open(struct hpke_context *context, struct bytes aad, struct bytes cipher, struct buf *out); /* E_CANNOT_OPEN */
+CHECKED enum error hpke_open(struct hpke_context *context, struct bytes aad, struct bytes cipher,
+                             struct buf *out); /* E_CANNOT_OPEN */
 CHECKED enum error hpke_export(const struct hpke_context *context, struct bytes label, uint8_t *ret, size_t n);
 
 #endif

@@ -12,7 +12,7 @@ struct secret {
     size_t n;
 };
 
-CHECKED enum error secret_new(size_t n, struct secret *ret);                          /* zeroed */
+CHECKED enum error secret_new(size_t n, struct secret *ret); /* zeroed */
 CHECKED enum error secret_copy(const void *from, size_t n, struct secret *ret);
 CHECKED enum error secret_random(size_t n, struct secret *ret);
 void secret_free(struct secret *secret);

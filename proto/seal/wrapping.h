@@ -32,8 +32,8 @@ CHECKED enum error wrapping_make(const struct wrapping_set *set, const struct wr
 /* Opens this device's wrap; `secret` is the secret of the prekey it names (wrapping_prekey_id tells which).
  * E_NOT_FOR_US, E_CANNOT_OPEN. The keys are views into `out`, which receives the plaintext. */
 CHECKED enum error wrapping_find(const struct wrapset *set, const uint8_t device[static KEY_SIZE], struct wrap *ret);
-CHECKED enum error wrapping_open(const struct wrapset *set, const struct wrap *wrap, const uint8_t secret[static KEY_SIZE],
-                                 struct buf *out, struct wrapped *ret);
+CHECKED enum error wrapping_open(const struct wrapset *set, const struct wrap *wrap,
+                                 const uint8_t secret[static KEY_SIZE], struct buf *out, struct wrapped *ret);
 
 /* A prekey payload {device, day, key} and its id: the first bytes of its stamp hash. */
 void prekey_id(struct bytes payload, uint8_t ret[static PREKEY_ID_SIZE]);

@@ -99,7 +99,8 @@ enum error book_quota_bytes(struct book *book, const char *from, bool exercise, 
 }
 
 /* The registrar's signed values in the directory win over the configuration; exercises have the configuration's only. */
-static void limits_of(const struct book *book, const char *from, bool exercise, uint64_t *ret_legs, uint64_t *ret_bytes) {
+static void limits_of(const struct book *book, const char *from, bool exercise, uint64_t *ret_legs,
+                      uint64_t *ret_bytes) {
     *ret_legs = exercise ? book->config->quota_exercise_legs : book->config->quota_legs;
     *ret_bytes = exercise ? book->config->quota_exercise_bytes : book->config->quota_bytes;
     const struct directory_party *party = directory_party(book_directory(book), text_party_of(bytes_text(from)));

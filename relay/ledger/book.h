@@ -28,8 +28,8 @@ struct outcome {
 
 /* What a job is answered with. */
 struct response {
-    enum message type;  /* MESSAGE_NONE: not answered yet */
-    enum error error;   /* with MESSAGE_FAILURE */
+    enum message type; /* MESSAGE_NONE: not answered yet */
+    enum error error;  /* with MESSAGE_FAILURE */
     char detail[160];
     uint8_t header[HASH_SIZE];
     struct outcome *outcomes;
@@ -102,13 +102,15 @@ CHECKED enum error transition_state(struct book *book, const struct job *job, co
                                     struct response *response);
 /* The relay's own event on a leg: STORED, EXPIRED. Writes the entry, the feed items and the effects. */
 CHECKED enum error transition_relay(struct book *book, struct store_leg *leg, const uint8_t header[static HASH_SIZE],
-                                    enum leg_event event, const uint64_t *reason, unsigned precedence, int *ret_pending);
+                                    enum leg_event event, const uint64_t *reason, unsigned precedence,
+                                    int *ret_pending);
 
 /* expiry.c: deadlines that have passed */
 CHECKED enum error expiry_run(struct book *book, bool *ret_more);
 
 /* enrolment.c: directory statements and prekeys */
-CHECKED enum error enrolment_enrol(struct book *book, const struct job *job, const struct enrol *enrol, struct response *response);
+CHECKED enum error enrolment_enrol(struct book *book, const struct job *job, const struct enrol *enrol,
+                                   struct response *response);
 CHECKED enum error enrolment_revoke(struct book *book, const struct revoke *revoke, struct response *response);
 CHECKED enum error enrolment_publish(struct book *book, const struct job *job, const struct publish *publish,
                                      struct response *response);

@@ -16,8 +16,9 @@ void clock_start(struct ledger_clock *clock, struct instant last) {
     *clock = (struct ledger_clock){.last_ms = last.ms, .steady_ms = ms_of(CLOCK_BOOTTIME)};
     if (wall + CLOCK_JUMP_MS < last.ms) {
         clock->halted = true;
-        log_line(LOG_ERR, "this machine's clock is behind the last entry of the ledger: nothing expires until it is set "
-                          "right and the relay is started again");
+        log_line(LOG_ERR,
+                 "this machine's clock is behind the last entry of the ledger: nothing expires until it is set "
+                 "right and the relay is started again");
     } else if (wall > last.ms) {
         clock->last_ms = wall;
     }
@@ -30,10 +31,13 @@ struct instant clock_read(struct ledger_clock *clock) {
     bool jumped = wall > expected + CLOCK_JUMP_MS || wall + CLOCK_JUMP_MS < expected;
     if (jumped && !clock->halted) {
         clock->halted = true;
-        log_line(LOG_ERR, "this machine's clock has jumped: ledger time goes on without it and nothing expires until it is "
-                          "set right and the relay is started again");
+        log_line(LOG_ERR,
+                 "this machine's clock has jumped: ledger time goes on without it and nothing expires until it is "
+                 "set right and the relay is started again");
     }
-    if (clock->halted) clock->last_ms = expected;
-    else if (wall > clock->last_ms) clock->last_ms = wall;
+    if (clock->halted)
+        clock->last_ms = expected;
+    else if (wall > clock->last_ms)
+        clock->last_ms = wall;
     return (struct instant){clock->last_ms};
 }

@@ -61,8 +61,7 @@ static enum error check_contradiction(const struct book *book, struct list befor
     AUTO_BUF held = {0};
     for (size_t i = 0; i < count && list_next_bytes(&before, &earlier); i++)
         if (contradicts(earlier, stamped)) *ret_wrong = E_CONFLICT;
-    enum error error =
-        book->store->ops->prekey_newest(book->store, prekey->device, (uint32_t)prekey->day, &held);
+    enum error error = book->store->ops->prekey_newest(book->store, prekey->device, (uint32_t)prekey->day, &held);
     if (error == E_UNKNOWN_REQUEST) return E_OK;
     TRY(error);
     if (contradicts(buf_bytes(&held), stamped)) *ret_wrong = E_CONFLICT;

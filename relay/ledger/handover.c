@@ -17,8 +17,11 @@ static enum error answer_hello(struct book *book, const struct job *job, struct 
     struct hello hello;
     TRY(hello_decode(body, &hello));
     const struct directory_device *device = book_device(book, job);
-    struct welcome welcome = {.version = WIRE_VERSION, .time = book->now, .size = directory_size(book->directory),
-                              .body_max = book->config->body_max, .registered = device != NULL,
+    struct welcome welcome = {.version = WIRE_VERSION,
+                              .time = book->now,
+                              .size = directory_size(book->directory),
+                              .body_max = book->config->body_max,
+                              .registered = device != NULL,
                               .legs_max = book->config->legs_max};
     directory_root(book->directory, welcome.root);
     TRY(book->store->ops->entry_count(book->store, &welcome.entries));
@@ -74,7 +77,8 @@ static enum error answer_prekeys(struct book *book, struct bytes body, struct re
 /* ---- the feed ---- */
 
 /* The path of one leg, worked out from what the submission said about all of them. */
-static enum error path_of(const struct submit *kept, const struct store_leg *leg, uint8_t ret[static LEGS_DEPTH * HASH_SIZE]) {
+static enum error path_of(const struct submit *kept, const struct store_leg *leg,
+                          uint8_t ret[static LEGS_DEPTH * HASH_SIZE]) {
     AUTO_FREE(struct legs_leaf) leaves = calloc(kept->places.count, sizeof *leaves);
     if (!leaves) return E_NO_MEMORY;
     struct list list = kept->places;
@@ -101,8 +105,10 @@ static enum error compose_offered(struct book *book, const struct store_feed *it
     if (submit_decode(buf_bytes(&kept_bytes), &kept) != E_OK) return E_CORRUPT;
     TRY(path_of(&kept, &leg, path));
     for (size_t i = 0; i < LEGS_DEPTH; i++) cbor_put_bytes(&hashes, bytes_of(path + i * HASH_SIZE, HASH_SIZE));
-    struct offered offered = {.header = kept.header, .place = {buf_bytes(&opening), leg.position},
-                              .path = list_of(&hashes, LEGS_DEPTH), .wrapset = buf_bytes(&wrapset),
+    struct offered offered = {.header = kept.header,
+                              .place = {buf_bytes(&opening), leg.position},
+                              .path = list_of(&hashes, LEGS_DEPTH),
+                              .wrapset = buf_bytes(&wrapset),
                               .receipt = buf_bytes(&receipt)};
     offered_encode(&offered, out);
     return hashes.failed ? E_NO_MEMORY : buf_error(out);
@@ -176,7 +182,8 @@ static enum error may_fetch(const struct fetch *fetch, const struct store_leg *l
     return leg_releases_body(leg->state, leg->kind) ? E_OK : E_NOT_ACCEPTED;
 }
 
-static enum error find_fetch(struct book *book, const struct fetch *fetch, const char *post, struct store_request *ret) {
+static enum error find_fetch(struct book *book, const struct fetch *fetch, const char *post,
+                             struct store_request *ret) {
     TRY(book->store->ops->request_by_digest(book->store, fetch->header, ret));
     if (!ret->stored) return E_UNKNOWN_REQUEST;
     if (!fetch->has_leg) return strcmp(ret->from, post) == 0 ? E_OK : E_UNKNOWN_REQUEST;
@@ -189,7 +196,8 @@ static enum error header_of(struct book *book, int64_t request, struct header *r
     struct submit kept;
     struct bytes payload;
     TRY(book->store->ops->request_kept(book->store, request, ret_bytes));
-    if (submit_decode(buf_bytes(ret_bytes), &kept) != E_OK || stamp_peek(kept.header, &payload) != E_OK) return E_CORRUPT;
+    if (submit_decode(buf_bytes(ret_bytes), &kept) != E_OK || stamp_peek(kept.header, &payload) != E_OK)
+        return E_CORRUPT;
     return header_decode(payload, ret) == E_OK ? E_OK : E_CORRUPT;
 }
 
@@ -215,7 +223,8 @@ static enum error answer_fetch(struct book *book, const char *post, struct bytes
     TRY(fetch_decode(body, &fetch));
     enum error error = find_fetch(book, &fetch, post, &request);
     if (error == E_OK) {
-        error = book->store->ops->chunk_get(book->store, request.id, (unsigned)fetch.part, (uint32_t)fetch.index, &data);
+        error =
+            book->store->ops->chunk_get(book->store, request.id, (unsigned)fetch.part, (uint32_t)fetch.index, &data);
         if (error == E_UNKNOWN_REQUEST) error = why_no_chunk(book, &fetch, request.id);
     }
     if (store_failed(error)) return error;

@@ -61,15 +61,18 @@ enum error scribe_entry(struct scribe *scribe, const struct scribe_note *note, s
                         int *ret) {
     struct scribe_pending *pending = pending_new(scribe);
     if (!pending) return E_NO_MEMORY;
-    struct entry entry = {.ordinal = leg->ordinal, .from = leg->state, .to = to, .size = scribe->directory_size,
-                          .time = note->now};
+    struct entry entry = {
+        .ordinal = leg->ordinal, .from = leg->state, .to = to, .size = scribe->directory_size, .time = note->now};
     memcpy(entry.leg, leg->leg, HASH_SIZE);
     memcpy(entry.previous, leg->head, HASH_SIZE);
     memcpy(entry.statement, note->hash, HASH_SIZE);
     AUTO_BUF bytes = {0};
     entry_encode(&entry, &bytes);
     TRY(buf_error(&bytes));
-    struct record record = {.time = note->now, .has_entry = true, .entry = buf_bytes(&bytes), .has_index = true,
+    struct record record = {.time = note->now,
+                            .has_entry = true,
+                            .entry = buf_bytes(&bytes),
+                            .has_index = true,
                             .index = scribe->next_index};
     memcpy(record.statement, note->hash, HASH_SIZE);
     pending->leg = leg->id;
@@ -162,8 +165,11 @@ enum error scribe_sign(struct scribe *scribe, struct store *store, const uint8_t
 }
 
 enum error scribe_own(const struct scribe_words *words, struct buf *ret_payload, uint8_t ret_hash[static HASH_SIZE]) {
-    struct statement statement = {.event = words->event, .has_leg = words->leg != NULL, .time = words->now,
-                                  .has_reason = words->reason != NULL, .reason = words->reason ? *words->reason : 0};
+    struct statement statement = {.event = words->event,
+                                  .has_leg = words->leg != NULL,
+                                  .time = words->now,
+                                  .has_reason = words->reason != NULL,
+                                  .reason = words->reason ? *words->reason : 0};
     memcpy(statement.header, words->header, HASH_SIZE);
     if (words->leg) memcpy(statement.leg, words->leg, HASH_SIZE);
     memcpy(statement.device, words->key, KEY_SIZE);

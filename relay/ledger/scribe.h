@@ -50,7 +50,8 @@ int scribe_find(const struct scribe *scribe, const uint8_t hash[static HASH_SIZE
 int scribe_find_entry(const struct scribe *scribe, int64_t leg, int64_t ordinal);
 int64_t scribe_id(const struct scribe *scribe, int pending);
 
-CHECKED enum error scribe_sign(struct scribe *scribe, struct store *store, const uint8_t secret[static SIGN_SECRET_SIZE]);
+CHECKED enum error scribe_sign(struct scribe *scribe, struct store *store,
+                               const uint8_t secret[static SIGN_SECRET_SIZE]);
 struct bytes scribe_receipt(const struct scribe *scribe, int pending);
 
 /* The payload of a statement that the relay makes itself. */
@@ -60,6 +61,7 @@ struct scribe_words {
     struct instant now;
     const uint64_t *reason; /* may be NULL */
 };
-CHECKED enum error scribe_own(const struct scribe_words *words, struct buf *ret_payload, uint8_t ret_hash[static HASH_SIZE]);
+CHECKED enum error scribe_own(const struct scribe_words *words, struct buf *ret_payload,
+                              uint8_t ret_hash[static HASH_SIZE]);
 
 #endif

@@ -196,8 +196,7 @@ static enum error stage(struct work *work, bool *ret_go) {
         return E_OK;
     }
     struct store_request row = {
-        .exercise = work->header.exercise, .at = book->now, 
-                                .bytes = counted_bytes(&work->header, work->submit)};
+        .exercise = work->header.exercise, .at = book->now, .bytes = counted_bytes(&work->header, work->submit)};
     post_name(work->header.from, row.from);
     memcpy(row.digest, work->digest, HASH_SIZE);
     memcpy(row.device, work->header.device, KEY_SIZE);
@@ -409,8 +408,10 @@ static enum error known_leg(struct work *work, const struct store_leg *leg) {
     if (error != E_OK && error != E_UNKNOWN_REQUEST) return error;
     struct outcome *outcome = response_outcome(work->response, leg->leg, E_OK);
     if (!outcome) return E_NO_MEMORY;
-    if (error == E_UNKNOWN_REQUEST) outcome->pending = scribe_find_entry(&work->book->scribe, leg->id, 0); /* this batch */
-    else outcome->receipt = buf_take(&receipt);
+    if (error == E_UNKNOWN_REQUEST)
+        outcome->pending = scribe_find_entry(&work->book->scribe, leg->id, 0); /* this batch */
+    else
+        outcome->receipt = buf_take(&receipt);
     return E_OK;
 }
 

@@ -7,10 +7,12 @@ enum { RECEIPTS_PER_LEG_MAX = 256 };
 
 static bool settled(const struct store_leg *leg) {
     const struct leg_state_row *row = leg_state_row(leg->state);
-    return row->terminal || leg->state == STATE_ACKNOWLEDGED || (leg->kind == LEG_REPLY && leg->state == STATE_HANDED_OVER);
+    return row->terminal || leg->state == STATE_ACKNOWLEDGED ||
+           (leg->kind == LEG_REPLY && leg->state == STATE_HANDED_OVER);
 }
 
-static enum error tell(struct book *book, const struct store_leg *leg, int64_t receipt, const char *post, unsigned precedence) {
+static enum error tell(struct book *book, const struct store_leg *leg, int64_t receipt, const char *post,
+                       unsigned precedence) {
     struct store_feed item = {.kind = ITEM_CHANGED, .request = leg->request, .leg = leg->id, .receipt = receipt};
     return book_feed(book, post, &item, precedence);
 }
@@ -83,8 +85,7 @@ static enum error judge_repeat(const struct statement *statement, const struct s
     return late_note ? E_OK : E_WRONG_STATE;
 }
 
-static enum error receipt_quota(struct book *book, const struct store_leg *leg, bool of_recipient,
-                                bool *ret_full) {
+static enum error receipt_quota(struct book *book, const struct store_leg *leg, bool of_recipient, bool *ret_full) {
     char key[16 + HASH_SIZE + 1]; /* each side has its own, so that neither can use up the other's */
     uint64_t used;
     memcpy(key, of_recipient ? "receipts r " : "receipts s ", 11);
@@ -140,12 +141,13 @@ static bool has_entry(const struct book *book, const struct outcome *outcome) {
     struct record record;
     struct bytes payload;
     if (outcome->pending >= 0) return book->scribe.pending[outcome->pending].ordinal >= 0;
-    return receipt_decode(buf_bytes(&outcome->receipt), &receipt) == E_OK && stamp_peek(receipt.record, &payload) == E_OK &&
-           record_decode(payload, &record) == E_OK && record.has_entry;
+    return receipt_decode(buf_bytes(&outcome->receipt), &receipt) == E_OK &&
+           stamp_peek(receipt.record, &payload) == E_OK && record_decode(payload, &record) == E_OK && record.has_entry;
 }
 
 /* E_OK in *ret and the leg, or what the peer did wrong. */
-static enum error find_leg(struct book *book, const struct statement *statement, struct store_leg *ret_leg, enum error *ret) {
+static enum error find_leg(struct book *book, const struct statement *statement, struct store_leg *ret_leg,
+                           enum error *ret) {
     struct store_request request;
     *ret = E_MALFORMED;
     if (!statement->has_leg) return E_OK;
@@ -190,13 +192,14 @@ static enum error one(struct book *book, const struct job *job, const struct sai
     if (outcome->error != E_OK) return E_OK;
     TRY(find_leg(book, &statement, &leg, &outcome->error));
     if (outcome->error != E_OK) return E_OK;
-    outcome->error = statement_may(&statement, book_directory(book), book->statement_key, bytes_text(leg.from),
-                                   bytes_text(leg.to));
+    outcome->error =
+        statement_may(&statement, book_directory(book), book->statement_key, bytes_text(leg.from), bytes_text(leg.to));
     if (outcome->error != E_OK) return E_OK;
     return apply(book, &note, &statement, &leg, outcome);
 }
 
-enum error transition_state(struct book *book, const struct job *job, const struct state *state, struct response *response) {
+enum error transition_state(struct book *book, const struct job *job, const struct state *state,
+                            struct response *response) {
     struct list list = state->said;
     struct said said;
     response->type = MESSAGE_STATED;

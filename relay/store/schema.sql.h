@@ -7,8 +7,10 @@ enum { SCHEMA_VERSION = 1 };
 static const char schema_sql[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE leaf(idx INTEGER PRIMARY KEY, bytes BLOB NOT NULL, root BLOB NOT NULL);"
-    "CREATE TABLE request(id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, device BLOB NOT NULL, request BLOB NOT NULL,"
-    "  sender TEXT NOT NULL, exercise INTEGER NOT NULL, stored INTEGER NOT NULL, at INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+    "CREATE TABLE request(id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, device BLOB NOT NULL, request BLOB NOT "
+    "NULL,"
+    "  sender TEXT NOT NULL, exercise INTEGER NOT NULL, stored INTEGER NOT NULL, at INTEGER NOT NULL, bytes INTEGER "
+    "NOT NULL,"
     "  kept BLOB NOT NULL, waiting BLOB, UNIQUE(device, request));"
     "CREATE INDEX request_staged ON request(at) WHERE stored = 0;"
     "CREATE TABLE conflict(request INTEGER NOT NULL, digest BLOB NOT NULL UNIQUE, header BLOB NOT NULL);"

@@ -95,7 +95,7 @@ enum statement_id {
 #define X(name, sql) name,
     STATEMENTS(X)
 #undef X
-    STATEMENT_COUNT
+        STATEMENT_COUNT
 };
 
 static const char *const statement_sql[] = {
@@ -140,8 +140,10 @@ static sqlite3_stmt *bind(struct store *store, enum statement_id id, const char 
         case 'u': sqlite3_bind_int64(statement, i, (int64_t)va_arg(arguments, uint64_t)); break;
         case 'o':
             number = va_arg(arguments, int64_t);
-            if (number < 0) sqlite3_bind_null(statement, i);
-            else sqlite3_bind_int64(statement, i, number);
+            if (number < 0)
+                sqlite3_bind_null(statement, i);
+            else
+                sqlite3_bind_int64(statement, i, number);
             break;
         case 't': sqlite3_bind_text(statement, i, va_arg(arguments, const char *), -1, SQLITE_STATIC); break;
         case 'b':
@@ -149,7 +151,9 @@ static sqlite3_stmt *bind(struct store *store, enum statement_id id, const char 
             sqlite3_bind_blob64(statement, i, bytes.n ? (const void *)bytes.p : "", bytes.n, SQLITE_STATIC);
             break;
         case 'h': sqlite3_bind_blob(statement, i, va_arg(arguments, const uint8_t *), HASH_SIZE, SQLITE_STATIC); break;
-        case 'r': sqlite3_bind_blob(statement, i, va_arg(arguments, const uint8_t *), REQUEST_ID_SIZE, SQLITE_STATIC); break;
+        case 'r':
+            sqlite3_bind_blob(statement, i, va_arg(arguments, const uint8_t *), REQUEST_ID_SIZE, SQLITE_STATIC);
+            break;
         case 'n': sqlite3_bind_null(statement, i); break;
         default: assert(!"bind format");
         }
@@ -246,7 +250,9 @@ static enum error sq_leaf_root(struct store *store, uint64_t size, uint8_t *ret)
     done(statement);
     return E_OK;
 }
-static enum error sq_leaf_count(struct store *store, uint64_t *ret) { return one_u64(bind(store, LEAF_COUNT, ""), ret); }
+static enum error sq_leaf_count(struct store *store, uint64_t *ret) {
+    return one_u64(bind(store, LEAF_COUNT, ""), ret);
+}
 
 static enum error sq_request_add(struct store *store, const struct store_request *row, struct bytes kept,
                                  struct bytes waiting, int64_t *ret_id) {
@@ -343,8 +349,8 @@ static enum error sq_chunk_erase(struct store *store, int64_t request, unsigned 
     return run(bind(store, CHUNK_ERASE, "ii", request, (int64_t)part));
 }
 
-static enum error sq_leg_add(struct store *store, const struct store_leg *row, struct bytes opening, struct bytes wrapset,
-                             int64_t *ret_id) {
+static enum error sq_leg_add(struct store *store, const struct store_leg *row, struct bytes opening,
+                             struct bytes wrapset, int64_t *ret_id) {
     TRY(run(bind(store, LEG_ADD, "ihhttuuiiiiiiihuibb", row->request, row->leg, row->device, row->from, row->to,
                  row->sequence, row->keep_s, (int64_t)row->position, (int64_t)row->ordinal, (int64_t)row->generation,
                  (int64_t)row->kind, (int64_t)row->state, (int64_t)row->furthest, (int64_t)row->exercise, row->head,
@@ -391,8 +397,8 @@ static enum error sq_leg_sealed(struct store *store, int64_t id, struct buf *ret
     return ret_opening->failed || ret_wrapset->failed ? E_NO_MEMORY : E_OK;
 }
 static enum error sq_leg_update(struct store *store, const struct store_leg *row) {
-    return run(bind(store, LEG_UPDATE, "iiiihu", row->id, (int64_t)row->state, (int64_t)row->furthest, (int64_t)row->ordinal,
-                    row->head, row->expires.ms));
+    return run(bind(store, LEG_UPDATE, "iiiihu", row->id, (int64_t)row->state, (int64_t)row->furthest,
+                    (int64_t)row->ordinal, row->head, row->expires.ms));
 }
 static enum error sq_leg_reseal(struct store *store, int64_t id, uint32_t generation, struct bytes wrapset) {
     return run(bind(store, LEG_RESEAL, "iib", id, (int64_t)generation, wrapset));
@@ -434,15 +440,19 @@ static enum error sq_receipt_get(struct store *store, int64_t id, struct buf *re
 static enum error sq_receipt_of(struct store *store, int64_t leg, uint32_t ordinal, struct buf *ret) {
     return one_buf(bind(store, RECEIPT_OF, "ii", leg, (int64_t)ordinal), ret);
 }
-static enum error sq_entry_count(struct store *store, uint64_t *ret) { return one_u64(bind(store, ENTRY_COUNT, ""), ret); }
+static enum error sq_entry_count(struct store *store, uint64_t *ret) {
+    return one_u64(bind(store, ENTRY_COUNT, ""), ret);
+}
 
 static enum error sq_feed_newest(struct store *store, const char *post, uint64_t *ret) {
     return one_u64(bind(store, FEED_NEWEST, "t", post), ret);
 }
-static enum error sq_feed_add(struct store *store, const char *post, const struct store_feed *item, uint64_t *ret_number) {
+static enum error sq_feed_add(struct store *store, const char *post, const struct store_feed *item,
+                              uint64_t *ret_number) {
     uint64_t newest;
     TRY(sq_feed_newest(store, post, &newest));
-    TRY(run(bind(store, FEED_ADD, "tuiiii", post, newest + 1, (int64_t)item->kind, item->request, item->leg, item->receipt)));
+    TRY(run(bind(store, FEED_ADD, "tuiiii", post, newest + 1, (int64_t)item->kind, item->request, item->leg,
+                 item->receipt)));
     *ret_number = newest + 1;
     return E_OK;
 }
@@ -585,7 +595,8 @@ static enum error check_schema(struct sqlite_store *sq, bool create) {
 
 static enum error prepare(struct sqlite_store *sq) {
     for (size_t i = 0; i < STATEMENT_COUNT; i++) {
-        int code = sqlite3_prepare_v3(sq->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &sq->statements[i], NULL);
+        int code =
+            sqlite3_prepare_v3(sq->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &sq->statements[i], NULL);
         if (code != SQLITE_OK) return error_of(code) == E_IO ? E_CORRUPT : error_of(code);
     }
     return E_OK;

@@ -32,21 +32,21 @@ struct store_request {
     uint8_t digest[HASH_SIZE], device[KEY_SIZE], request[REQUEST_ID_SIZE];
     char from[POST_MAX + 1];
     bool exercise, stored;
-    struct instant at;  /* staged or stored */
-    uint64_t bytes;     /* of both parts, as counted in the quota */
+    struct instant at; /* staged or stored */
+    uint64_t bytes;    /* of both parts, as counted in the quota */
 };
 
 struct store_leg {
     int64_t id, request;
-    uint8_t leg[HASH_SIZE], device[KEY_SIZE]; /* the sender's device */
+    uint8_t leg[HASH_SIZE], device[KEY_SIZE];  /* the sender's device */
     char from[POST_MAX + 1], to[POST_MAX + 1]; /* to: the post that it is with now */
     uint64_t sequence, keep_s;
     uint32_t position, ordinal, generation; /* ordinal: of the next entry */
-    unsigned kind, state, furthest;          /* enum leg_kind, enum leg_state; furthest rung reached */
+    unsigned kind, state, furthest;         /* enum leg_kind, enum leg_state; furthest rung reached */
     bool exercise;
-    uint8_t head[HASH_SIZE];                 /* hash of the last entry, or the leg id */
-    struct instant expires;                  /* decisive deadline */
-    int64_t parent;                          /* a reply: row of the leg it belongs to; else 0 */
+    uint8_t head[HASH_SIZE]; /* hash of the last entry, or the leg id */
+    struct instant expires;  /* decisive deadline */
+    int64_t parent;          /* a reply: row of the leg it belongs to; else 0 */
 };
 
 struct store_feed {
@@ -74,8 +74,8 @@ struct store_ops {
     enum error (*leaf_root)(struct store *store, uint64_t size, uint8_t *ret);
     enum error (*leaf_count)(struct store *store, uint64_t *ret);
 
-    enum error (*request_add)(struct store *store, const struct store_request *row, struct bytes kept, struct bytes waiting,
-                              int64_t *ret_id);
+    enum error (*request_add)(struct store *store, const struct store_request *row, struct bytes kept,
+                              struct bytes waiting, int64_t *ret_id);
     enum error (*request_by_digest)(struct store *store, const uint8_t *digest, struct store_request *ret);
     enum error (*request_by_name)(struct store *store, const uint8_t *device, const uint8_t *request,
                                   struct store_request *ret);
@@ -104,7 +104,8 @@ struct store_ops {
     enum error (*leg_by_id)(struct store *store, const uint8_t *leg, struct store_leg *ret);
     enum error (*leg_by_row)(struct store *store, int64_t id, struct store_leg *ret);
     enum error (*leg_sealed)(struct store *store, int64_t id, struct buf *ret_opening, struct buf *ret_wrapset);
-    enum error (*leg_update)(struct store *store, const struct store_leg *row); /* state, furthest, ordinal, head, expires */
+    enum error (*leg_update)(struct store *store,
+                             const struct store_leg *row); /* state, furthest, ordinal, head, expires */
     enum error (*leg_reseal)(struct store *store, int64_t id, uint32_t generation, struct bytes wrapset);
     /* Is this number taken for (device, recipient post)? */
     enum error (*leg_sequence_used)(struct store *store, const uint8_t *device, const char *to, uint64_t sequence,
@@ -129,7 +130,8 @@ struct store_ops {
     /* The first item numbered above `after`, or E_UNKNOWN_REQUEST. */
     enum error (*feed_next)(struct store *store, const char *post, uint64_t after, struct store_feed *ret);
 
-    enum error (*prekey_put)(struct store *store, const uint8_t *device, uint32_t day, struct bytes stamped); /* E_CONFLICT */
+    enum error (*prekey_put)(struct store *store, const uint8_t *device, uint32_t day,
+                             struct bytes stamped); /* E_CONFLICT */
     enum error (*prekey_newest)(struct store *store, const uint8_t *device, uint32_t day, struct buf *ret);
     enum error (*prekey_drop)(struct store *store, uint32_t before_day);
 

@@ -374,7 +374,9 @@ class House:
         return home
 
     def admit(self, party):
-        ran = self.relay.ctl("admit", str(self.papers / f"{party}.charter"), "--yes")
+        sheet = (self.papers / f"{party}.nomination").read_text()
+        fingerprint = re.search(r"(?:\d{5} ){9}\d{5}", sheet).group()
+        ran = self.relay.ctl("admit", str(self.papers / f"{party}.charter"), "--fingerprint", fingerprint)
         assert ran.code == 0, f"{ran}\n{self.relay.tail()}"
 
     def certify(self, post, certificate=None, functions="diplomatic,policy,technical"):

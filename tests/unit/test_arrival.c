@@ -233,7 +233,8 @@ static void a_time_years_ahead_is_not_the_end_of_day_keys(void **state) {
     assert_int_equal(count_rows(&recipient, TABLE_PREKEY), before + PREKEY_DAYS_AHEAD);
     for (int again = 0; again < 2; again++) {
         assert_ok(enrol_make_prekeys(&recipient, (struct instant){WORLD_TIME + 5 * DAY_MS}));
-        assert_int_equal(count_rows(&recipient, TABLE_PREKEY), before + 5); /* those that no relay would take are gone */
+        assert_int_equal(count_rows(&recipient, TABLE_PREKEY),
+                         before + 5); /* those that no relay would take are gone */
     }
 }
 

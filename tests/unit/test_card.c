@@ -116,7 +116,8 @@ static void comments_blanks_and_order_do_not_change_the_fingerprint(void **state
     add(&shuffled, "# a comment", "\xff");
     add(&shuffled, "  pouch-relay-card  ", " 0 \r");
     add(&shuffled, "", "");
-    for (size_t i = lines.count - 1; i > 0; i--) (void)snprintf(shuffled.line[shuffled.count++], LINE, "\t%s # x", lines.line[i]);
+    for (size_t i = lines.count - 1; i > 0; i--)
+        (void)snprintf(shuffled.line[shuffled.count++], LINE, "\t%s # x", lines.line[i]);
     assert_int_equal(parse(&shuffled, &other, NULL), E_OK);
     card_hash(&other, other_hash);
     assert_memory_equal(hash, other_hash, HASH_SIZE);
@@ -129,8 +130,13 @@ static void every_changed_value_changes_the_fingerprint(void **state) {
     uint8_t hash[HASH_SIZE], other[HASH_SIZE];
     assert_int_equal(parse(&lines, &card, NULL), E_OK);
     card_hash(&card, hash);
-    uint8_t *const bytes[] = {(uint8_t *)changed.name, (uint8_t *)changed.addresses[1], changed.curve,
-                              changed.statement, changed.log, changed.registrars[1], changed.witnesses[0]};
+    uint8_t *const bytes[] = {(uint8_t *)changed.name,
+                              (uint8_t *)changed.addresses[1],
+                              changed.curve,
+                              changed.statement,
+                              changed.log,
+                              changed.registrars[1],
+                              changed.witnesses[0]};
     for (size_t i = 0; i < LENGTH(bytes); i++) {
         changed = card;
         bytes[i][0] ^= 1;

@@ -50,8 +50,8 @@ static void nothing_ill_formed_is_accepted(void **state) {
     AUTO_JSON *vectors = vectors_load("cbor/fail.json");
     size_t i;
     json_t *vector;
-    json_array_foreach(vectors, i, vector)
-        if (check_hex(vectors_text(vector, "hex")) == E_OK) fail_msg("%s was accepted", vectors_text(vector, "hex"));
+    json_array_foreach(vectors, i, vector) if (check_hex(vectors_text(vector, "hex")) == E_OK)
+        fail_msg("%s was accepted", vectors_text(vector, "hex"));
     assert_true(i > 200);
 }
 
@@ -102,7 +102,8 @@ static void lengths_beyond_the_input_are_refused_before_anything_is_done(void **
 
 static void what_was_written_is_read_back(void **state) {
     (void)state;
-    static const uint64_t numbers[] = {0, 23, 24, 255, 256, 65535, 65536, UINT32_MAX, (uint64_t)UINT32_MAX + 1, INT64_MAX};
+    static const uint64_t numbers[] = {0,        23, 24, 255, 256, 65535, 65536, UINT32_MAX, (uint64_t)UINT32_MAX + 1,
+                                       INT64_MAX};
     AUTO_BUF out = {0};
     cbor_put_tag(&out, 18);
     cbor_put_array(&out, 3 * LENGTH(numbers) + 5);

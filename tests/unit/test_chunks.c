@@ -40,8 +40,10 @@ static void sizes_add_up_to_the_length_and_each_has_plaintext(void **state) {
             assert_true(size == CHUNK_SIZE || i + 1 == count);
             sum += size;
         }
-        if (count) assert_int_equal(sum, length);
-        else assert_in_range(length % CHUNK_SIZE, 1, TAG_SIZE);
+        if (count)
+            assert_int_equal(sum, length);
+        else
+            assert_in_range(length % CHUNK_SIZE, 1, TAG_SIZE);
     }
 }
 

@@ -61,7 +61,8 @@ static void add_list_item(struct sample *sample, const struct field *field, enum
     }
 }
 
-static struct list some_list(struct sample *sample, const struct field *field, enum fill fill, size_t count, size_t size) {
+static struct list some_list(struct sample *sample, const struct field *field, enum fill fill, size_t count,
+                             size_t size) {
     struct buf *items = pool_new(sample);
     for (size_t i = 0; i < count; i++) add_list_item(sample, field, fill, size, items);
     return list_of(items, count);
@@ -98,7 +99,9 @@ static void fill_field(struct sample *sample, const struct field *field, uint8_t
     case FIELD_LISTBYTES:
         *(struct list *)to = some_list(sample, field, fill, some_count(field, fill), some_size(field, fill));
         return;
-    case FIELD_LISTFIXED: *(struct list *)to = some_list(sample, field, fill, some_count(field, fill), field->hi); return;
+    case FIELD_LISTFIXED:
+        *(struct list *)to = some_list(sample, field, fill, some_count(field, fill), field->hi);
+        return;
     }
 }
 
@@ -219,8 +222,8 @@ static struct object *vary(const struct object *object, struct variant *ret) {
     return &ret->object;
 }
 
-static void expect_refusal(const struct object *object, const struct object *sent, const uint8_t *value, enum error want,
-                           const char *field) {
+static void expect_refusal(const struct object *object, const struct object *sent, const uint8_t *value,
+                           enum error want, const char *field) {
     AUTO_BUF bytes = {0};
     AUTO_SAMPLE decoded = {0};
     const char *where = NULL;

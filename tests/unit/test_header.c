@@ -25,10 +25,15 @@ static struct pair pair_of(uint8_t seed_byte) {
 }
 
 static struct header sample(const struct pair *pair) {
-    struct header header = {
-        .suite = SUITE, .from = bytes_text("de/technical"), .created = {1760000000000}, .keep_s = KEEP_DEFAULT_S,
-        .precedence = PRECEDENCE_PRIORITY, .has_offer = true, .offer = {.length = 272}, .has_body = true,
-        .body = {.length = 5000}};
+    struct header header = {.suite = SUITE,
+                            .from = bytes_text("de/technical"),
+                            .created = {1760000000000},
+                            .keep_s = KEEP_DEFAULT_S,
+                            .precedence = PRECEDENCE_PRIORITY,
+                            .has_offer = true,
+                            .offer = {.length = 272},
+                            .has_body = true,
+                            .body = {.length = 5000}};
     memcpy(header.device, pair->key, KEY_SIZE);
     return header;
 }
@@ -205,7 +210,8 @@ static void the_root_and_every_path_are_those_of_the_whole_tree(void **state) {
                 assert_memory_equal(path + level * HASH_SIZE, naive.hash[level][leaves[i].position >> level ^ 1],
                                     HASH_SIZE);
             assert_int_equal(merkle_verify_inclusion(leaves[i].id, leaves[i].position, LEGS_MAX,
-                                                     bytes_of(path, sizeof path), bytes_of(root, HASH_SIZE)), E_OK);
+                                                     bytes_of(path, sizeof path), bytes_of(root, HASH_SIZE)),
+                             E_OK);
         }
     }
 }

@@ -33,8 +33,10 @@ static enum error open_at(const char *at, const char *passphrase) {
     struct keystore keys = {0};
     struct failure failure = {0};
     enum error error = keystore_open(at, passphrase, &keys, &failure);
-    if (error == E_OK) assert_non_null(keys.device.p);
-    else assert_null(keys.device.p);
+    if (error == E_OK)
+        assert_non_null(keys.device.p);
+    else
+        assert_null(keys.device.p);
     keystore_free(&keys);
     return error;
 }

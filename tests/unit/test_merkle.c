@@ -86,7 +86,8 @@ static void proofs_are_made_as_published_and_verify(void **state) {
         merkle_path(leaves.p, size, index, &got);
         assert_true(bytes_equal(buf_bytes(&got), buf_bytes(&want)));
         assert_int_equal(merkle_verify_inclusion(leaves.p + index * HASH_SIZE, index, size, buf_bytes(&got),
-                                                 bytes_of(roots.p + size * HASH_SIZE, HASH_SIZE)), E_OK);
+                                                 bytes_of(roots.p + size * HASH_SIZE, HASH_SIZE)),
+                         E_OK);
     }
     assert_int_equal(i, 36);
     json_array_foreach(json_object_get(file, "consistency_proofs_derived"), i, one) {
@@ -118,8 +119,10 @@ static void every_published_inclusion_case_is_judged_as_its_file_says(void **sta
             error = merkle_verify_inclusion(leaf.p, vectors_uint(one, "leafIdx"), vectors_uint(one, "treeSize"),
                                             buf_bytes(&path), buf_bytes(&root));
         if ((error != E_OK) != vectors_bool(one, "wantErr")) fail_msg("%s", name);
-        if (error == E_OK) good++;
-        else bad++;
+        if (error == E_OK)
+            good++;
+        else
+            bad++;
     }
     assert_int_equal(good, 2);
     assert_int_equal(bad, 57);
@@ -142,8 +145,10 @@ static void every_published_consistency_case_is_judged_as_its_file_says(void **s
             error = merkle_verify_consistency(vectors_uint(one, "size1"), buf_bytes(&old_root),
                                               vectors_uint(one, "size2"), buf_bytes(&new_root), buf_bytes(&path));
         if ((error != E_OK) != vectors_bool(one, "wantErr")) fail_msg("%s", name);
-        if (error == E_OK) good++;
-        else bad++;
+        if (error == E_OK)
+            good++;
+        else
+            bad++;
     }
     assert_int_equal(good, 4);
     assert_int_equal(bad, 55);
@@ -171,7 +176,8 @@ static void every_path_of_every_small_tree_verifies_at_its_place_only(void **sta
                 assert_int_equal(error, at == i ? E_OK : E_BAD_PROOF);
             }
             buf_add(&path, root, HASH_SIZE);
-            assert_int_not_equal(merkle_verify_inclusion(leaf, i, n, buf_bytes(&path), bytes_of(root, HASH_SIZE)), E_OK);
+            assert_int_not_equal(merkle_verify_inclusion(leaf, i, n, buf_bytes(&path), bytes_of(root, HASH_SIZE)),
+                                 E_OK);
         }
     }
 }
@@ -228,7 +234,8 @@ static void a_rewritten_tree_is_not_consistent(void **state) {
         merkle_consistency_path(hashes, MANY, old, &path);
         hashes[0] ^= 1;
         assert_int_equal(merkle_verify_consistency(old, bytes_of(old_root, HASH_SIZE), MANY,
-                                                   bytes_of(new_root, HASH_SIZE), buf_bytes(&path)), E_BAD_PROOF);
+                                                   bytes_of(new_root, HASH_SIZE), buf_bytes(&path)),
+                         E_BAD_PROOF);
     }
 }
 

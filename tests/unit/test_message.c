@@ -38,7 +38,7 @@ static void every_question_of_a_client_has_an_answer_of_the_relay(void **state) 
 static void content_and_people_are_for_members_only(void **state) {
     (void)state;
     static const enum message members[] = {MESSAGE_GETPREKEYS, MESSAGE_SUBMIT, MESSAGE_CHUNK, MESSAGE_GETFEED,
-                                           MESSAGE_FETCH, MESSAGE_STATE, MESSAGE_TRACK, MESSAGE_PUBLISH};
+                                           MESSAGE_FETCH,      MESSAGE_STATE,  MESSAGE_TRACK, MESSAGE_PUBLISH};
     for (size_t i = 0; i < LENGTH(members); i++) assert_false(message_row(members[i])->anyone);
 }
 
@@ -64,8 +64,7 @@ static void every_truncation_of_a_frame_is_refused(void **state) {
     struct frame frame;
     const struct message_row *row = NULL;
     message_encode(MESSAGE_HELLO, 1, &(struct hello){.version = WIRE_VERSION}, &out);
-    for (size_t n = 0; n < out.n; n++)
-        assert_int_not_equal(message_decode(bytes_of(out.p, n), &frame, &row), E_OK);
+    for (size_t n = 0; n < out.n; n++) assert_int_not_equal(message_decode(bytes_of(out.p, n), &frame, &row), E_OK);
     assert_null(row);
     buf_add(&out, "", 1);
     assert_int_equal(message_decode(buf_bytes(&out), &frame, &row), E_TRAILING);

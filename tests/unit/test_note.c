@@ -92,7 +92,8 @@ static void a_cosignature_line_holds_its_time(void **state) {
     assert_int_equal(note.count, 2);
     assert_true(bytes_are(note.lines[1].name, "witness.example.com/w1"));
     assert_int_equal(sodium_base642bin(line, sizeof line, (const char *)note.lines[1].base64.p, note.lines[1].base64.n,
-                                       NULL, &n, NULL, sodium_base64_VARIANT_ORIGINAL), 0);
+                                       NULL, &n, NULL, sodium_base64_VARIANT_ORIGINAL),
+                     0);
     assert_int_equal(n, 4 + 8 + 64);
     uint64_t time_s = 0;
     for (size_t i = 4; i < 12; i++) time_s = time_s << 8 | line[i];
@@ -195,8 +196,8 @@ static void proofs_lead_to_the_signed_checkpoint(void **state) {
     assert_int_equal(note_parse(bytes_text(note_in(request)), &note), E_OK);
     hashes_in(request, 1, &consistency);
     vectors_hex(json_array_get(json_object_get(tree, "root_hashes_hex_by_size_0_to_8"), 3), &old);
-    assert_int_equal(
-        merkle_verify_consistency(3, buf_bytes(&old), checkpoint.size, root, buf_bytes(&consistency)), E_OK);
+    assert_int_equal(merkle_verify_consistency(3, buf_bytes(&old), checkpoint.size, root, buf_bytes(&consistency)),
+                     E_OK);
 }
 
 static void checkpoints_in_requests_to_a_witness_verify_where_they_should(void **state) {
@@ -307,12 +308,20 @@ static void what_is_no_note_is_refused(void **state) {
         {"te\xffxt\n\n" SIGNATURE, E_BAD_TEXT},
         {"te\xed\xa0\x80xt\n\n" SIGNATURE, E_BAD_TEXT},
         {"text\n\n- a.example AAAAAAA=\n", E_MALFORMED},
-        {"text\n\n\xe2\x80\x94" "a.example AAAAAAA=\n", E_MALFORMED},
+        {"text\n\n\xe2\x80\x94"
+         "a.example AAAAAAA=\n",
+         E_MALFORMED},
         {"text\n\n\xe2\x80\x94  AAAAAAA=\n", E_BAD_TEXT},
         {"text\n\n\xe2\x80\x94 a+b AAAAAAA=\n", E_BAD_TEXT},
-        {"text\n\n\xe2\x80\x94 a\xc2\xa0" "b AAAAAAA=\n", E_BAD_TEXT},
-        {"text\n\n\xe2\x80\x94 a\xe2\x80\x83" "b AAAAAAA=\n", E_BAD_TEXT},
-        {"text\n\n\xe2\x80\x94 a\xe3\x80\x80" "b AAAAAAA=\n", E_BAD_TEXT},
+        {"text\n\n\xe2\x80\x94 a\xc2\xa0"
+         "b AAAAAAA=\n",
+         E_BAD_TEXT},
+        {"text\n\n\xe2\x80\x94 a\xe2\x80\x83"
+         "b AAAAAAA=\n",
+         E_BAD_TEXT},
+        {"text\n\n\xe2\x80\x94 a\xe3\x80\x80"
+         "b AAAAAAA=\n",
+         E_BAD_TEXT},
         {"text\n\n\xe2\x80\x94 a b AAAAAAA=\n", E_MALFORMED},
         {"text\n\n\xe2\x80\x94 a.example\n", E_MALFORMED},
         {"text\n\n\xe2\x80\x94 a.example \n", E_MALFORMED},

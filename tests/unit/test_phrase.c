@@ -9,8 +9,8 @@ static int mirrored(void **state) {
     struct home *homes[] = {&sender, &recipient};
     for (size_t h = 0; h < LENGTH(homes); h++)
         for (size_t i = 0; i < world.count; i++)
-            assert_ok(archive_set(homes[h]->archive, TABLE_LEAF, archive_key(NULL, NULL, i),
-                                  buf_bytes(&world.leaves[i])));
+            assert_ok(
+                archive_set(homes[h]->archive, TABLE_LEAF, archive_key(NULL, NULL, i), buf_bytes(&world.leaves[i])));
     return 0;
 }
 

@@ -40,7 +40,7 @@ static void width_counts_columns_not_bytes(void **state) {
     assert_int_equal(present_width("abc"), 3);
     assert_int_equal(present_width("K\xc3\xb6ln"), 4);
     assert_int_equal(present_width("\xe6\x97\xa5\xe6\x9c\xac"), 4); /* two wide characters */
-    assert_int_equal(present_width("e\xcc\x81"), 1);               /* a combining accent takes none */
+    assert_int_equal(present_width("e\xcc\x81"), 1);                /* a combining accent takes none */
     assert_int_equal(present_width(""), 0);
 }
 
@@ -80,7 +80,9 @@ static void a_narrow_window_cuts_the_elastic_column_only(void **state) {
 
 static void foreign_text_cannot_drive_the_terminal(void **state) {
     (void)state;
-    static const char hostile[] = "a\033[2Jb\xe2\x80\xae" "c\xe2\x81\xa6" "d\x07";
+    static const char hostile[] = "a\033[2Jb\xe2\x80\xae"
+                                  "c\xe2\x81\xa6"
+                                  "d\x07";
     static const char *const heads[] = {"SUBJECT"};
     AUTO_TABLE table = {.heads = heads, .columns = 1};
     table_add(&table, STYLE_NONE, "%s", hostile);
@@ -173,9 +175,17 @@ static void times_are_iso_8601_in_utc_and_local(void **state) {
 }
 
 static struct request_view sample(struct leg_view *legs, size_t count) {
-    struct request_view view = {.reference = "K7Q-M2F", .from = "fj/technical", .kind = KIND_INCIDENT, .has_tlp = true,
-                                .tlp = TLP_AMBER, .precedence = PRECEDENCE_FLASH, .subject = "Hello \"x\"", .legs = legs,
-                                .leg_count = count, .stored = {1769860800000}, .has_answer_by = true,
+    struct request_view view = {.reference = "K7Q-M2F",
+                                .from = "fj/technical",
+                                .kind = KIND_INCIDENT,
+                                .has_tlp = true,
+                                .tlp = TLP_AMBER,
+                                .precedence = PRECEDENCE_FLASH,
+                                .subject = "Hello \"x\"",
+                                .legs = legs,
+                                .leg_count = count,
+                                .stored = {1769860800000},
+                                .has_answer_by = true,
                                 .answer_by = {1769864400000}};
     for (unsigned i = 0; i < HASH_SIZE; i++) view.digest[i] = (uint8_t)i;
     return view;
@@ -187,8 +197,8 @@ static const char *text_of(const json_t *object, const char *key) {
 
 static void a_request_line_has_the_promised_fields(void **state) {
     (void)state;
-    static const char *const promised[] = {"id", "ref", "from", "subject", "kind", "tlp", "precedence", "exercise", "state",
-                                           "answer_by", "received", "parent"};
+    static const char *const promised[] = {"id",         "ref",      "from",  "subject",   "kind",     "tlp",
+                                           "precedence", "exercise", "state", "answer_by", "received", "parent"};
     struct leg_view leg = {.to = "de/technical", .state = STATE_NOTIFIED};
     struct request_view view = sample(&leg, 1);
     json_t *line = present_json_request(&view);
@@ -223,7 +233,8 @@ static void what_is_still_sealed_is_null(void **state) {
 
 static void a_parents_state_is_computed_from_its_legs(void **state) {
     (void)state;
-    struct leg_view legs[] = {{.to = "de/technical", .state = STATE_ACCEPTED}, {.to = "fr/technical", .state = STATE_ACCEPTED}};
+    struct leg_view legs[] = {{.to = "de/technical", .state = STATE_ACCEPTED},
+                              {.to = "fr/technical", .state = STATE_ACCEPTED}};
     struct request_view view = sample(legs, 2);
     assert_string_equal(present_state(&view), "accepted");
     legs[1].state = STATE_DECLINED;
@@ -242,9 +253,18 @@ static void a_parents_state_is_computed_from_its_legs(void **state) {
 
 static void an_event_says_who_spoke_and_by_which_clock(void **state) {
     (void)state;
-    struct event_view event = {.event = EVENT_DECLINED, .from = STATE_NOTIFIED, .to = STATE_DECLINED, .actor = "de/technical",
-                               .officer = true, .has_entry = true, .at = {1769860800000}, .device_time = {1769860799000},
-                               .ordinal = 2, .log_index = 77, .has_reason = true, .reason = 16};
+    struct event_view event = {.event = EVENT_DECLINED,
+                               .from = STATE_NOTIFIED,
+                               .to = STATE_DECLINED,
+                               .actor = "de/technical",
+                               .officer = true,
+                               .has_entry = true,
+                               .at = {1769860800000},
+                               .device_time = {1769860799000},
+                               .ordinal = 2,
+                               .log_index = 77,
+                               .has_reason = true,
+                               .reason = 16};
     json_t *one = present_json_event(&event);
     assert_string_equal(text_of(one, "event"), "ConsignmentRejection");
     assert_string_equal(text_of(one, "actor"), "de/technical");
@@ -265,9 +285,11 @@ static void an_event_says_who_spoke_and_by_which_clock(void **state) {
 
 static void bytes_that_are_not_utf8_still_make_json(void **state) {
     (void)state;
-    json_t *text = present_json_text(bytes_text("a\xff" "b"));
+    json_t *text = present_json_text(bytes_text("a\xff"
+                                                "b"));
     assert_non_null(text);
-    assert_string_equal(json_string_value(text), "a\xef\xbf\xbd" "b");
+    assert_string_equal(json_string_value(text), "a\xef\xbf\xbd"
+                                                 "b");
     json_decref(text);
 }
 

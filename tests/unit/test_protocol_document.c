@@ -375,16 +375,17 @@ static void every_error_stands_in_the_document(void **state) {
 
 #define LIMITS(X)                                                                                                      \
     X(WIRE_VERSION)                                                                                                    \
-    X(SUITE) X(HASH_SIZE) X(KEY_SIZE) X(SIGN_SECRET_SIZE) X(SIGNATURE_SIZE) X(REQUEST_ID_SIZE) X(NONCE_SIZE)           \
-        X(PREKEY_ID_SIZE) X(TAG_SIZE) X(PARTY_MAX) X(DESK_MAX) X(POST_MAX) X(NAME_MAX_SIZE) X(CBOR_DEPTH_MAX)          \
-            X(LEGS_DEPTH) X(LEGS_MAX) X(STAMP_PATH_MAX) X(STAMP_MAX) X(CHUNK_PLAIN) X(CHUNK_SIZE)                      \
-                X(DEVICES_PER_POST_MAX) X(PREKEY_DAYS_AHEAD) X(PREKEY_WINDOW_DAYS) X(PREKEY_BATCH_MAX) X(VOIDS_MAX)    \
-                    X(SUBJECT_MAX) X(SUMMARY_MAX) X(NOTE_MAX) X(PARTS_MAX) X(FILENAME_MAX_SIZE) X(HEADER_MAX)          \
-                        X(SIGNATURE_MAX) X(STAMPED_OVERHEAD) X(OPENING_MAX) X(STATEMENT_MAX) X(ENTRY_MAX)              \
-                            X(WRAP_PLAIN_MAX) X(WRAPSET_MAX) X(CERTIFICATE_MAX) X(RECEIPT_MAX) X(MESSAGE_MAX)          \
-                                X(FEED_MAX) X(LEAVES_MAX) X(STATEMENTS_MAX) X(SIGNED_NOTE_MAX)                  \
-                                    X(NOTE_KEY_NAME_MAX) X(NOTE_SIGNATURES_MAX) X(NOTE_SIGNATURE_MAX) X(PART_MAX) X(KEEP_MIN_S) X(KEEP_MAX_S)    \
-                                    X(KEEP_DEFAULT_S) X(DEVICE_VALIDITY_MAX_MS) X(DAY_MS)
+    X(SUITE)                                                                                                           \
+    X(HASH_SIZE) X(KEY_SIZE) X(SIGN_SECRET_SIZE) X(SIGNATURE_SIZE) X(REQUEST_ID_SIZE) X(NONCE_SIZE) X(PREKEY_ID_SIZE)  \
+        X(TAG_SIZE) X(PARTY_MAX) X(DESK_MAX) X(POST_MAX) X(NAME_MAX_SIZE) X(CBOR_DEPTH_MAX) X(LEGS_DEPTH) X(LEGS_MAX)  \
+            X(STAMP_PATH_MAX) X(STAMP_MAX) X(CHUNK_PLAIN) X(CHUNK_SIZE) X(DEVICES_PER_POST_MAX) X(PREKEY_DAYS_AHEAD)   \
+                X(PREKEY_WINDOW_DAYS) X(PREKEY_BATCH_MAX) X(VOIDS_MAX) X(SUBJECT_MAX) X(SUMMARY_MAX) X(NOTE_MAX)       \
+                    X(PARTS_MAX) X(FILENAME_MAX_SIZE) X(HEADER_MAX) X(SIGNATURE_MAX) X(STAMPED_OVERHEAD)               \
+                        X(OPENING_MAX) X(STATEMENT_MAX) X(ENTRY_MAX) X(WRAP_PLAIN_MAX) X(WRAPSET_MAX)                  \
+                            X(CERTIFICATE_MAX) X(RECEIPT_MAX) X(MESSAGE_MAX) X(FEED_MAX) X(LEAVES_MAX)                 \
+                                X(STATEMENTS_MAX) X(SIGNED_NOTE_MAX) X(NOTE_KEY_NAME_MAX) X(NOTE_SIGNATURES_MAX)       \
+                                    X(NOTE_SIGNATURE_MAX) X(PART_MAX) X(KEEP_MIN_S) X(KEEP_MAX_S) X(KEEP_DEFAULT_S)    \
+                                        X(DEVICE_VALIDITY_MAX_MS) X(DAY_MS)
 
 static bool limit_listed(const char *name, size_t n) {
 #define X(limit)                                                                                                       \

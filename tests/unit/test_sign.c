@@ -45,7 +45,8 @@ static void the_working_groups_example_is_refused_for_its_algorithm(void **state
     member(key_json, "x_hex", &key);
     member(json_object_get(file, "output"), "cbor", &cose);
     member(json_object_get(file, "intermediates"), "ToBeSign_hex", &message);
-    assert_int_equal(sign1_verify(key.p, (struct bytes){0}, buf_bytes(&cose), (struct bytes){0}, NULL), E_UNKNOWN_SUITE);
+    assert_int_equal(sign1_verify(key.p, (struct bytes){0}, buf_bytes(&cose), (struct bytes){0}, NULL),
+                     E_UNKNOWN_SUITE);
     const uint8_t *signature = cose.p + cose.n - SIGNATURE_SIZE;
     assert_int_equal(crypto_sign_verify_detached(signature, message.p, message.n, key.p), 0);
 }
@@ -81,8 +82,8 @@ static void wycheproof_signatures_are_judged_as_their_file_says(void **state) {
 static bool has_flag(const json_t *test, const char *flag) {
     size_t i;
     json_t *value;
-    json_array_foreach(json_object_get(test, "flags"), i, value)
-        if (strcmp(json_string_value(value), flag) == 0) return true;
+    json_array_foreach(json_object_get(test, "flags"), i,
+                       value) if (strcmp(json_string_value(value), flag) == 0) return true;
     return false;
 }
 

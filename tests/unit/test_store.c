@@ -58,9 +58,18 @@ static int64_t add_request(struct store *store, uint8_t mark) {
 }
 
 static struct store_leg sample_leg(int64_t request, uint8_t mark) {
-    struct store_leg leg = {.request = request, .from = "fj/technical", .to = "de/technical", .sequence = mark,
-                            .keep_s = 60, .position = 7, .generation = 1, .kind = LEG_REQUEST, .state = STATE_STORED,
-                            .furthest = STATE_STORED, .ordinal = 1, .expires = {5000}};
+    struct store_leg leg = {.request = request,
+                            .from = "fj/technical",
+                            .to = "de/technical",
+                            .sequence = mark,
+                            .keep_s = 60,
+                            .position = 7,
+                            .generation = 1,
+                            .kind = LEG_REQUEST,
+                            .state = STATE_STORED,
+                            .furthest = STATE_STORED,
+                            .ordinal = 1,
+                            .expires = {5000}};
     fill(leg.leg, HASH_SIZE, mark);
     fill(leg.device, KEY_SIZE, 1);
     fill(leg.head, HASH_SIZE, (uint8_t)(mark + 100));
@@ -121,7 +130,8 @@ static void the_first_missing_chunk_is_named_in_any_order_of_arrival(void **stat
     assert_int_equal(missing, 0);
     for (size_t i = 0; i < LENGTH(order); i++) {
         assert_int_equal(store->ops->chunk_put(store, id, PART_BODY, order[i], bytes_text("data")), E_OK);
-        assert_int_equal(store->ops->chunk_put(store, id, PART_BODY, order[i], bytes_text("data")), E_OK); /* twice: once */
+        assert_int_equal(store->ops->chunk_put(store, id, PART_BODY, order[i], bytes_text("data")),
+                         E_OK); /* twice: once */
         assert_int_equal(store->ops->chunk_missing(store, id, PART_BODY, 5, &missing), E_OK);
         assert_int_equal(missing, missing_after[i]);
     }
@@ -206,7 +216,8 @@ static void deadlines_come_earliest_first_and_only_for_open_legs(void **state) {
     assert_int_equal(store->ops->leg_add(store, &late, bytes_text("o"), bytes_text("w"), &late.id), E_OK);
     assert_int_equal(store->ops->leg_add(store, &early, bytes_text("o"), bytes_text("w"), &early.id), E_OK);
     assert_int_equal(store->ops->leg_add(store, &over, bytes_text("o"), bytes_text("w"), &over.id), E_OK);
-    assert_int_equal(store->ops->leg_due(store, (struct instant){2000}, &got), E_UNKNOWN_REQUEST); /* exactly: in time */
+    assert_int_equal(store->ops->leg_due(store, (struct instant){2000}, &got),
+                     E_UNKNOWN_REQUEST); /* exactly: in time */
     assert_int_equal(store->ops->leg_due(store, (struct instant){9000}, &got), E_OK);
     assert_int_equal(got.id, early.id);
     assert_int_equal(store->ops->legs_open(store, request, &open), E_OK);
@@ -338,7 +349,8 @@ static void what_was_committed_survives_a_kill(void **state) {
         }
         close(fds[1]);
         uint64_t reported = 0, found;
-        for (int i = 0; i < 20 + round; i++) assert_int_equal(read(fds[0], &reported, sizeof reported), sizeof reported);
+        for (int i = 0; i < 20 + round; i++)
+            assert_int_equal(read(fds[0], &reported, sizeof reported), sizeof reported);
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
         uint64_t more;

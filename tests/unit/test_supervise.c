@@ -217,8 +217,8 @@ static void gate_that_keeps_dying_is_restarted_with_growing_pauses(void **state)
         assert_int_not_equal(report.who, TIMEOUT);
         if (report.who == GATE) starts[n++] = report.ms;
     }
-    assert_true(starts[3] - starts[0] < 500);                                     /* the first at once */
-    assert_true(starts[10] - starts[9] >= SUPERVISE_PAUSE_MAX_MS - 25);           /* capped */
+    assert_true(starts[3] - starts[0] < 500);                           /* the first at once */
+    assert_true(starts[10] - starts[9] >= SUPERVISE_PAUSE_MAX_MS - 25); /* capped */
     assert_true(starts[11] - starts[10] < SUPERVISE_PAUSE_MAX_MS + 1500);
     for (size_t i = 4; i < 7; i++) assert_true(starts[i + 1] - starts[i] + 5 >= starts[i] - starts[i - 1]);
     kill(run.pid, SIGTERM);

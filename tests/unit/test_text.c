@@ -16,7 +16,8 @@ static void names_of_parties_and_posts_are_narrow(void **state) {
     assert_true(is_party("de") && is_party("org.first") && is_party("a") && is_party("x-1"));
     assert_true(is_party("abcdefghijklmnopqrstuvwxyzabcdef"));
     assert_false(is_party("abcdefghijklmnopqrstuvwxyzabcdefg"));
-    assert_false(is_party("") || is_party("De") || is_party("1a") || is_party(".a") || is_party("d e") || is_party("d/e"));
+    assert_false(is_party("") || is_party("De") || is_party("1a") || is_party(".a") || is_party("d e") ||
+                 is_party("d/e"));
     assert_false(is_party("d\xc3\xa9"));
     assert_true(is_post("de/technical") && is_post("org.first/duty-1"));
     assert_false(is_post("de") || is_post("de/") || is_post("/x") || is_post("de/a.b") || is_post("de/a/b"));
@@ -116,7 +117,8 @@ static void a_reference_is_read_back_as_people_type_it(void **state) {
 
 static void what_is_no_reference_is_refused(void **state) {
     (void)state;
-    static const char *const bad[] = {"", "KKQ", "KKQ-EG", "KKQ-EGMM", "KK-QEGM", "KKQ--EGM", "KKQ-EGU", "KKQEGM-", "-KKQEGM", "KKQ EGM"};
+    static const char *const bad[] = {"",         "KKQ",     "KKQ-EG",  "KKQ-EGMM", "KK-QEGM",
+                                      "KKQ--EGM", "KKQ-EGU", "KKQEGM-", "-KKQEGM",  "KKQ EGM"};
     uint32_t bits = 77;
     for (size_t i = 0; i < LENGTH(bad); i++) {
         if (text_reference_parse(bytes_text(bad[i]), &bits) != E_BAD_TEXT) fail_msg("%s", bad[i]);
@@ -141,7 +143,9 @@ static void foreign_text_cannot_drive_the_terminal(void **state) {
                  "plain, gr\xc3\xbc\xc3\x9f, \xe6\xb0\xb4, \xf0\x9f\x98\x80");
     expect_shown(bytes_text("\x1b[2J\x07\x7f"), true, BAD "[2J" BAD BAD);
     expect_shown(bytes_of("a\0b", 3), true, "a" BAD "b");
-    expect_shown(bytes_text("a\xc2\x9b" "2J"), true, "a" BAD "2J"); /* CSI as one C1 character */
+    expect_shown(bytes_text("a\xc2\x9b"
+                            "2J"),
+                 true, "a" BAD "2J"); /* CSI as one C1 character */
     expect_shown(bytes_text("line\nnext\tcolumn\r"), true, "line\nnext\tcolumn" BAD);
     expect_shown(bytes_text("line\nnext\tcolumn"), false, "line" BAD "next" BAD "column");
     expect_shown((struct bytes){0}, false, "");
@@ -149,7 +153,9 @@ static void foreign_text_cannot_drive_the_terminal(void **state) {
 
 static void text_cannot_be_shown_in_another_order_than_it_is_written(void **state) {
     (void)state;
-    expect_shown(bytes_text("a\xe2\x80\xaa\xe2\x80\xae" "b"), true, "a" BAD BAD "b");
+    expect_shown(bytes_text("a\xe2\x80\xaa\xe2\x80\xae"
+                            "b"),
+                 true, "a" BAD BAD "b");
     expect_shown(bytes_text("\xe2\x81\xa6\xe2\x81\xa9"), true, BAD BAD);
     expect_shown(bytes_text("\xe2\x80\x8e\xe2\x80\x8f\xd8\x9c"), true, BAD BAD BAD);
     expect_shown(bytes_text("\xe2\x80\xa8\xe2\x80\xa9"), true, BAD BAD); /* line and paragraph separator */
@@ -159,11 +165,13 @@ static void text_cannot_be_shown_in_another_order_than_it_is_written(void **stat
 
 static void bytes_that_are_no_utf8_are_replaced(void **state) {
     (void)state;
-    expect_shown(bytes_text("a\xff" "b"), true, "a" BAD "b");
-    expect_shown(bytes_text("\xc0\xaf"), true, BAD BAD);             /* overlong */
-    expect_shown(bytes_text("\xed\xa0\x80"), true, BAD BAD BAD);     /* a surrogate */
+    expect_shown(bytes_text("a\xff"
+                            "b"),
+                 true, "a" BAD "b");
+    expect_shown(bytes_text("\xc0\xaf"), true, BAD BAD);                 /* overlong */
+    expect_shown(bytes_text("\xed\xa0\x80"), true, BAD BAD BAD);         /* a surrogate */
     expect_shown(bytes_text("\xf4\x90\x80\x80"), true, BAD BAD BAD BAD); /* beyond U+10FFFF */
-    expect_shown(bytes_text("a\xe6\xb0"), true, "a" BAD BAD);         /* cut */
+    expect_shown(bytes_text("a\xe6\xb0"), true, "a" BAD BAD);            /* cut */
 }
 
 static void a_mistyped_word_finds_its_neighbour_and_nonsense_none(void **state) {
