@@ -104,7 +104,8 @@ static enum error track_people(struct run *run, const struct request_view *view)
     return E_OK;
 }
 
-int evidence_track(struct run *run) {
+/* The commands that tell of one request: open, fetch what is new, find it, show it. */
+static int tell_of(struct run *run, enum error (*show)(struct run *run, const struct request_view *view)) {
     int exit_code;
     AUTO_VIEW view = {0};
     const char *typed = command_one_word(run, "ID", &exit_code);
@@ -113,9 +114,15 @@ int evidence_track(struct run *run) {
     if (error != E_OK) return run_fail(run, error);
     run_try_sync(run);
     error = find(run, typed, &view);
-    if (error == E_OK) error = run->cli.json ? track_json(run, &view) : track_people(run, &view);
+    if (error == E_OK) error = show(run, &view);
     return error == E_OK ? run_shown(run) : run_fail(run, error);
 }
+
+static enum error track(struct run *run, const struct request_view *view) {
+    return run->cli.json ? track_json(run, view) : track_people(run, view);
+}
+
+int evidence_track(struct run *run) { return tell_of(run, track); }
 
 /* ---- wait ---- */
 
@@ -484,15 +491,4 @@ static enum error explain(struct run *run, const struct request_view *view) {
     return error;
 }
 
-int evidence_explain(struct run *run) {
-    int exit_code;
-    AUTO_VIEW view = {0};
-    const char *typed = command_one_word(run, "ID", &exit_code);
-    if (!typed) return exit_code;
-    enum error error = run_open_post(run);
-    if (error != E_OK) return run_fail(run, error);
-    run_try_sync(run);
-    error = find(run, typed, &view);
-    if (error == E_OK) error = explain(run, &view);
-    return error == E_OK ? run_shown(run) : run_fail(run, error);
-}
+int evidence_explain(struct run *run) { return tell_of(run, explain); }

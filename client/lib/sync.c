@@ -23,21 +23,35 @@ static enum error finish(struct home *home, uint32_t alarms_before, struct sync_
     return kept_number_set(home->archive, TABLE_META, archive_named("last sync"), moment_now().ms);
 }
 
+/* What does not go out must not keep out what comes in: trouble with day keys or the outbox is told at the end, unless it is the
+ * link, the disk or this device itself that fails. */
+static enum error send_due(struct home *home, struct relay *relay, struct sync_summary *summary, enum error *ret_stuck,
+                           struct failure *failure) {
+    struct outbox_summary sent = {0};
+    *ret_stuck = enrol_top_up(home, relay, failure);
+    if (outbox_is_fatal(*ret_stuck)) return *ret_stuck;
+    if (*ret_stuck == E_OK) *ret_stuck = outbox_flush(home, relay, NULL, &sent, failure);
+    summary->sent = sent.settled;
+    return outbox_is_fatal(*ret_stuck) ? *ret_stuck : E_OK;
+}
+
 enum error client_sync(struct home *home, struct relay *relay, struct sync_summary *ret, struct failure *failure) {
     struct sync_summary summary = {0};
-    struct outbox_summary sent = {0};
+    struct failure stuck_failure = {0};
+    enum error stuck = E_OK;
     uint32_t alarms = 0;
     if (!home->directory) return fail(failure, E_NOT_JOINED, "%s", home->post);
     enum error error = count(home, TABLE_ALARM, &alarms);
     if (error != E_OK) return fail(failure, error, "the local store");
     TRY(mirror_update(home, relay, failure));
-    TRY(enrol_top_up(home, relay, failure));
-    TRY(outbox_flush(home, relay, NULL, &sent, failure));
-    summary.sent = sent.settled;
-    TRY(inbox_read(home, relay, &summary, failure));
-    TRY(inbox_duties(home, relay, &summary, failure));
+    error = send_due(home, relay, &summary, &stuck, &stuck_failure);
+    if (error == E_OK) error = inbox_read(home, relay, &summary, failure);
+    else if (failure) *failure = stuck_failure;
+    if (error == E_OK) error = inbox_duties(home, relay, &summary, failure);
+    if (error != E_OK) return error;
     error = finish(home, alarms, &summary);
     if (error != E_OK) return fail(failure, error, "the local store");
-    *ret = summary;
-    return E_OK;
+    if (stuck != E_OK && failure) *failure = stuck_failure;
+    if (stuck == E_OK) *ret = summary;
+    return stuck;
 }
