@@ -715,6 +715,40 @@ static void no_lie_about_a_decision_lasts(void **state) {
     POUCH_GOOD(&ann, &ran, "sync");
 }
 
+static bool no_statements(struct double_relay *relay_double, const struct message_row *row, struct buf *frame,
+                          void *context) {
+    (void)relay_double;
+    (void)context;
+    struct frame parts;
+    if (row->type != MESSAGE_STATED || frame_decode(buf_bytes(frame), &parts) != E_OK) return true;
+    uint64_t number = parts.number;
+    buf_clear(frame);
+    message_encode_failure(number, E_MALFORMED, "never", frame);
+    return true;
+}
+
+/* What does not go out must not keep out what comes in. */
+static void a_relay_that_takes_no_statement_cannot_stop_the_inbox(void **state) {
+    (void)state;
+    AUTO_RAN ran = {0};
+    char decided[2 * TEXT_ID_BYTES + 1], later[2 * TEXT_ID_BYTES + 1], is[32];
+    be_honest();
+    send_one("Declined in vain", decided);
+    POUCH_GOOD(&bob, &ran, "sync");
+    send_one("Comes all the same", later);
+    POUCH(&bob, &ran, "--offline", "decline", decided);
+    double_script_set(&twin, no_statements, NULL, NULL, false);
+    POUCH(&bob, &ran, "sync");
+    assert_int_not_equal(ran.exit, 0);
+    json_t *inbox = inbox_of(&bob, true);
+    assert_non_null(line_with(inbox, later));
+    json_decref(inbox);
+    be_honest();
+    POUCH_GOOD(&bob, &ran, "sync");
+    state_of(decided, is, sizeof is);
+    assert_string_equal(is, "declined");
+}
+
 int main(void) {
     const struct CMUnitTest acts[] = {
         cmocka_unit_test(no_lie_about_joining_lasts),
@@ -726,6 +760,7 @@ int main(void) {
         cmocka_unit_test(no_lie_about_what_is_sent_lasts),
         cmocka_unit_test(no_lie_about_a_body_is_read),
         cmocka_unit_test(no_lie_about_a_decision_lasts),
+        cmocka_unit_test(a_relay_that_takes_no_statement_cannot_stop_the_inbox),
     };
     return cmocka_run_group_tests_name("a relay that lies", acts, raise_curtain, lower_curtain);
 }
