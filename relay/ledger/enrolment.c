@@ -4,30 +4,34 @@
 
 enum { PREKEY_DAYS_BACK = 2, PREKEY_DAYS_SLACK = 2 };
 
-/* The directory of this batch, made when the first leaf comes. */
-static struct directory *growing(struct book *book) {
-    if (!book->growing) book->growing = directory_copy(book->directory);
-    return book->growing;
-}
-
-static enum error append(struct book *book, struct directory *directory, struct bytes leaf, enum error *ret_wrong) {
+/* One statement on the trial copy; its leaf, and the root once it is in, are laid by for the store. */
+static enum error try_one(const struct book *book, const struct dirstatement *statement, struct directory *trial,
+                          struct buf *grown, size_t *count) {
+    AUTO_BUF leaf = {0};
     uint8_t root[HASH_SIZE];
-    uint64_t index = directory_size(directory);
-    *ret_wrong = directory_apply(directory, leaf);
-    if (*ret_wrong != E_OK) return E_OK;
-    directory_root(directory, root);
-    return book->store->ops->leaf_add(book->store, index, leaf, root);
+    if (directory_holds(trial, statement->statement)) return E_OK;
+    TRY(directory_make_leaf(trial, (enum leaf_kind)statement->kind, statement->statement, book->now, &leaf));
+    TRY(directory_apply(trial, buf_bytes(&leaf)));
+    directory_root(trial, root);
+    cbor_put_bytes(grown, buf_bytes(&leaf));
+    cbor_put_bytes(grown, bytes_of(root, HASH_SIZE));
+    (*count)++;
+    return buf_error(grown);
 }
 
-/* All statements in order into a trial copy first: a later one that is refused must not leave earlier ones behind. */
-static enum error try_all(struct book *book, struct list statements, struct directory *trial) {
+/* All statements in order on a copy: a later one that is refused must not leave earlier ones behind. */
+static enum error try_all(const struct book *book, struct list statements, struct directory *trial, struct buf *grown,
+                          size_t *count) {
     struct dirstatement statement;
-    while (dirstatement_next(&statements, &statement)) {
-        AUTO_BUF leaf = {0};
-        if (directory_holds(trial, statement.statement)) continue;
-        TRY(directory_make_leaf(trial, (enum leaf_kind)statement.kind, statement.statement, book->now, &leaf));
-        TRY(directory_apply(trial, buf_bytes(&leaf)));
-    }
+    while (dirstatement_next(&statements, &statement)) TRY(try_one(book, &statement, trial, grown, count));
+    return E_OK;
+}
+
+/* leaves: leaf and root in turn. */
+static enum error keep_leaves(struct book *book, uint64_t index, struct list leaves) {
+    struct bytes leaf, root;
+    for (; list_next_bytes(&leaves, &leaf) && list_next_bytes(&leaves, &root); index++)
+        TRY(book->store->ops->leaf_add(book->store, index, leaf, root.p));
     return E_OK;
 }
 
@@ -82,28 +86,26 @@ static enum error check_prekeys(const struct book *book, const struct directory 
     return E_OK;
 }
 
-/* The statements, if the prekeys that came with them (device NULL: none) are good as well. */
+/* The statements, if the prekeys that came with them (device NULL: none) are good as well. The copy on which they were
+ * tried is then this batch's directory. */
 static enum error add_all(struct book *book, struct list statements, const uint8_t *device, struct list prekeys,
                           enum error *ret_wrong) {
+    AUTO_BUF grown = {0};
+    size_t count = 0;
+    enum error error = E_OK;
     struct directory *trial = directory_copy(book_directory(book));
     if (!trial) return E_NO_MEMORY;
-    *ret_wrong = try_all(book, statements, trial);
-    enum error error = E_OK;
+    uint64_t index = directory_size(trial);
+    *ret_wrong = try_all(book, statements, trial, &grown, &count);
+    if (*ret_wrong == E_NO_MEMORY) error = E_NO_MEMORY;
     if (*ret_wrong == E_OK && device) error = check_prekeys(book, trial, device, prekeys, ret_wrong);
-    directory_free(trial);
-    TRY(error);
-    if (*ret_wrong == E_NO_MEMORY) return E_NO_MEMORY;
-    if (*ret_wrong != E_OK) return E_OK;
-    struct directory *directory = growing(book);
-    if (!directory) return E_NO_MEMORY;
-    struct dirstatement statement;
-    while (dirstatement_next(&statements, &statement)) {
-        AUTO_BUF leaf = {0};
-        if (directory_holds(directory, statement.statement)) continue;
-        TRY(directory_make_leaf(directory, (enum leaf_kind)statement.kind, statement.statement, book->now, &leaf));
-        TRY(append(book, directory, buf_bytes(&leaf), ret_wrong));
-        if (*ret_wrong != E_OK) return E_INTERNAL; /* it went through a moment ago */
+    if (error == E_OK && *ret_wrong == E_OK) error = keep_leaves(book, index, list_of(&grown, 2 * count));
+    if (error != E_OK || *ret_wrong != E_OK || count == 0) {
+        directory_free(trial);
+        return error;
     }
+    directory_free(book->growing);
+    book->growing = trial;
     return E_OK;
 }
 
