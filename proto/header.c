@@ -89,6 +89,14 @@ static bool in_order(const struct legs_leaf *leaves, size_t count) {
     return true;
 }
 
+void legs_leaves(struct list places, struct legs_leaf *ret) {
+    struct place place;
+    for (; place_next(&places, &place); ret++) {
+        ret->position = (uint32_t)place.position;
+        stamp_hash(place.opening, ret->id);
+    }
+}
+
 enum error legs_root(const struct legs_leaf *leaves, size_t count, const uint8_t seed[static HASH_SIZE],
                      uint8_t ret[static HASH_SIZE]) {
     if (!in_order(leaves, count)) return E_MALFORMED;

@@ -30,6 +30,8 @@ struct legs_leaf {
     uint32_t position;     /* 0..LEGS_MAX-1, all different */
 };
 
+/* The leaves of the places, in their order; ret has room for places.count. */
+void legs_leaves(struct list places, struct legs_leaf *ret);
 /* The root over 1..LEGS_MAX leaves, given in rising position: E_MALFORMED when out of order, repeated or none. */
 CHECKED enum error legs_root(const struct legs_leaf *leaves, size_t count, const uint8_t seed[static HASH_SIZE],
                              uint8_t ret[static HASH_SIZE]);

@@ -314,11 +314,8 @@ static int by_position(const void *x, const void *y) {
 static enum error check_legs(const struct header *header, const struct sent *sent, struct sent_legs *legs) {
     struct list list = sent->places;
     uint8_t root[HASH_SIZE];
-    while (legs->count < LEGS_MAX && place_next(&list, &legs->places[legs->count])) {
-        legs->leaves[legs->count].position = (uint32_t)legs->places[legs->count].position;
-        stamp_hash(legs->places[legs->count].opening, legs->leaves[legs->count].id);
-        legs->count++;
-    }
+    while (place_next(&list, &legs->places[legs->count])) legs->count++; /* the list has at most LEGS_MAX */
+    legs_leaves(sent->places, legs->leaves);
     qsort(legs->leaves, legs->count, sizeof *legs->leaves, by_position);
     TRY(legs_root(legs->leaves, legs->count, sent->seed, root));
     return memcmp(root, header->legs, HASH_SIZE) == 0 ? E_OK : E_BAD_PROOF;

@@ -81,15 +81,9 @@ static enum error path_of(const struct submit *kept, const struct store_leg *leg
                           uint8_t ret[static LEGS_DEPTH * HASH_SIZE]) {
     AUTO_FREE(struct legs_leaf) leaves = calloc(kept->places.count, sizeof *leaves);
     if (!leaves) return E_NO_MEMORY;
-    struct list list = kept->places;
-    struct place place;
-    size_t count = 0, which = kept->places.count;
-    while (place_next(&list, &place)) {
-        leaves[count].position = (uint32_t)place.position;
-        stamp_hash(place.opening, leaves[count].id);
-        if (memcmp(leaves[count].id, leg->leg, HASH_SIZE) == 0) which = count;
-        count++;
-    }
+    size_t count = kept->places.count, which = 0;
+    legs_leaves(kept->places, leaves);
+    while (which < count && memcmp(leaves[which].id, leg->leg, HASH_SIZE) != 0) which++;
     return which < count ? legs_path(leaves, count, kept->seed, which, ret) : E_CORRUPT;
 }
 

@@ -59,12 +59,8 @@ static enum error read_places(struct work *work) {
     work->places = calloc(work->submit->places.count + 1, sizeof *work->places);
     if (!work->leaves || !work->places) return E_NO_MEMORY;
     struct list list = work->submit->places;
-    while (place_next(&list, &work->places[work->count])) {
-        struct place *place = &work->places[work->count];
-        work->leaves[work->count].position = (uint32_t)place->position;
-        stamp_hash(place->opening, work->leaves[work->count].id);
-        work->count++;
-    }
+    while (place_next(&list, &work->places[work->count])) work->count++;
+    legs_leaves(work->submit->places, work->leaves);
     return E_OK;
 }
 
@@ -537,8 +533,8 @@ enum error submission_chunk(struct book *book, const struct job *job, const stru
     }
     TRY(error);
     if (submit_decode(buf_bytes(&waiting), &submit) != E_OK) return E_CORRUPT;
-    if (work.request
-            .stored) { /* a chunk sent twice after all was stored: nothing to do, the submit tells the results */
+    /* A chunk sent twice after all was stored: nothing to do, the submit tells the results. */
+    if (work.request.stored) {
         response->type = MESSAGE_SUBMITTED;
         memcpy(response->header, chunk->header, HASH_SIZE);
         return E_OK;
