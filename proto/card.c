@@ -8,7 +8,7 @@
 #include "sign.h"
 
 static const char magic[] = "pouch-relay-card";
-enum { CARD_MAX = 64 * 1024, CARD_CANONICAL_MAX = 8 * 1024 };
+enum { CARD_MAX = 64 * 1024, CARD_CANONICAL_MAX = 16 * 1024, FRESHNESS_MAX_S = 366 * 86400 };
 
 /* Takes the first blank-separated word off *line; empty at its end. */
 static struct bytes next_word(struct bytes *line) {
@@ -107,16 +107,41 @@ static enum error read_address(struct bytes value, struct card *card) {
     return E_OK;
 }
 
-static enum error read_threshold(struct bytes value, struct card *card) {
-    if (card->threshold != 0) return E_MALFORMED;
-    if (value.n < 1 || value.n > 2 || value.p[0] == '0') return E_OUT_OF_RANGE;
-    unsigned threshold = 0;
+/* A number without sign or leading zeros, 1 to max. */
+static enum error read_number(struct bytes value, uint64_t max, uint64_t *ret) {
+    uint64_t number = 0;
+    if (value.n < 1 || value.n > 9 || value.p[0] == '0') return E_OUT_OF_RANGE;
     for (size_t i = 0; i < value.n; i++) {
         if (value.p[i] < '0' || value.p[i] > '9') return E_OUT_OF_RANGE;
-        threshold = threshold * 10 + (value.p[i] - (unsigned)'0');
+        number = number * 10 + (value.p[i] - (uint64_t)'0');
     }
-    if (threshold > CARD_KEYS_MAX) return E_OUT_OF_RANGE;
-    card->threshold = threshold;
+    if (number > max) return E_OUT_OF_RANGE;
+    *ret = number;
+    return E_OK;
+}
+
+static enum error read_count(struct bytes value, uint64_t max, unsigned *count) {
+    uint64_t number = 0;
+    if (*count != 0) return E_MALFORMED;
+    TRY(read_number(value, max, &number));
+    *count = (unsigned)number;
+    return E_OK;
+}
+
+static enum error read_freshness(struct bytes value, struct card *card) {
+    return card->freshness_s ? E_MALFORMED : read_number(value, FRESHNESS_MAX_S, &card->freshness_s);
+}
+
+/* Two of one name, or of one key, would count twice. */
+static enum error read_witness(struct bytes value, struct card *card) {
+    if (card->witness_count == WITNESSES_MAX) return E_OUT_OF_RANGE;
+    struct note_key *key = &card->witnesses[card->witness_count];
+    TRY(note_key_parse(value, key));
+    if (key->algorithm != NOTE_COSIGNATURE) return E_UNKNOWN_SUITE;
+    for (size_t i = 0; i < card->witness_count; i++)
+        if (memcmp(card->witnesses[i].key, key->key, KEY_SIZE) == 0 || strcmp(card->witnesses[i].name, key->name) == 0)
+            return E_MALFORMED;
+    card->witness_count++;
     return E_OK;
 }
 
@@ -128,8 +153,10 @@ static enum error read_field(struct bytes field, struct bytes value, struct read
     if (bytes_are(field, "statement")) return read_one_key(value, &reading->statement, card->statement);
     if (bytes_are(field, "log")) return read_one_key(value, &reading->log, card->log);
     if (bytes_are(field, "registrar")) return read_listed_key(value, card->registrars, &card->registrar_count);
-    if (bytes_are(field, "threshold")) return read_threshold(value, card);
-    if (bytes_are(field, "witness")) return read_listed_key(value, card->witnesses, &card->witness_count);
+    if (bytes_are(field, "threshold")) return read_count(value, CARD_KEYS_MAX, &card->threshold);
+    if (bytes_are(field, "witness")) return read_witness(value, card);
+    if (bytes_are(field, "witnesses")) return read_count(value, WITNESSES_MAX, &card->quorum);
+    if (bytes_are(field, "freshness")) return read_freshness(value, card);
     return E_UNKNOWN_FIELD;
 }
 
@@ -150,6 +177,7 @@ static enum error check_whole(const struct reading *reading) {
     if (is_empty(card->name) || card->address_count == 0 || card->registrar_count == 0 || card->threshold == 0)
         return E_MISSING_FIELD;
     if (!reading->curve || !reading->statement || !reading->log) return E_MISSING_FIELD;
+    if (card->quorum > card->witness_count) return E_OUT_OF_RANGE;
     return card->threshold <= card->registrar_count ? E_OK : E_OUT_OF_RANGE;
 }
 
@@ -162,6 +190,7 @@ enum error card_parse(struct bytes text, struct card *ret, unsigned *ret_line) {
         error = read_line(next_line(&text), &reading);
     }
     if (error == E_OK) error = check_whole(&reading);
+    if (reading.card.freshness_s == 0) reading.card.freshness_s = WITNESS_AGE_S;
     if (error == E_OK)
         *ret = reading.card;
     else if (ret_line)
@@ -183,6 +212,23 @@ static void put_key(struct buf *out, const char *field, const uint8_t key[static
     put_line(out, field, hex);
 }
 
+static void put_number(struct buf *out, const char *field, uint64_t number) {
+    char text[24];
+    (void)snprintf(text, sizeof text, "%llu", (unsigned long long)number);
+    put_line(out, field, text);
+}
+
+static void put_witness(struct buf *out, const struct note_key *key) {
+    buf_add(out, "witness    ", 11);
+    note_key_format(key, out);
+    buf_add(out, "\n", 1);
+}
+
+static int compare_witnesses(const void *a, const void *b) {
+    const struct note_key *one = a, *other = b;
+    return strcmp(one->name, other->name);
+}
+
 static int compare_keys(const void *a, const void *b) { return memcmp(a, b, KEY_SIZE); }
 static int compare_addresses(const void *a, const void *b) { return strcmp(a, b); }
 
@@ -190,9 +236,7 @@ void card_format(const struct card *card, struct buf *out) {
     struct card sorted = *card;
     qsort(sorted.addresses, sorted.address_count, CARD_ADDRESS_SIZE, compare_addresses);
     qsort(sorted.registrars, sorted.registrar_count, KEY_SIZE, compare_keys);
-    qsort(sorted.witnesses, sorted.witness_count, KEY_SIZE, compare_keys);
-    char number[16];
-    (void)snprintf(number, sizeof number, "%u", sorted.threshold);
+    qsort(sorted.witnesses, sorted.witness_count, sizeof sorted.witnesses[0], compare_witnesses);
     buf_add(out, magic, sizeof magic - 1);
     buf_add(out, " 0\n", 3);
     put_line(out, "name", sorted.name);
@@ -201,8 +245,10 @@ void card_format(const struct card *card, struct buf *out) {
     put_key(out, "statement", sorted.statement);
     put_key(out, "log", sorted.log);
     for (size_t i = 0; i < sorted.registrar_count; i++) put_key(out, "registrar", sorted.registrars[i]);
-    put_line(out, "threshold", number);
-    for (size_t i = 0; i < sorted.witness_count; i++) put_key(out, "witness", sorted.witnesses[i]);
+    put_number(out, "threshold", sorted.threshold);
+    for (size_t i = 0; i < sorted.witness_count; i++) put_witness(out, &sorted.witnesses[i]);
+    if (sorted.quorum) put_number(out, "witnesses", sorted.quorum);
+    if (sorted.freshness_s && sorted.freshness_s != WITNESS_AGE_S) put_number(out, "freshness", sorted.freshness_s);
 }
 
 /* The canonical text fits a fixed room, so the number that people compare cannot depend on memory running out. */
@@ -212,4 +258,11 @@ void card_hash(const struct card *card, uint8_t ret[static HASH_SIZE]) {
     card_format(card, &text);
     assert(text.p == room && !text.failed);
     label_digest(LABEL_CARD, buf_bytes(&text), ret);
+}
+
+enum error card_log_key(const struct card *card, const char *log, struct note_key *ret) {
+    char name[CARD_NAME_SIZE + 32];
+    int n = snprintf(name, sizeof name, "%s/%s", card->name, log);
+    assert(n > 0 && (size_t)n < sizeof name);
+    return note_key_make(bytes_of(name, (size_t)n), NOTE_ED25519, card->log, ret);
 }

@@ -5,10 +5,12 @@
  *     address    tcp://relay.example:5870   one line each, 1..8
  *     curve      <64 hex>      CURVE public key (X25519)
  *     statement  <64 hex>      Ed25519: records and the relay's own statements
- *     log        <64 hex>      Ed25519: checkpoints (used by later versions)
+ *     log        <64 hex>      Ed25519: checkpoints of the logs `NAME/directory` and `NAME/evidence`
  *     registrar  <64 hex>      one line each, 1..16
  *     threshold  1             how many registrars must sign an admission
- *     witness    <64 hex>      optional, one line each, up to 16
+ *     witness    <vkey>        optional, one line each, up to 16: name+hash+base64 of a cosignature/v1 key (note.h)
+ *     witnesses  2             how many of them must have cosigned a directory that is used for sending; absent: none
+ *     freshness  86400         how old, in seconds, their word may be; absent: WITNESS_AGE_S
  *
  * The fingerprint is text_fingerprint over the labelled digest (CARD) of the canonical text that card_format makes,
  * so comments and order do not matter: it sorts addresses, registrars and witnesses. */
@@ -16,6 +18,7 @@
 #define CARD_H
 
 #include "label.h"
+#include "note.h"
 #include "text.h"
 
 enum { CARD_ADDRESSES_MAX = 8, CARD_KEYS_MAX = 16, CARD_ADDRESS_SIZE = 128, CARD_NAME_SIZE = 64 };
@@ -28,12 +31,16 @@ struct card {
     uint8_t registrars[CARD_KEYS_MAX][KEY_SIZE];
     size_t registrar_count;
     unsigned threshold;
-    uint8_t witnesses[CARD_KEYS_MAX][KEY_SIZE];
+    struct note_key witnesses[WITNESSES_MAX];
     size_t witness_count;
+    unsigned quorum;      /* of witnesses; 0: none is asked for */
+    uint64_t freshness_s; /* WITNESS_AGE_S unless the card says otherwise */
 };
 
 /* ret_line: the line at fault (from 1) on failure; may be NULL. Keys are checked (E_BAD_KEY). */
 CHECKED enum error card_parse(struct bytes text, struct card *ret, unsigned *ret_line);
+/* The key that signs the heads of the relay's log of this name (`directory`): its name is also their origin. */
+CHECKED enum error card_log_key(const struct card *card, const char *log, struct note_key *ret);
 void card_format(const struct card *card, struct buf *out);
 void card_hash(const struct card *card, uint8_t ret[static HASH_SIZE]);
 

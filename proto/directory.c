@@ -13,6 +13,7 @@
 #include <sodium.h>
 
 #include "directory_index.h"
+#include "joint.h"
 #include "label.h"
 #include "sign.h"
 #include "stamp.h"
@@ -46,8 +47,9 @@ struct records {
 };
 
 struct directory {
-    uint8_t (*registrars)[KEY_SIZE];
+    uint8_t registrars[CARD_KEYS_MAX][KEY_SIZE];
     size_t registrar_count;
+    unsigned threshold;
     struct merkle_frontier frontier;
     struct instant last; /* ledger time of the newest leaf */
     struct records records[TABLE_COUNT];
@@ -66,6 +68,7 @@ struct change {
     } record;
     uint8_t keys[KEYS_PER_LEAF][KEY_SIZE];
     size_t key_count;
+    bool ends_devices; /* of the post that the record is: they are revoked with it */
 };
 
 /* A statement on its way through judgement. */
@@ -132,6 +135,25 @@ static enum error check_signature(const struct judged *judged, const uint8_t key
     return stamp_verify(judged->label, key, judged->stamped, NULL);
 }
 
+static enum error check_registrars(const struct judged *judged) {
+    const struct directory *directory = judged->directory;
+    return joint_verify(judged->label, directory->registrars, directory->registrar_count, directory->threshold,
+                        judged->stamped, NULL);
+}
+
+static bool is_registrar(const struct directory *directory, const uint8_t key[static KEY_SIZE]) {
+    for (size_t i = 0; i < directory->registrar_count; i++)
+        if (key_equal(directory->registrars[i], key)) return true;
+    return false;
+}
+
+static bool key_known(const struct directory *directory, const uint8_t key[static KEY_SIZE]) {
+    return index_has(&directory->index, INDEX_KEY, bytes_of(key, KEY_SIZE)) || is_registrar(directory, key);
+}
+
+/* What the directory's size is once this statement stands in it. */
+static uint64_t size_after(const struct judged *judged) { return directory_size(judged->directory) + 1; }
+
 /* ---- judgement: one function a kind of leaf; the rules stand in directory.h ---- */
 
 /* A title is shown to people and kept as a C string. */
@@ -141,39 +163,67 @@ static bool title_valid(struct bytes title) {
     return true;
 }
 
+/* The party's record: a fresh one at the end, or the one that stands. */
+static enum error party_before(const struct judged *judged, struct bytes name, struct change *ret) {
+    ret->table = TABLE_PARTIES;
+    if (!find_party(judged->directory, name, &ret->at)) return E_UNKNOWN_PARTY;
+    ret->record.party = *party_at(judged->directory, ret->at);
+    return E_OK;
+}
+
+static void party_fresh(const struct judged *judged, struct bytes name, struct change *ret) {
+    ret->table = TABLE_PARTIES;
+    ret->at = judged->directory->records[TABLE_PARTIES].count;
+    ret->record.party = (struct directory_party){0};
+    put_text(name, ret->record.party.name, sizeof ret->record.party.name);
+}
+
 static enum error judge_charter(const struct judged *judged, struct change *ret) {
     struct charter charter;
     TRY(charter_decode(judged->payload, &charter));
     if (!text_is_party(charter.party) || !title_valid(charter.name)) return E_BAD_TEXT;
-    if (directory_party(judged->directory, charter.party)) return E_CONFLICT;
+    if (party_before(judged, charter.party, ret) != E_OK)
+        party_fresh(judged, charter.party, ret);
+    else if (!ret->record.party.nominated)
+        return E_CONFLICT;
     if (!sign_key_valid(charter.authority)) return E_BAD_KEY;
     if (charter.has_recovery && !sign_key_valid(charter.recovery)) return E_BAD_KEY;
     TRY(check_signature(judged, charter.authority));
 
-    ret->table = TABLE_PARTIES;
-    ret->at = judged->directory->records[TABLE_PARTIES].count;
     struct directory_party *party = &ret->record.party;
-    *party = (struct directory_party){.kind = (enum party_kind)charter.kind};
-    put_text(charter.party, party->name, sizeof party->name);
+    party->nominated = false;
+    party->kind = (enum party_kind)charter.kind;
     put_text(charter.name, party->title, sizeof party->title);
     memcpy(party->authority, charter.authority, KEY_SIZE);
     memcpy(party->next, charter.next, HASH_SIZE);
     memcpy(party->charter, ret->statement, HASH_SIZE);
+    party->has_recovery = charter.has_recovery;
+    memcpy(party->recovery, charter.recovery, KEY_SIZE); /* zeros when absent */
     note_key(ret, charter.authority);
     if (charter.has_recovery) note_key(ret, charter.recovery);
     return E_OK;
 }
 
-static bool is_registrar(const struct directory *directory, const uint8_t key[static KEY_SIZE]) {
-    for (size_t i = 0; i < directory->registrar_count; i++)
-        if (key_equal(directory->registrars[i], key)) return true;
-    return false;
+/* A letter has come: the party is listed, so that all see whom to expect; it has no keys yet. */
+static enum error nominate(const struct judged *judged, const struct admission *admission, struct change *ret) {
+    if (!admission->has_name || !admission->has_kind) return E_MISSING_FIELD;
+    if (!text_is_party(admission->party) || !title_valid(admission->name)) return E_BAD_TEXT;
+    if (party_before(judged, admission->party, ret) != E_OK)
+        party_fresh(judged, admission->party, ret);
+    else if (!ret->record.party.nominated)
+        return E_CONFLICT;
+    struct directory_party *party = &ret->record.party;
+    party->nominated = true;
+    party->kind = (enum party_kind)admission->kind;
+    put_text(admission->name, party->title, sizeof party->title);
+    return E_OK;
 }
 
 static enum error admit(const struct admission *admission, struct instant time, struct directory_party *party) {
-    if (party->admitted) return E_CONFLICT;
+    if (party->admitted && !party->departed) return E_CONFLICT;
     if (!admission->has_charter) return E_MISSING_FIELD;
     party->admitted = true;
+    party->departed = false;
     party->admitted_at = time;
     return E_OK;
 }
@@ -181,45 +231,166 @@ static enum error admit(const struct admission *admission, struct instant time, 
 static enum error judge_admission(const struct judged *judged, struct change *ret) {
     struct admission admission;
     TRY(admission_decode(judged->payload, &admission));
-    if (!is_registrar(judged->directory, admission.registrar)) return E_UNKNOWN_REGISTRAR;
-    uint32_t at;
-    if (!find_party(judged->directory, admission.party, &at)) return E_UNKNOWN_PARTY;
-    struct directory_party party = *party_at(judged->directory, at);
-    if (admission.has_charter && memcmp(admission.charter, party.charter, HASH_SIZE) != 0) return E_MISMATCH;
+    if (admission.action == ACTION_NOMINATE) {
+        TRY(nominate(judged, &admission, ret));
+        return check_registrars(judged);
+    }
+    TRY(party_before(judged, admission.party, ret));
+    struct directory_party *party = &ret->record.party;
+    if (party->nominated) return E_NOT_ADMITTED;
+    if (admission.has_charter && memcmp(admission.charter, party->charter, HASH_SIZE) != 0) return E_MISMATCH;
     if (admission.action == ACTION_ADMIT)
-        TRY(admit(&admission, judged->time, &party));
-    else if (!party.admitted)
+        TRY(admit(&admission, judged->time, party));
+    else if (!party->admitted)
         return E_NOT_ADMITTED;
-    TRY(check_signature(judged, admission.registrar));
+    TRY(check_registrars(judged));
 
-    party.suspended = admission.action == ACTION_SUSPEND;
-    party.has_quota_legs = admission.has_legs;
-    party.quota_legs = admission.has_legs ? admission.legs : 0;
-    party.has_quota_bytes = admission.has_bytes;
-    party.quota_bytes = admission.has_bytes ? admission.bytes : 0;
-    ret->table = TABLE_PARTIES;
-    ret->at = at;
-    ret->record.party = party;
+    party->suspended = admission.action == ACTION_SUSPEND;
+    party->has_quota_legs = admission.has_legs;
+    party->quota_legs = admission.has_legs ? admission.legs : 0;
+    party->has_quota_bytes = admission.has_bytes;
+    party->quota_bytes = admission.has_bytes ? admission.bytes : 0;
     return E_OK;
 }
 
-/* What the directory's size is once this statement stands in it. */
-static uint64_t size_after(const struct judged *judged) { return directory_size(judged->directory) + 1; }
+/* ---- another authority key ---- */
 
-/* The post's record before this statement, or a fresh one. A revoked post stays so: its name is not given out again. */
-static enum error post_before(const struct judged *judged, struct bytes name, uint32_t party, struct change *ret) {
+static enum error check_new_key(const struct judged *judged, const uint8_t key[static KEY_SIZE]) {
+    if (!sign_key_valid(key)) return E_BAD_KEY;
+    return key_known(judged->directory, key) ? E_CONFLICT : E_OK;
+}
+
+/* A recovery key may stay the one that it was. */
+static enum error check_recovery(const struct judged *judged, const struct directory_party *party,
+                                 const uint8_t key[static KEY_SIZE]) {
+    if (party->has_recovery && key_equal(party->recovery, key)) return E_OK;
+    return check_new_key(judged, key);
+}
+
+/* Its key counts as known only once it is taken: a notice that comes to nothing must not burn it. */
+static enum error judge_notice(const struct judged *judged, struct change *ret) {
+    struct notice notice;
+    TRY(notice_decode(judged->payload, &notice));
+    TRY(party_before(judged, notice.party, ret));
+    struct directory_party *party = &ret->record.party;
+    if (!party->admitted) return E_NOT_ADMITTED;
+    TRY(check_new_key(judged, notice.authority));
+    if (notice.has_recovery) TRY(check_recovery(judged, party, notice.recovery));
+    TRY(check_registrars(judged));
+    party->notice.stands = true;
+    party->notice.since = judged->time;
+    memcpy(party->notice.hash, ret->statement, HASH_SIZE);
+    memcpy(party->notice.authority, notice.authority, KEY_SIZE);
+    memcpy(party->notice.next, notice.next, HASH_SIZE);
+    party->notice.has_recovery = notice.has_recovery;
+    memcpy(party->notice.recovery, notice.recovery, KEY_SIZE);
+    return E_OK;
+}
+
+static bool answers_notice(const struct directory_party *party, const struct succession *succession) {
+    return party->notice.stands && succession->has_notice &&
+           memcmp(succession->notice, party->notice.hash, HASH_SIZE) == 0;
+}
+
+/* Registrars who act without cause are stopped by the party that is still there. */
+static enum error object(const struct succession *succession, struct directory_party *party) {
+    bool own = key_equal(succession->signer, party->authority) ||
+               (party->has_recovery && key_equal(succession->signer, party->recovery));
+    if (!own) return E_NOT_ALLOWED;
+    if (!answers_notice(party, succession)) return E_CONFLICT;
+    party->notice.stands = false;
+    return E_OK;
+}
+
+/* May the signer name this new authority? */
+static enum error may_succeed(const struct judged *judged, const struct succession *succession,
+                              const struct directory_party *party) {
+    uint8_t digest[HASH_SIZE];
+    switch ((enum succession_action)succession->action) {
+    case SUCCESSION_RENEW:
+        label_digest(LABEL_NEXT_KEY, bytes_of(succession->authority, KEY_SIZE), digest);
+        if (memcmp(digest, party->next, HASH_SIZE) != 0) return E_NOT_ALLOWED;
+        return key_equal(succession->signer, succession->authority) ? E_OK : E_NOT_ALLOWED;
+    case SUCCESSION_RECOVER:
+        return party->has_recovery && key_equal(succession->signer, party->recovery) ? E_OK : E_NOT_ALLOWED;
+    case SUCCESSION_TAKE:
+        if (!answers_notice(party, succession)) return E_CONFLICT;
+        if (!key_equal(succession->authority, party->notice.authority)) return E_NOT_ALLOWED;
+        if (!key_equal(succession->signer, succession->authority)) return E_NOT_ALLOWED;
+        return judged->time.ms - party->notice.since.ms < NOTICE_MS ? E_NOTICE_RUNNING : E_OK;
+    case SUCCESSION_OBJECT: break;
+    }
+    return E_MALFORMED;
+}
+
+/* What the registrars' notice said stands: the one who takes cannot change it. */
+static enum error take_over(const struct succession *succession, struct directory_party *party) {
+    if (memcmp(succession->next, party->notice.next, HASH_SIZE) != 0 || succession->has_recovery) return E_MISMATCH;
+    party->has_recovery = party->notice.has_recovery;
+    memcpy(party->recovery, party->notice.recovery, KEY_SIZE);
+    return E_OK;
+}
+
+static enum error succeed(const struct judged *judged, const struct succession *succession, struct change *ret) {
+    struct directory_party *party = &ret->record.party;
+    if (!succession->has_authority || !succession->has_next) return E_MISSING_FIELD;
+    TRY(may_succeed(judged, succession, party));
+    TRY(check_new_key(judged, succession->authority));
+    if (succession->has_recovery) TRY(check_recovery(judged, party, succession->recovery));
+    if (succession->action == SUCCESSION_TAKE)
+        TRY(take_over(succession, party));
+    else if (succession->has_recovery)
+        party->has_recovery = true, memcpy(party->recovery, succession->recovery, KEY_SIZE);
+    memcpy(party->authority, succession->authority, KEY_SIZE);
+    memcpy(party->next, succession->next, HASH_SIZE);
+    party->succeeded_size = size_after(judged);
+    party->notice.stands = false;
+    note_key(ret, party->authority);
+    if (party->has_recovery) note_key(ret, party->recovery);
+    return E_OK;
+}
+
+static enum error judge_succession(const struct judged *judged, struct change *ret) {
+    struct succession succession;
+    TRY(succession_decode(judged->payload, &succession));
+    TRY(party_before(judged, succession.party, ret));
+    if (!ret->record.party.admitted) return E_NOT_ADMITTED;
+    TRY(succession.action == SUCCESSION_OBJECT ? object(&succession, &ret->record.party)
+                                               : succeed(judged, &succession, ret));
+    return check_signature(judged, succession.signer);
+}
+
+static enum error judge_departure(const struct judged *judged, struct change *ret) {
+    struct departure departure;
+    TRY(departure_decode(judged->payload, &departure));
+    TRY(party_before(judged, departure.party, ret));
+    struct directory_party *party = &ret->record.party;
+    if (!party->admitted) return E_NOT_ADMITTED;
+    if (party->departed) return E_DEPARTED;
+    if (!key_equal(departure.authority, party->authority)) return E_FOREIGN_CERTIFICATE;
+    TRY(check_signature(judged, party->authority));
+    party->departed = true;
+    return E_OK;
+}
+
+/* The post's record before this statement, or a fresh one. A revoked post comes back only under another post key: whoever
+ * has the old one has nothing. */
+static enum error post_before(const struct judged *judged, const struct post *post, uint32_t party,
+                              struct change *ret) {
     const struct directory *directory = judged->directory;
     struct post_record *record = &ret->record.post;
     ret->table = TABLE_POSTS;
-    if (find_post(directory, name, &ret->at)) {
+    if (find_post(directory, post->post, &ret->at)) {
         *record = *post_at(directory, ret->at);
-        return record->post.revoked ? E_REVOKED : E_OK;
+        if (record->post.revoked && key_known(directory, post->key)) return E_REVOKED;
+        record->post.revoked = false;
+        return E_OK;
     }
     ret->at = directory->records[TABLE_POSTS].count;
     *record = (struct post_record){.party = party, .first = NOWHERE, .last = NOWHERE};
     record->post.party = party_at(directory, party);
     record->post.added_at = judged->time;
-    put_text(name, record->post.name, sizeof record->post.name);
+    put_text(post->post, record->post.name, sizeof record->post.name);
     return E_OK;
 }
 
@@ -231,9 +402,10 @@ static enum error judge_post(const struct judged *judged, struct change *ret) {
     if (!find_party(judged->directory, text_party_of(post.post), &at)) return E_UNKNOWN_PARTY;
     const struct directory_party *party = party_at(judged->directory, at);
     if (!party->admitted) return E_NOT_ADMITTED;
+    if (party->departed) return E_DEPARTED;
     if (!key_equal(post.authority, party->authority)) return E_FOREIGN_CERTIFICATE;
     if (!sign_key_valid(post.key) || (post.has_revoker && !sign_key_valid(post.revoker))) return E_BAD_KEY;
-    TRY(post_before(judged, post.post, at, ret));
+    TRY(post_before(judged, &post, at, ret));
     TRY(check_signature(judged, party->authority));
 
     struct directory_post *record = &ret->record.post.post;
@@ -245,6 +417,49 @@ static enum error judge_post(const struct judged *judged, struct change *ret) {
     if (post.has_revoker) note_key(ret, post.revoker);
     return E_OK;
 }
+
+/* ---- one post becomes several ---- */
+
+static bool named_before(const struct directory_post *post, struct bytes name) {
+    for (size_t i = 0; i < post->into_count; i++)
+        if (bytes_are(name, post->into[i])) return true;
+    return false;
+}
+
+/* The posts that take over: named in the record, and their functions. */
+static enum error split_into(const struct judged *judged, struct list names, struct directory_post *post) {
+    unsigned functions = 0;
+    struct bytes name;
+    while (list_next_bytes(&names, &name)) {
+        const struct directory_post *other = text_is_post(name) ? directory_post(judged->directory, name) : NULL;
+        if (!other) return E_UNKNOWN_POST;
+        if (other->party != post->party || bytes_are(name, post->name)) return E_NOT_ALLOWED;
+        if (other->revoked) return E_REVOKED;
+        if (other->into_count > 0 || named_before(post, name)) return E_CONFLICT;
+        put_text(name, post->into[post->into_count++], sizeof post->into[0]);
+        functions |= other->functions;
+    }
+    if (post->into_count == 0) return E_MISSING_FIELD;
+    return (post->functions & ~functions) == 0 ? E_OK : E_MISMATCH;
+}
+
+static enum error judge_split(const struct judged *judged, struct change *ret) {
+    struct split split;
+    TRY(split_decode(judged->payload, &split));
+    ret->table = TABLE_POSTS;
+    if (!find_post(judged->directory, split.post, &ret->at)) return E_UNKNOWN_POST;
+    ret->record.post = *post_at(judged->directory, ret->at);
+    struct directory_post *post = &ret->record.post.post;
+    if (post->revoked) return E_REVOKED;
+    if (!key_equal(split.authority, post->party->authority)) return E_FOREIGN_CERTIFICATE;
+    if ((split.action == SPLIT_INTO) != (post->into_count == 0)) return E_CONFLICT;
+    if (split.action == SPLIT_BACK && split.into.count > 0) return E_MALFORMED;
+    post->into_count = 0;
+    if (split.action == SPLIT_INTO) TRY(split_into(judged, split.into, post));
+    return check_signature(judged, post->party->authority);
+}
+
+/* ---- devices ---- */
 
 /* Counts those, too, that wait for their countersignature or their first day: otherwise they could all become live
  * later. */
@@ -262,47 +477,66 @@ static enum error check_validity(const struct device *device) {
     return device->not_after.ms - device->not_before.ms > DEVICE_VALIDITY_MAX_MS ? E_OUT_OF_RANGE : E_OK;
 }
 
-static bool key_known(const struct directory *directory, const uint8_t key[static KEY_SIZE]) {
-    return index_has(&directory->index, INDEX_KEY, bytes_of(key, KEY_SIZE)) || is_registrar(directory, key);
-}
-
 static enum error check_device_keys(const struct directory *directory, const struct device *device) {
     if (!sign_key_valid(device->device) || !transport_key_valid(device->transport)) return E_BAD_KEY;
     if (key_known(directory, device->device) || key_known(directory, device->transport)) return E_CONFLICT;
     return key_equal(device->device, device->transport) ? E_CONFLICT : E_OK;
 }
 
-static enum error judge_device(const struct judged *judged, struct change *ret) {
+/* A device that is live extends its own validity: same keys, same role. */
+static enum error renew_device(const struct judged *judged, const struct device *device, struct change *ret) {
+    if (!find_device(judged->directory, INDEX_DEVICE, device->device, &ret->at)) return E_FOREIGN_CERTIFICATE;
+    ret->table = TABLE_DEVICES;
+    ret->record.device = *device_at(judged->directory, ret->at);
+    struct directory_device *record = &ret->record.device.device;
+    bool same = bytes_are(device->post, record->post->name) && key_equal(device->transport, record->transport) &&
+                device->role == (uint64_t)record->role;
+    if (!same) return E_FOREIGN_CERTIFICATE;
+    TRY(directory_live(record, judged->time));
+    if (device->not_after.ms <= record->not_after.ms || device->not_before.ms > judged->time.ms) return E_OUT_OF_RANGE;
+    if (device->not_after.ms - judged->time.ms > DEVICE_VALIDITY_MAX_MS) return E_OUT_OF_RANGE;
+    record->not_after = device->not_after;
+    return check_signature(judged, record->device);
+}
+
+static enum error add_device(const struct judged *judged, const struct device *device, uint32_t at,
+                             struct change *ret) {
     const struct directory *directory = judged->directory;
-    struct device device;
-    TRY(device_decode(judged->payload, &device));
-    uint32_t at;
-    if (!find_post(directory, device.post, &at)) return E_UNKNOWN_POST;
     const struct post_record *post = post_at(directory, at);
-    if (post->post.revoked) return E_REVOKED;
-    if (!key_equal(device.issuer, post->post.key)) return E_FOREIGN_CERTIFICATE;
-    TRY(check_validity(&device));
-    TRY(check_device_keys(directory, &device));
+    bool issued = key_equal(device->issuer, post->post.key) || key_equal(device->issuer, post->post.party->authority);
+    if (!issued) return E_FOREIGN_CERTIFICATE;
+    TRY(check_validity(device));
+    TRY(check_device_keys(directory, device));
     if (standing_devices(directory, post, judged->time) >= DEVICES_PER_POST_MAX) return E_NOT_ALLOWED;
-    TRY(check_signature(judged, post->post.key));
+    TRY(check_signature(judged, device->issuer));
 
     ret->table = TABLE_DEVICES;
     ret->at = directory->records[TABLE_DEVICES].count;
     ret->record.device = (struct device_record){.post = at, .next = NOWHERE};
     struct directory_device *record = &ret->record.device.device;
     *record = (struct directory_device){
-        .role = (enum device_role)device.role,
-        .not_before = device.not_before,
-        .not_after = device.not_after,
+        .role = (enum device_role)device->role,
+        .not_before = device->not_before,
+        .not_after = device->not_after,
         .added_at = judged->time,
         .post = &post->post,
     };
-    memcpy(record->device, device.device, KEY_SIZE);
-    memcpy(record->transport, device.transport, KEY_SIZE);
+    memcpy(record->device, device->device, KEY_SIZE);
+    memcpy(record->transport, device->transport, KEY_SIZE);
     memcpy(record->certificate, ret->statement, HASH_SIZE);
-    note_key(ret, device.device);
-    note_key(ret, device.transport);
+    note_key(ret, device->device);
+    note_key(ret, device->transport);
     return E_OK;
+}
+
+static enum error judge_device(const struct judged *judged, struct change *ret) {
+    struct device device;
+    uint32_t at;
+    TRY(device_decode(judged->payload, &device));
+    if (!find_post(judged->directory, device.post, &at)) return E_UNKNOWN_POST;
+    if (post_at(judged->directory, at)->post.revoked) return E_REVOKED;
+    bool own = key_equal(device.issuer, device.device);
+    return own ? renew_device(judged, &device, ret) : add_device(judged, &device, at, ret);
 }
 
 /* The authority of the device's party, or a live device of its post. */
@@ -329,11 +563,20 @@ static enum error judge_countersign(const struct judged *judged, struct change *
     return E_OK;
 }
 
-static bool may_revoke(const struct directory_post *post, const struct revocation *revocation) {
+/* The desk whose laptop is gone must not wait for the safe to be opened: a sister that decides may end it. */
+static bool is_deciding_sister(const struct judged *judged, const struct directory_post *post, const uint8_t *signer) {
+    const struct directory_device *sister = directory_device(judged->directory, signer);
+    return sister && sister->post == post && sister->role == ROLE_DECIDER &&
+           directory_live(sister, judged->time) == E_OK;
+}
+
+static bool may_revoke(const struct judged *judged, const struct directory_post *post,
+                       const struct revocation *revocation) {
     const uint8_t *signer = revocation->signer;
-    return key_equal(signer, post->party->authority) || key_equal(signer, post->key) ||
-           (post->has_revoker && key_equal(signer, post->revoker)) ||
-           (revocation->has_device && key_equal(signer, revocation->device));
+    if (key_equal(signer, post->party->authority) || key_equal(signer, post->key)) return true;
+    if (post->has_revoker && key_equal(signer, post->revoker)) return true;
+    if (!revocation->has_device) return false;
+    return key_equal(signer, revocation->device) || is_deciding_sister(judged, post, signer);
 }
 
 static enum error revoke_device(const struct judged *judged, const struct revocation *revocation,
@@ -356,6 +599,7 @@ static enum error revoke_post(const struct judged *judged, uint32_t at, struct c
     if (ret->record.post.post.revoked) return E_REVOKED;
     ret->record.post.post.revoked = true;
     ret->record.post.post.revoked_size = size_after(judged);
+    ret->ends_devices = true;
     return E_OK;
 }
 
@@ -365,7 +609,7 @@ static enum error judge_revocation(const struct judged *judged, struct change *r
     uint32_t at;
     if (!find_post(judged->directory, revocation.post, &at)) return E_UNKNOWN_POST;
     const struct directory_post *post = &post_at(judged->directory, at)->post;
-    if (!may_revoke(post, &revocation)) return E_NOT_ALLOWED;
+    if (!may_revoke(judged, post, &revocation)) return E_NOT_ALLOWED;
     if (revocation.has_device)
         TRY(revoke_device(judged, &revocation, post, ret));
     else
@@ -373,20 +617,52 @@ static enum error judge_revocation(const struct judged *judged, struct change *r
     return check_signature(judged, revocation.signer);
 }
 
+static enum error judge_contact(const struct judged *judged, struct change *ret) {
+    struct contact contact;
+    TRY(contact_decode(judged->payload, &contact));
+    ret->table = TABLE_POSTS;
+    if (!find_post(judged->directory, contact.post, &ret->at)) return E_UNKNOWN_POST;
+    const struct directory_post *post = &post_at(judged->directory, ret->at)->post;
+    if (!is_deciding_sister(judged, post, contact.device)) return E_NOT_ALLOWED;
+    TRY(check_signature(judged, contact.device));
+    ret->record.post = *post_at(judged->directory, ret->at);
+    struct directory_post *record = &ret->record.post.post;
+    const uint8_t *commitment;
+    record->sheet_count = 0;
+    memset(record->sheets, 0, sizeof record->sheets);
+    while (list_next_fixed(&contact.commitments, HASH_SIZE, &commitment))
+        memcpy(record->sheets[record->sheet_count++], commitment, HASH_SIZE);
+    record->contact_size = size_after(judged);
+    return E_OK;
+}
+
+/* joint: signed by several (joint.h), not stamped. */
 static const struct leaf_rule {
     enum label label;
     enum error (*judge)(const struct judged *judged, struct change *ret);
+    bool joint;
 } rules[] = {
     [LEAF_CHARTER] = {LABEL_CHARTER, judge_charter},
-    [LEAF_ADMISSION] = {LABEL_ADMISSION, judge_admission},
+    [LEAF_ADMISSION] = {LABEL_ADMISSION, judge_admission, true},
     [LEAF_POST] = {LABEL_POST, judge_post},
     [LEAF_DEVICE] = {LABEL_DEVICE, judge_device},
     [LEAF_COUNTERSIGN] = {LABEL_COUNTERSIGN, judge_countersign},
     [LEAF_REVOCATION] = {LABEL_REVOCATION, judge_revocation},
+    [LEAF_SUCCESSION] = {LABEL_SUCCESSION, judge_succession},
+    [LEAF_DEPARTURE] = {LABEL_DEPARTURE, judge_departure},
+    [LEAF_SPLIT] = {LABEL_SPLIT, judge_split},
+    [LEAF_NOTICE] = {LABEL_NOTICE, judge_notice, true},
+    [LEAF_CONTACT] = {LABEL_CONTACT, judge_contact},
 };
 
 static const struct leaf_rule *rule_of(uint64_t kind) {
     return kind < LENGTH(rules) && rules[kind].judge ? &rules[kind] : NULL;
+}
+
+static enum error peek_statement(uint64_t kind, struct bytes statement, struct bytes *ret_payload) {
+    const struct leaf_rule *rule = rule_of(kind);
+    if (!rule) return E_UNKNOWN_VERSION;
+    return rule->joint ? joint_peek(statement, ret_payload) : stamp_peek(statement, ret_payload);
 }
 
 /* A statement stands at most once in the log: else a relay could repeat an old one - a suspension, a post's former key
@@ -396,7 +672,7 @@ static enum error judge(const struct directory *directory, const struct leaf *le
     if (!rule) return E_UNKNOWN_VERSION;
     if (leaf->time.ms < directory->last.ms) return E_OUT_OF_RANGE;
     struct judged judged = {directory, rule->label, leaf->statement, {0}, leaf->time};
-    TRY(stamp_peek(leaf->statement, &judged.payload));
+    TRY(peek_statement(leaf->kind, leaf->statement, &judged.payload));
     stamp_hash(judged.payload, ret->statement);
     if (index_has(&directory->index, INDEX_STATEMENT, bytes_of(ret->statement, HASH_SIZE))) return E_CONFLICT;
     return rule->judge(&judged, ret);
@@ -457,12 +733,22 @@ static void index_record(struct directory *directory, const struct change *chang
     assert(!"a change names its table");
 }
 
+static void end_devices(struct directory *directory, uint32_t post) {
+    for (uint32_t at = post_at(directory, post)->first; at != NOWHERE; at = device_at(directory, at)->next) {
+        struct directory_device *device = &device_at(directory, at)->device;
+        if (device->revoked) continue;
+        device->revoked = true;
+        device->revoked_size = post_at(directory, post)->post.revoked_size;
+    }
+}
+
 static void commit(struct directory *directory, const struct change *change, void *record) {
     struct records *records = &directory->records[change->table];
     bool added = record != NULL;
     if (added) records->p[records->count++] = record;
     memcpy(records->p[change->at], &change->record, record_size[change->table]);
     if (added) index_record(directory, change);
+    if (change->ends_devices) end_devices(directory, change->at);
     index_put(&directory->index, INDEX_STATEMENT, bytes_of(change->statement, HASH_SIZE), 0);
     for (size_t i = 0; i < change->key_count; i++)
         index_put(&directory->index, INDEX_KEY, bytes_of(change->keys[i], KEY_SIZE), 0);
@@ -488,7 +774,7 @@ enum error directory_make_leaf(const struct directory *directory, enum leaf_kind
                                struct instant time, struct buf *ret_leaf) {
     struct leaf leaf = {.kind = (uint64_t)kind, .statement = statement, .time = time};
     struct change change = {0};
-    if (statement.n > CERTIFICATE_MAX + STAMPED_OVERHEAD) return E_OUT_OF_RANGE;
+    if (statement.n > DIRSTATEMENT_MAX) return E_OUT_OF_RANGE;
     TRY(judge(directory, &leaf, &change));
     AUTO_BUF bytes = {0};
     leaf_encode(&leaf, &bytes);
@@ -497,9 +783,9 @@ enum error directory_make_leaf(const struct directory *directory, enum leaf_kind
     return buf_error(ret_leaf);
 }
 
-bool directory_holds(const struct directory *directory, struct bytes statement) {
+bool directory_holds(const struct directory *directory, enum leaf_kind kind, struct bytes statement) {
     struct bytes payload;
-    if (stamp_peek(statement, &payload) != E_OK) return false;
+    if (peek_statement(kind, statement, &payload) != E_OK) return false;
     uint8_t hash[HASH_SIZE];
     stamp_hash(payload, hash);
     return index_has(&directory->index, INDEX_STATEMENT, bytes_of(hash, sizeof hash));
@@ -507,18 +793,14 @@ bool directory_holds(const struct directory *directory, struct bytes statement) 
 
 /* ---- making, copying, freeing ---- */
 
-struct directory *directory_new(const uint8_t (*registrars)[KEY_SIZE], size_t count) {
+struct directory *directory_new(const struct card *card) {
     struct directory *directory = calloc(1, sizeof *directory);
     if (!directory) return NULL;
+    assert(card->registrar_count <= CARD_KEYS_MAX);
     index_init(&directory->index);
-    if (count == 0) return directory;
-    directory->registrars = reallocarray(NULL, count, KEY_SIZE);
-    if (!directory->registrars) {
-        free(directory);
-        return NULL;
-    }
-    memcpy(directory->registrars, registrars, count * KEY_SIZE);
-    directory->registrar_count = count;
+    memcpy(directory->registrars, card->registrars, card->registrar_count * KEY_SIZE);
+    directory->registrar_count = card->registrar_count;
+    directory->threshold = card->threshold;
     return directory;
 }
 
@@ -530,7 +812,6 @@ void directory_free(struct directory *directory) {
         free(records->p);
     }
     index_free(&directory->index);
-    free(directory->registrars);
     free(directory);
 }
 
@@ -561,9 +842,12 @@ static void point_anew(struct directory *directory) {
 }
 
 struct directory *directory_copy(const struct directory *directory) {
-    struct directory *copy =
-        directory_new((const uint8_t(*)[KEY_SIZE])directory->registrars, directory->registrar_count);
+    struct directory *copy = calloc(1, sizeof *copy);
     if (!copy) return NULL;
+    index_init(&copy->index);
+    memcpy(copy->registrars, directory->registrars, sizeof copy->registrars);
+    copy->registrar_count = directory->registrar_count;
+    copy->threshold = directory->threshold;
     bool copied = index_copy(&directory->index, &copy->index) == E_OK;
     for (unsigned table = 0; copied && table < TABLE_COUNT; table++)
         copied = copy_records(&directory->records[table], record_size[table], &copy->records[table]);
@@ -633,7 +917,7 @@ void directory_charter_digest(struct bytes payload, uint8_t ret[static HASH_SIZE
 }
 
 enum error directory_live(const struct directory_device *device, struct instant time) {
-    if (device->revoked || device->post->revoked) return E_REVOKED;
+    if (device->revoked) return E_REVOKED; /* with a post, all its devices are */
     if (time.ms < device->not_before.ms || time.ms >= device->not_after.ms) return E_CERTIFICATE_EXPIRED;
     return device->countersigned ? E_OK : E_NOT_COUNTERSIGNED;
 }
@@ -641,7 +925,7 @@ enum error directory_live(const struct directory_device *device, struct instant 
 static bool revoked_by(uint64_t revoked_size, uint64_t size) { return revoked_size != 0 && revoked_size <= size; }
 
 enum error directory_live_at(const struct directory_device *device, uint64_t size, struct instant time) {
-    if (revoked_by(device->revoked_size, size) || revoked_by(device->post->revoked_size, size)) return E_REVOKED;
+    if (revoked_by(device->revoked_size, size)) return E_REVOKED;
     if (time.ms < device->not_before.ms || time.ms >= device->not_after.ms) return E_CERTIFICATE_EXPIRED;
     bool vouched = device->countersigned_size != 0 && device->countersigned_size <= size;
     return vouched ? E_OK : E_NOT_COUNTERSIGNED;
@@ -650,7 +934,26 @@ enum error directory_live_at(const struct directory_device *device, uint64_t siz
 enum error directory_may_submit(const struct directory_device *device, struct instant time) {
     TRY(directory_live(device, time));
     if (device->role == ROLE_BELL) return E_NOT_ALLOWED;
+    if (device->post->party->departed) return E_DEPARTED;
     return device->post->party->suspended ? E_SUSPENDED : E_OK;
+}
+
+enum error directory_may_receive(const struct directory_post *post) {
+    if (post->revoked) return E_REVOKED;
+    if (post->party->departed) return E_DEPARTED;
+    return post->into_count > 0 ? E_SPLIT : E_OK;
+}
+
+const struct directory_device *directory_device_of(const struct directory *directory, const struct directory_post *post,
+                                                   const struct directory_device *after) {
+    uint32_t at = NOWHERE;
+    if (after) {
+        if (!find_device(directory, INDEX_DEVICE, after->device, &at)) return NULL;
+        at = device_at(directory, at)->next;
+    } else if (find_post(directory, bytes_text(post->name), &at)) {
+        at = post_at(directory, at)->first;
+    }
+    return at == NOWHERE ? NULL : &device_at(directory, at)->device;
 }
 
 size_t directory_readers(const struct directory *directory, struct bytes post, struct instant time,

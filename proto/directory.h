@@ -6,21 +6,34 @@
  * ledger's own counts.
  *
  * Rules (kind: signer, must hold):
- *   charter      own authority key; party unknown so far; keys valid points
- *   admission    registrar of the card; admit: names the charter's hash, party not admitted yet; suspend / resume: party
- *                admitted. The quotas are those of the newest admission statement. (Threshold 1 in this version.)
- *   post         the party's authority; party admitted; a post of that party; repeats replace functions and keys only
- *                when signed by the same authority; a revoked post stays revoked
- *   device       the post's key; post exists and is not revoked; sign and transport key new to the directory, in whatever
- *                use; validity at most DEVICE_VALIDITY_MAX_MS; at most DEVICES_PER_POST_MAX devices of a post that are live or
- *                may still become so
+ *   charter      own authority key; party unknown so far, or nominated only; keys valid points
+ *   admission    jointly `threshold` registrars of the card (joint.h). nominate: name and kind, no charter yet. admit: names
+ *                the charter's hash, party not admitted yet, or departed; suspend / resume: party admitted. The quotas are
+ *                those of the newest admission statement
+ *   notice       jointly by registrars; the party is admitted, the key is new to the directory. A later one takes its place,
+ *                and the time begins anew
+ *   succession   renew: the new key itself, whose labelled digest (NEXT_KEY) the party has committed to; recover: the party's
+ *                recovery key; take: the key of a notice that has stood for NOTICE_MS; object: authority or recovery key,
+ *                while a notice stands. The new key is new to the directory. The first three end any notice
+ *   departure    the party's authority; party admitted, not departed
+ *   post         the party's authority; party admitted, not departed; a post of that party; repeats replace functions and
+ *                keys. A revoked post comes back only with a post key that is new to the directory, and without its devices
+ *   split        the party's authority; into posts of the same party, not revoked nor split, that together have all
+ *                functions of the one that is split; back: a split post
+ *   device       the post's key or the party's authority; post exists and is not revoked; sign and transport key new to the
+ *                directory, in whatever use; validity at most DEVICE_VALIDITY_MAX_MS; at most DEVICES_PER_POST_MAX devices of
+ *                a post that are live or may still become so. Or the device itself, while live, to extend its validity: same
+ *                keys and role, at most DEVICE_VALIDITY_MAX_MS from now
  *   countersign  authority of the party, or a live device of the same post; device and post not revoked
- *   revocation   authority, post key, post's revoker, or the device itself; not revoked yet
+ *   revocation   authority, post key, post's revoker; of a device also itself or a live decider of its post; not revoked yet.
+ *                With a post go all devices that it has
+ *   contact      a live decider of the post: what the sheets of its contact card must hash to
  * All: a statement stands once in the log (E_CONFLICT), so that nobody can repeat an old one and undo what was said since.
  *
  * A device is *live* at a time when it is countersigned, neither it nor its post is revoked, and the time lies in
- * [not_before, not_after). A suspended party's devices stay live: they read, keep evidence and answer open legs, but may not
- * submit new requests (directory_may_submit).
+ * [not_before, not_after). A suspended or departed party's devices stay live: they read, keep evidence and answer open legs,
+ * but may not submit new requests (directory_may_submit). To a post of a departed party, and to a split post, goes nothing
+ * new (directory_may_receive); what is open finishes where it is.
  *
  * Memory: the directory copies what it keeps. Not thread safe; an unchanging one may be read by many threads. */
 #ifndef DIRECTORY_H
@@ -39,18 +52,32 @@ enum leaf_kind {
     LEAF_DEVICE = 4,
     LEAF_COUNTERSIGN = 5,
     LEAF_REVOCATION = 6,
-    LEAF_SUCCESSION = 7, /* 7..9 reserved */
+    LEAF_SUCCESSION = 7,
     LEAF_DEPARTURE = 8,
     LEAF_SPLIT = 9,
+    LEAF_NOTICE = 10,
+    LEAF_CONTACT = 11,
 };
 
 struct directory_party {
     char name[PARTY_MAX + 1];
     char title[NAME_MAX_SIZE + 1];
     enum party_kind kind;
+    bool nominated; /* a letter has come, no charter yet: no keys, no posts */
     uint8_t authority[KEY_SIZE], next[HASH_SIZE], charter[HASH_SIZE];
-    bool admitted, suspended;
+    bool has_recovery;
+    uint8_t recovery[KEY_SIZE];
+    bool admitted, suspended, departed;
     struct instant admitted_at;
+    uint64_t
+        succeeded_size; /* the directory's size once the newest succession stood in it; 0: still the charter's key */
+    struct {            /* the registrars' notice of another authority key */
+        bool stands;
+        uint8_t hash[HASH_SIZE], authority[KEY_SIZE], next[HASH_SIZE];
+        bool has_recovery;
+        uint8_t recovery[KEY_SIZE];
+        struct instant since;
+    } notice;
     bool has_quota_legs, has_quota_bytes; /* the registrar's, from the last admission statement */
     uint64_t quota_legs, quota_bytes;
 };
@@ -61,8 +88,13 @@ struct directory_post {
     uint8_t key[KEY_SIZE];
     bool has_revoker, revoked;
     uint8_t revoker[KEY_SIZE];
-    uint64_t revoked_size; /* the directory's size once the revocation stood in it; 0: not revoked */
+    uint64_t revoked_size; /* the directory's size once the newest revocation stood in it; 0: never revoked */
     struct instant added_at;
+    size_t into_count; /* > 0: split into these posts */
+    char into[SPLIT_MAX][POST_MAX + 1];
+    size_t sheet_count; /* of its contact card */
+    uint8_t sheets[SHEETS_MAX][HASH_SIZE];
+    uint64_t contact_size; /* the directory's size once the newest contact statement stood in it; 0: none */
     const struct directory_party *party;
 };
 
@@ -81,8 +113,8 @@ struct directory;
  * charter's payload. */
 void directory_charter_digest(struct bytes payload, uint8_t ret[static HASH_SIZE]);
 
-/* Registrar keys come from the card and are copied. NULL when memory ran out. */
-struct directory *directory_new(const uint8_t (*registrars)[KEY_SIZE], size_t count);
+/* The registrars and their threshold come from the card and are copied. NULL when memory ran out. */
+struct directory *directory_new(const struct card *card);
 struct directory *directory_copy(const struct directory *directory);
 void directory_free(struct directory *directory);
 
@@ -92,7 +124,7 @@ CHECKED enum error directory_apply(struct directory *directory, struct bytes lea
 CHECKED enum error directory_make_leaf(const struct directory *directory, enum leaf_kind kind, struct bytes statement,
                                        struct instant time, struct buf *ret_leaf);
 /* The directory already holds this statement (its payload): an enrolment that is repeated is no error. */
-bool directory_holds(const struct directory *directory, struct bytes statement);
+bool directory_holds(const struct directory *directory, enum leaf_kind kind, struct bytes statement);
 
 uint64_t directory_size(const struct directory *directory);
 void directory_root(const struct directory *directory, uint8_t ret[static HASH_SIZE]);
@@ -117,12 +149,18 @@ CHECKED enum error directory_live(const struct directory_device *device, struct 
 /* Was it live when the directory had `size` leaves and the ledger's time was `time`? Evidence of the past is judged so: what a
  * device signed before its revocation stays good, what came after it never was. */
 CHECKED enum error directory_live_at(const struct directory_device *device, uint64_t size, struct instant time);
-/* E_OK, or why the device may not send new requests: not live, E_NOT_ALLOWED (a bell), E_SUSPENDED (its party). */
+/* E_OK, or why the device may not send new requests: not live, E_NOT_ALLOWED (a bell), E_SUSPENDED or E_DEPARTED (its party). */
 CHECKED enum error directory_may_submit(const struct directory_device *device, struct instant time);
+/* E_OK, or why nothing new may be sent to the post: E_REVOKED, E_SPLIT, E_DEPARTED. Replies go on. */
+CHECKED enum error directory_may_receive(const struct directory_post *post);
 
 /* The live devices of a post that can open things (deciders and readers), in log order; at most DEVICES_PER_POST_MAX. */
 size_t directory_readers(const struct directory *directory, struct bytes post, struct instant time,
                          const struct directory_device *ret[static DEVICES_PER_POST_MAX]);
+
+/* All devices of a post, whatever their standing, in log order: the first after `after` (NULL: the very first). */
+const struct directory_device *directory_device_of(const struct directory *directory, const struct directory_post *post,
+                                                   const struct directory_device *after);
 
 /* Verifies a stamped prekey of a known device: signature, its device. */
 CHECKED enum error directory_open_prekey(const struct directory *directory, struct bytes stamped, struct prekey *ret,

@@ -52,6 +52,24 @@ enum {
     WRAPSET_MAX = 24 * 1024,
     CERTIFICATE_MAX = 1024,
     RECEIPT_MAX = 8 * 1024,
+    SIGNERS_MAX = 16,        /* of what several sign together */
+    DIRSTATEMENT_MAX = 4096, /* a directory statement with its signatures */
+    SPLIT_MAX = 8,           /* posts that one post is split into */
+
+    SHEETS_MAX = 8,        /* of a contact card: one an audience */
+    SHEET_MAX = 16 * 1024, /* plaintext bytes */
+    SHEET_WRAPS_MAX = 512, /* in one message */
+    AUDIENCE_MAX = 64,     /* parties named for one sheet */
+    CARD_FIELDS_MAX = 32,
+    CARD_VALUE_MAX = 1024,
+
+    BOX_ITEM_MAX = 300 * 1024,
+    BOX_ITEMS_MAX = 64, /* in one box */
+    PARCEL_MAX = 256 * 1024,
+    PARCEL_ITEMS_MAX = 1024,
+
+    WITNESSES_MAX = 16,
+    HEAD_NOTE_MAX = 8 * 1024, /* a directory head with its cosignatures */
 
     MESSAGE_MAX = 512 * 1024, /* one frame between client and relay */
     FEED_MAX = 256,           /* items an answer may hold */
@@ -74,6 +92,13 @@ enum {
 
 /* A device certificate's longest validity */
 #define DEVICE_VALIDITY_MAX_MS ((uint64_t)400 * 86400 * 1000)
+/* How long the registrars' notice of a new authority key stands before the key may be taken */
+#define NOTICE_MS ((uint64_t)14 * 86400 * 1000)
+/* How far the time in a head may be from a witness's clock; and how old a witness's word may be, unless the card says so */
+#define HEAD_TIME_MS ((uint64_t)10 * 60 * 1000)
+#define WITNESS_AGE_S ((uint64_t)24 * 3600)
+/* By when a promised statement stands in every head */
+#define PROMISE_MS ((uint64_t)60 * 60 * 1000)
 #define DAY_MS ((uint64_t)86400 * 1000)
 
 #endif

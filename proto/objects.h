@@ -20,7 +20,11 @@
 extern const struct object *const object_list[];
 
 enum party_kind { PARTY_STATE, PARTY_INTERGOVERNMENTAL, PARTY_OBSERVER };
-enum admission_action { ACTION_ADMIT, ACTION_SUSPEND, ACTION_RESUME };
+enum admission_action { ACTION_ADMIT, ACTION_SUSPEND, ACTION_RESUME, ACTION_NOMINATE };
+enum succession_action { SUCCESSION_RENEW, SUCCESSION_RECOVER, SUCCESSION_TAKE, SUCCESSION_OBJECT };
+enum split_action { SPLIT_INTO, SPLIT_BACK };
+enum card_audience { AUDIENCE_NOBODY, AUDIENCE_PARTIES, AUDIENCE_MEMBERS, AUDIENCE_PUBLIC };
+enum fraud_kind { FRAUD_HEADS = 1, FRAUD_ENTRIES, FRAUD_PROMISE };
 enum post_function { FUNCTION_DIPLOMATIC = 1, FUNCTION_POLICY = 2, FUNCTION_TECHNICAL = 4 };
 enum device_role { ROLE_DECIDER, ROLE_READER, ROLE_BELL };
 enum part_number { PART_OFFER = 1, PART_BODY = 2 };

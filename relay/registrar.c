@@ -4,6 +4,7 @@
 #include <sodium.h>
 
 #include "directory.h"
+#include "joint.h"
 #include "sign.h"
 #include "stamp.h"
 
@@ -46,13 +47,16 @@ enum error registrar_sign(const struct registrar_order *order, const uint8_t see
     AUTO_BUF payload = {0};
     if (!text_is_party(order->party) || admission.reason.n > SUBJECT_MAX) return E_BAD_TEXT;
     if (order->charter) memcpy(admission.charter, order->charter, HASH_SIZE);
-    crypto_sign_seed_keypair(admission.registrar, secret, seed);
+    uint8_t public[KEY_SIZE];
+    crypto_sign_seed_keypair(public, secret, seed);
     admission_encode(&admission, &payload);
     enum error error = buf_error(&payload);
     /* A reason that is not UTF-8 would be refused by every reader of the directory: decode what we made. */
     struct admission again;
     if (error == E_OK) error = admission_decode(buf_bytes(&payload), &again);
-    if (error == E_OK) error = stamp_sign_one(LABEL_ADMISSION, secret, buf_bytes(&payload), ret);
+    AUTO_BUF joint = {0};
+    if (error == E_OK) error = joint_begin(buf_bytes(&payload), &joint);
+    if (error == E_OK) error = joint_sign(LABEL_ADMISSION, secret, buf_bytes(&joint), ret);
     sodium_memzero(secret, sizeof secret);
     return error;
 }

@@ -29,7 +29,14 @@
  *   THREAD    a = parent header, n = number    digest of the reply
  *   ALARM     n = number          keptalarm
  *   AGAIN     n = number          a feed item that did not hold: it is asked for again
- *   SPOOL     n = index           text from a pipe, until it has been sealed */
+ *   SPOOL     n = index           text from a pipe, until it has been sealed
+ *   HEAD      n = size            the relay's newest signed head of that directory size, with its cosignatures (text)
+ *   PROMISE   n = number          the relay's promise that a revocation stands in the directory
+ *   NEWS      n = number          keptalarm: what changed in the directory that every desk is told, not an alarm
+ *   PAIR      a = hash of a party, b = psk id   pairsecret
+ *   HANDED    a = header digest   handedkey: content keys that an older sister gave
+ *   CONTACT   a = hash of a post  keptcontact: the sheets of its contact card, as far as this device may see them
+ *   SHEETKEY  a = commitment      keptsheet: an own sheet's key and whom it has been sealed to */
 #ifndef ARCHIVE_H
 #define ARCHIVE_H
 
@@ -67,6 +74,13 @@ enum archive_table {
     TABLE_ALARM,
     TABLE_SPOOL,
     TABLE_AGAIN,
+    TABLE_HEAD,
+    TABLE_PROMISE,
+    TABLE_NEWS,
+    TABLE_PAIR,
+    TABLE_HANDED,
+    TABLE_CONTACT,
+    TABLE_SHEETKEY,
     TABLE_COUNT
 };
 

@@ -90,7 +90,7 @@ static enum error open_wrap(struct arrival *arrival) {
     const struct header *header = &arrival->header;
     TRY(wrapping_find(&arrival->set, arrival->home->device, &wrap));
     TRY(prekey_secret(arrival, wrap.prekey, &secret));
-    TRY(wrapping_open(&arrival->set, &wrap, secret.p, &arrival->plain, &arrival->wrapped));
+    TRY(wrapping_open(&arrival->set, &wrap, secret.p, NULL, &arrival->plain, &arrival->wrapped));
     const struct wrapped *keys = &arrival->wrapped;
     TRY(check_commitment(header->has_offer, &header->offer, keys->has_offer_key, keys->offer_key));
     TRY(check_commitment(header->has_body, &header->body, keys->has_body_key, keys->body_key));

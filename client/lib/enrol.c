@@ -37,7 +37,7 @@ static enum error make_some(struct home *home, uint32_t first, size_t count) {
     uint8_t ids[PREKEY_BATCH_MAX * PREKEY_ID_SIZE];
     AUTO_SECRET secrets = {0};
     TRY(secret_new(count * KEY_SIZE, &secrets));
-    enum error error = prekey_make(home->keys.device.p, first, count, stamped, secrets.p, ids);
+    enum error error = prekey_make(home->keys.device.p, first, count, 0, stamped, secrets.p, ids);
     for (size_t i = 0; error == E_OK && i < count; i++)
         error = keep_prekey(home, first + (uint32_t)i, secrets.p + i * KEY_SIZE, ids + i * PREKEY_ID_SIZE,
                             buf_bytes(&stamped[i]));
@@ -325,7 +325,7 @@ static enum error send_statements(const struct card *card, const struct dossier 
     if (error != E_OK) return fail(failure, error, "a key for this connection");
     TRY(relay_open(card, &(struct relay_keys){&secret, public}, options, &relay, failure));
     AUTO_ANSWER answer = {0};
-    error = relay_call(relay, MESSAGE_REVOKE, &(struct revoke){.statements = dossier->statements}, &answer, failure);
+    error = relay_call(relay, MESSAGE_DECLARE, &(struct declare){.statements = dossier->statements}, &answer, failure);
     relay_close(&relay);
     return error;
 }

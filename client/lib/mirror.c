@@ -43,7 +43,7 @@ enum error mirror_load(struct archive *archive, const struct card *card, struct 
     bool found = false;
     enum error error = load_mark(archive, &mark, &found);
     if (error != E_OK) return fail(failure, error, "the stored directory");
-    struct directory *directory = directory_new(card->registrars, card->registrar_count);
+    struct directory *directory = directory_new(card);
     if (!directory) return fail(failure, E_NO_MEMORY, "the stored directory");
     error = found ? replay(archive, mark.size, directory) : E_OK;
     if (error == E_OK && found) error = check_mark(&mark, directory);
@@ -116,8 +116,7 @@ enum error mirror_greet(const struct home *home, const struct relay *relay, stru
 }
 
 enum error mirror_update(struct home *home, struct relay *relay, struct failure *failure) {
-    struct directory *directory = home->directory ? directory_copy(home->directory)
-                                                  : directory_new(home->card.registrars, home->card.registrar_count);
+    struct directory *directory = home->directory ? directory_copy(home->directory) : directory_new(&home->card);
     if (!directory) return fail(failure, E_NO_MEMORY, "the directory");
     enum error error = archive_begin(home->archive);
     if (error == E_OK) {

@@ -45,8 +45,10 @@ enum error client_sync(struct home *home, struct relay *relay, struct sync_summa
     if (error != E_OK) return fail(failure, error, "the local store");
     TRY(mirror_update(home, relay, failure));
     error = send_due(home, relay, &summary, &stuck, &stuck_failure);
-    if (error == E_OK) error = inbox_read(home, relay, &summary, failure);
-    else if (failure) *failure = stuck_failure;
+    if (error == E_OK)
+        error = inbox_read(home, relay, &summary, failure);
+    else if (failure)
+        *failure = stuck_failure;
     if (error == E_OK) error = inbox_duties(home, relay, &summary, failure);
     if (error != E_OK) return error;
     error = finish(home, alarms, &summary);

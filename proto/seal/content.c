@@ -99,7 +99,7 @@ enum error content_check_padding(uint64_t plain, uint64_t total, struct bytes ze
 }
 
 /* The one CBOR item that the plaintext begins with, and what follows it. */
-static enum error split_object(struct bytes plain, struct bytes *ret_object, struct bytes *ret_rest) {
+static enum error cut_object(struct bytes plain, struct bytes *ret_object, struct bytes *ret_rest) {
     struct cbor_in in = cbor_in(plain);
     struct bytes object = cbor_item(&in);
     if (in.error != E_OK) return in.error;
@@ -118,7 +118,7 @@ enum error content_open_offer(struct bytes plain, const struct header *header, s
     struct bytes object, rest;
     struct offer offer;
     if (!header->has_offer) return E_MISMATCH;
-    TRY(split_object(plain, &object, &rest));
+    TRY(cut_object(plain, &object, &rest));
     TRY(offer_decode(object, &offer));
     TRY(content_check_padding(object.n, padded_size(&header->offer), rest));
     if (!same_origin(header, offer.from, offer.request, offer.exercise)) return E_MISMATCH;
@@ -139,7 +139,7 @@ enum error content_open_manifest(struct bytes plain, const struct header *header
     struct bytes object, rest;
     struct manifest manifest;
     if (!header->has_body) return E_MISMATCH;
-    TRY(split_object(plain, &object, &rest));
+    TRY(cut_object(plain, &object, &rest));
     TRY(manifest_decode(object, &manifest));
     TRY(content_check_padding(body_size(object.n, manifest.files), padded_size(&header->body), (struct bytes){0}));
     if (!same_origin(header, manifest.from, manifest.request, manifest.exercise)) return E_MISMATCH;

@@ -346,7 +346,7 @@ static enum error read_card(struct card *ret) {
 static enum error empty_directory(struct gate *gate) {
     struct card card;
     TRY(read_card(&card));
-    struct directory *directory = directory_new((const uint8_t(*)[KEY_SIZE])card.registrars, card.registrar_count);
+    struct directory *directory = directory_new(&card);
     if (!directory) return E_NO_MEMORY;
     gate->snapshot = snapshot_new(directory);
     return gate->snapshot ? E_OK : E_NO_MEMORY;

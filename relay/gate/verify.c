@@ -144,7 +144,7 @@ union any_object {
     struct hello hello;
     struct getleaves getleaves;
     struct enrol enrol;
-    struct revoke revoke;
+    struct declare declare;
     struct getprekeys getprekeys;
     struct chunk chunk;
     struct getfeed getfeed;

@@ -5,7 +5,7 @@
  *            that header and signed by a live device of the same post
  *   STATE    every statement is made and signed by the asking device for its post; a wrap set beside one as above
  *   PUBLISH  every prekey is the asking device's own, and signed by it
- *   others   decode. (ENROL, REVOKE: the ledger replays their statements, which verifies them.)
+ *   others   decode. (ENROL, DECLARE: the ledger replays their statements, which verifies them.)
  *
  * One bad part fails the whole message. */
 #ifndef VERIFY_H

@@ -111,7 +111,7 @@ CHECKED enum error expiry_run(struct book *book, bool *ret_more);
 /* enrolment.c: directory statements and prekeys */
 CHECKED enum error enrolment_enrol(struct book *book, const struct job *job, const struct enrol *enrol,
                                    struct response *response);
-CHECKED enum error enrolment_revoke(struct book *book, const struct revoke *revoke, struct response *response);
+CHECKED enum error enrolment_declare(struct book *book, const struct declare *declare, struct response *response);
 CHECKED enum error enrolment_publish(struct book *book, const struct job *job, const struct publish *publish,
                                      struct response *response);
 /* The registrar's: charters and admissions. E_OK, or the peer's error in *ret_error. */

@@ -9,7 +9,7 @@ static enum error try_one(const struct book *book, const struct dirstatement *st
                           struct buf *grown, size_t *count) {
     AUTO_BUF leaf = {0};
     uint8_t root[HASH_SIZE];
-    if (directory_holds(trial, statement->statement)) return E_OK;
+    if (directory_holds(trial, (enum leaf_kind)statement->kind, statement->statement)) return E_OK;
     TRY(directory_make_leaf(trial, (enum leaf_kind)statement->kind, statement->statement, book->now, &leaf));
     TRY(directory_apply(trial, buf_bytes(&leaf)));
     directory_root(trial, root);
@@ -136,7 +136,7 @@ static enum error check_enrol(const struct book *book, const struct job *job, co
     struct dirstatement statement;
     bool found = false;
     while (dirstatement_next(&list, &statement)) {
-        bool held = directory_holds(book_directory(book), statement.statement);
+        bool held = directory_holds(book_directory(book), (enum leaf_kind)statement.kind, statement.statement);
         if (statement.kind == LEAF_CHARTER && !held) return E_NOT_ADMITTED;
         bool may =
             held || statement.kind == LEAF_POST || statement.kind == LEAF_DEVICE || statement.kind == LEAF_COUNTERSIGN;
@@ -166,13 +166,20 @@ enum error enrolment_enrol(struct book *book, const struct job *job, const struc
     return E_OK;
 }
 
-enum error enrolment_revoke(struct book *book, const struct revoke *revoke, struct response *response) {
-    struct list list = revoke->statements;
+/* Whoever brings them: they are signed by a key of the directory. Charters and the registrars' words come through the
+ * operator, contact statements with their cards. */
+static bool may_declare(uint64_t kind) {
+    return kind == LEAF_POST || kind == LEAF_DEVICE || kind == LEAF_COUNTERSIGN || kind == LEAF_REVOCATION ||
+           kind == LEAF_SUCCESSION || kind == LEAF_DEPARTURE || kind == LEAF_SPLIT;
+}
+
+enum error enrolment_declare(struct book *book, const struct declare *declare, struct response *response) {
+    struct list list = declare->statements;
     struct dirstatement statement;
-    enum error wrong = revoke->statements.count ? E_OK : E_MALFORMED;
+    enum error wrong = declare->statements.count ? E_OK : E_MALFORMED;
     while (dirstatement_next(&list, &statement))
-        if (statement.kind != LEAF_REVOCATION) wrong = E_NOT_ALLOWED;
-    if (wrong == E_OK) TRY(add_all(book, revoke->statements, NULL, (struct list){0}, &wrong));
+        if (!may_declare(statement.kind)) wrong = E_NOT_ALLOWED;
+    if (wrong == E_OK) TRY(add_all(book, declare->statements, NULL, (struct list){0}, &wrong));
     if (wrong == E_OK) return answer_done(book, response);
     response_fail(response, wrong, NULL);
     return E_OK;
@@ -195,6 +202,7 @@ enum error enrolment_record(struct book *book, struct list statements, enum erro
     struct dirstatement statement;
     *ret_error = statements.count ? E_OK : E_MALFORMED;
     while (dirstatement_next(&list, &statement))
-        if (statement.kind != LEAF_CHARTER && statement.kind != LEAF_ADMISSION) *ret_error = E_NOT_ALLOWED;
+        if (statement.kind != LEAF_CHARTER && statement.kind != LEAF_ADMISSION && statement.kind != LEAF_NOTICE)
+            *ret_error = E_NOT_ALLOWED;
     return *ret_error == E_OK ? add_all(book, statements, NULL, (struct list){0}, ret_error) : E_OK;
 }

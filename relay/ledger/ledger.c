@@ -76,7 +76,7 @@ static enum error read_statement_key(struct book *book) {
 /* The directory is what its leaves say, replayed by the rules that every client uses. */
 static enum error replay(struct book *book) {
     uint64_t count;
-    book->directory = directory_new((const uint8_t(*)[KEY_SIZE])book->card.registrars, book->card.registrar_count);
+    book->directory = directory_new(&book->card);
     if (!book->directory) return E_NO_MEMORY;
     TRY(book->store->ops->leaf_count(book->store, &count));
     for (uint64_t i = 0; i < count; i++) {
@@ -129,7 +129,7 @@ static enum error apply_job(struct ledger *ledger, struct task *task) {
         struct chunk chunk;
         struct state state;
         struct enrol enrol;
-        struct revoke revoke;
+        struct declare declare;
         struct publish publish;
         uint8_t room[4096];
     } body;
@@ -144,7 +144,7 @@ static enum error apply_job(struct ledger *ledger, struct task *task) {
     case MESSAGE_CHUNK: return submission_chunk(book, &task->job, &body.chunk, response);
     case MESSAGE_STATE: return transition_state(book, &task->job, &body.state, response);
     case MESSAGE_ENROL: return enrolment_enrol(book, &task->job, &body.enrol, response);
-    case MESSAGE_REVOKE: return enrolment_revoke(book, &body.revoke, response);
+    case MESSAGE_DECLARE: return enrolment_declare(book, &body.declare, response);
     case MESSAGE_PUBLISH: return enrolment_publish(book, &task->job, &body.publish, response);
     default: return E_OK; /* a question: after the commit */
     }
@@ -216,7 +216,7 @@ static enum error try_batch(struct ledger *ledger) {
 }
 
 static bool changes(enum message type) {
-    return type == MESSAGE_ENROL || type == MESSAGE_REVOKE || type == MESSAGE_PUBLISH || type == MESSAGE_SUBMIT ||
+    return type == MESSAGE_ENROL || type == MESSAGE_DECLARE || type == MESSAGE_PUBLISH || type == MESSAGE_SUBMIT ||
            type == MESSAGE_CHUNK || type == MESSAGE_STATE;
 }
 

@@ -43,10 +43,10 @@ struct store_leg {
     uint64_t sequence, keep_s;
     uint32_t position, ordinal, generation; /* ordinal: of the next entry */
     unsigned kind, state, furthest;         /* enum leg_kind, enum leg_state; furthest rung reached */
-    bool exercise;
-    uint8_t head[HASH_SIZE]; /* hash of the last entry, or the leg id */
-    struct instant expires;  /* decisive deadline */
-    int64_t parent;          /* a reply: row of the leg it belongs to; else 0 */
+    bool exercise, needs_rekey;             /* needs_rekey: no live device can open it; a new wrap set clears it */
+    uint8_t head[HASH_SIZE];                /* hash of the last entry, or the leg id */
+    struct instant expires;                 /* decisive deadline */
+    int64_t parent;                         /* a reply: row of the leg it belongs to; else 0 */
 };
 
 struct store_feed {
@@ -134,6 +134,39 @@ struct store_ops {
                              struct bytes stamped); /* E_CONFLICT */
     enum error (*prekey_newest)(struct store *store, const uint8_t *device, uint32_t day, struct buf *ret);
     enum error (*prekey_drop)(struct store *store, uint32_t before_day);
+
+    /* Another key for the same day, from a device that has lost its secrets. */
+    enum error (*prekey_replace)(struct store *store, const uint8_t *device, uint32_t day, struct bytes stamped);
+
+    /* Directory heads: the note of the newest, and of each witness the newest that it has cosigned. who: "" for the newest,
+     * else the witness's name. */
+    enum error (*head_put)(struct store *store, const char *who, uint64_t size, struct bytes note);
+    enum error (*head_get)(struct store *store, const char *who, uint64_t *ret_size,
+                           struct buf *ret_note); /* E_UNKNOWN_REQUEST */
+
+    /* Boxes: numbered items, oldest first. box_next: the first item numbered above `after`, or E_UNKNOWN_REQUEST. */
+    enum error (*box_add)(struct store *store, const uint8_t *box, struct instant at, struct bytes data);
+    enum error (*box_next)(struct store *store, const uint8_t *box, uint64_t after, uint64_t *ret_number,
+                           struct buf *ret);
+    enum error (*box_count)(struct store *store, const uint8_t *box, uint64_t *ret);
+    enum error (*box_total)(struct store *store, uint64_t *ret); /* items in all boxes */
+    enum error (*box_drop)(struct store *store, const uint8_t *box, uint64_t upto);
+    enum error (*box_sweep)(struct store *store, struct instant before);
+
+    /* Contact cards: the sealed sheets of a post; the wraps beside them, one a device and sheet. */
+    enum error (*sheet_put)(struct store *store, const char *post, const uint8_t *commitment, unsigned audience,
+                            struct bytes data);
+    /* The nth sheet (from 0) of a post, or E_UNKNOWN_REQUEST. */
+    enum error (*sheet_nth)(struct store *store, const char *post, unsigned n, uint8_t *ret_commitment,
+                            unsigned *ret_audience, struct buf *ret_data);
+    enum error (*sheets_erase)(struct store *store, const char *post); /* with their wraps */
+    enum error (*sheetwrap_put)(struct store *store, const uint8_t *commitment, const uint8_t *device,
+                                struct bytes wrap);
+    enum error (*sheetwrap_get)(struct store *store, const uint8_t *commitment, const uint8_t *device,
+                                struct buf *ret); /* E_UNKNOWN_REQUEST */
+
+    /* Legs, not terminal, that are with a post now: the first with a row above `after`, or E_UNKNOWN_REQUEST. */
+    enum error (*leg_open_at)(struct store *store, const char *post, int64_t after, struct store_leg *ret);
 
     enum error (*quota_get)(struct store *store, const char *key, uint64_t *ret);
     enum error (*quota_add)(struct store *store, const char *key, int64_t change);

@@ -135,7 +135,7 @@ static void sample_directory(struct samples *samples) {
     assert_ok(stamp_sign_one(LABEL_REVOCATION, eve.poster.secret, buf_bytes(&payload), &stamped));
     dirstatement_encode(&(struct dirstatement){.kind = LEAF_REVOCATION, .statement = buf_bytes(&stamped)},
                         &revocations);
-    add_sample(samples, &eve, MESSAGE_REVOKE, &(struct revoke){.statements = list_of(&revocations, 1)});
+    add_sample(samples, &eve, MESSAGE_DECLARE, &(struct declare){.statements = list_of(&revocations, 1)});
 
     for (size_t i = 0; i < PREKEYS; i++) cbor_put_bytes(&own_prekeys, buf_bytes(&eve.prekeys[i]));
     add_sample(samples, &eve, MESSAGE_PUBLISH, &(struct publish){.prekeys = list_of(&own_prekeys, PREKEYS)});
@@ -728,7 +728,7 @@ static void a_key_unknown_to_the_directory_reads_the_directory_and_no_more(void 
     for (size_t i = 0; i < samples.count; i++) {
         const struct message_row *row = message_row(samples.list[i].type);
         AUTO_REPLY reply = {0};
-        if (row->type == MESSAGE_REVOKE) continue; /* whoever holds a slip may bring it */
+        if (row->type == MESSAGE_DECLARE) continue; /* whoever holds a slip may bring it */
         volley_fire_body(&(struct volley){.actor = &stranger}, row->type, buf_bytes(&samples.list[i].body));
         assert_true(actor_hear(&stranger, SCENE_WAIT_MS, &reply));
         if (row->type == MESSAGE_HELLO || row->type == MESSAGE_GETLEAVES)
@@ -757,7 +757,7 @@ static void a_revoked_device_is_put_out_while_connected(void **state) {
     struct actor *goner = &samples.goner;
     actor_call(goner, MESSAGE_GETFEED, &(struct getfeed){.max = 1}, &reply);
     for (size_t i = 0; i < samples.count; i++)
-        if (samples.list[i].type == MESSAGE_REVOKE) fire_good(&samples.list[i]);
+        if (samples.list[i].type == MESSAGE_DECLARE) fire_good(&samples.list[i]);
     assert_error(actor_refused(goner, MESSAGE_GETFEED, &(struct getfeed){.max = 1}), E_REVOKED);
     assert_error(actor_refused(goner, MESSAGE_HELLO, &(struct hello){0}), E_REVOKED);
     actor_disconnect(goner); /* and it is not let in again */

@@ -243,7 +243,7 @@ static void device_keys(struct actor *actor) {
     actor->device = scene_keys();
     randombytes_buf(actor->transport_secret, KEY_SIZE);
     assert_int_equal(crypto_scalarmult_base(actor->transport_public, actor->transport_secret), 0);
-    assert_ok(prekey_make(actor->device.secret, (uint32_t)(wall_ms() / DAY_MS), PREKEYS, actor->prekeys,
+    assert_ok(prekey_make(actor->device.secret, (uint32_t)(wall_ms() / DAY_MS), PREKEYS, 0, actor->prekeys,
                           actor->prekey_secrets, actor->prekey_ids));
 }
 
@@ -729,7 +729,7 @@ static void open_wrap(const struct actor *to, struct bytes stamped, struct buf *
     assert_ok(wrapping_find(&set, to->device.public, &wrap));
     for (size_t i = 0; i < PREKEYS; i++)
         if (memcmp(wrap.prekey, to->prekey_ids + i * PREKEY_ID_SIZE, PREKEY_ID_SIZE) == 0) {
-            assert_ok(wrapping_open(&set, &wrap, to->prekey_secrets + i * KEY_SIZE, room, ret));
+            assert_ok(wrapping_open(&set, &wrap, to->prekey_secrets + i * KEY_SIZE, NULL, room, ret));
             return;
         }
     fail_msg("sealed to a prekey that is not ours");

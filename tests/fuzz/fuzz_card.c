@@ -31,7 +31,8 @@ void fuzz_samples(void (*give)(struct bytes sample)) {
     memcpy(card.log, pair_of(71).public, KEY_SIZE);
     memcpy(card.registrars[0], pair_of(REGISTRAR).public, KEY_SIZE);
     memcpy(card.registrars[1], pair_of(72).public, KEY_SIZE);
-    memcpy(card.witnesses[0], pair_of(73).public, KEY_SIZE);
+    if (note_key_make(bytes_text("witness.example"), NOTE_COSIGNATURE, pair_of(73).public, &card.witnesses[0]) != E_OK)
+        abort();
     card_format(&card, &text);
     give(buf_bytes(&text));
 }

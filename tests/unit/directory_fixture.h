@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "directory.h"
+#include "joint.h"
 #include "sign.h"
 #include "stamp.h"
 
@@ -48,10 +49,10 @@ struct world {
 };
 
 UNUSED static struct directory *fresh_directory(void) {
-    uint8_t registrars[2][KEY_SIZE];
-    memcpy(registrars[0], pair_of(STRANGER + 50).public, KEY_SIZE);
-    memcpy(registrars[1], pair_of(REGISTRAR).public, KEY_SIZE);
-    struct directory *directory = directory_new((const uint8_t(*)[KEY_SIZE])registrars, 2);
+    struct card card = {.registrar_count = 2, .threshold = 1};
+    memcpy(card.registrars[0], pair_of(STRANGER + 50).public, KEY_SIZE);
+    memcpy(card.registrars[1], pair_of(REGISTRAR).public, KEY_SIZE);
+    struct directory *directory = directory_new(&card);
     assert_non_null(directory);
     return directory;
 }
@@ -100,7 +101,7 @@ UNUSED static enum error world_leaf(struct world *world, enum leaf_kind kind, st
     AUTO_BUF leaf = {0};
     AUTO_BUF asked = {0};
     uint8_t before[HASH_SIZE], after[HASH_SIZE];
-    bool held = directory_holds(world->directory, statement);
+    bool held = directory_holds(world->directory, kind, statement);
     leaf_bytes(kind, statement, world->time, &leaf);
     hash_directory(world->directory, before);
     enum error answer = directory_make_leaf(world->directory, kind, statement, (struct instant){world->time}, &asked);
@@ -113,12 +114,12 @@ UNUSED static enum error world_leaf(struct world *world, enum leaf_kind kind, st
     if (error != E_OK) {
         assert_memory_equal(before, after, HASH_SIZE);
         assert_int_equal(asked.n, 0);
-        assert_int_equal(directory_holds(world->directory, statement), held);
+        assert_int_equal(directory_holds(world->directory, kind, statement), held);
         return error;
     }
     assert_memory_not_equal(before, after, HASH_SIZE);
     assert_false(held);
-    assert_true(directory_holds(world->directory, statement));
+    assert_true(directory_holds(world->directory, kind, statement));
     assert_true(bytes_equal(buf_bytes(&asked), buf_bytes(&leaf)));
     assert_true(world->count < LENGTH(world->leaves));
     world->leaves[world->count++] = buf_take(&leaf);
@@ -145,11 +146,37 @@ UNUSED static enum error world_leaf(struct world *world, enum leaf_kind kind, st
         return world_leaf(world, KIND, buf_bytes(&stamped));                                                           \
     }
 STATEMENT(charter, LABEL_CHARTER, LEAF_CHARTER)
-STATEMENT(admission, LABEL_ADMISSION, LEAF_ADMISSION)
 STATEMENT(post, LABEL_POST, LEAF_POST)
 STATEMENT(device, LABEL_DEVICE, LEAF_DEVICE)
 STATEMENT(countersign, LABEL_COUNTERSIGN, LEAF_COUNTERSIGN)
 STATEMENT(revocation, LABEL_REVOCATION, LEAF_REVOCATION)
+STATEMENT(succession, LABEL_SUCCESSION, LEAF_SUCCESSION)
+STATEMENT(departure, LABEL_DEPARTURE, LEAF_DEPARTURE)
+STATEMENT(split, LABEL_SPLIT, LEAF_SPLIT)
+STATEMENT(contact, LABEL_CONTACT, LEAF_CONTACT)
+
+/* The same of what registrars sign jointly: by `key`, and by `other` too where it is not 0. */
+#define JOINTLY(object, LABEL, KIND)                                                                                   \
+    UNUSED static void sign_##object##_by(const struct object *value, unsigned key, unsigned other, struct buf *out) { \
+        AUTO_BUF payload = {0}, begun = {0}, one = {0};                                                                \
+        object##_encode(value, &payload);                                                                              \
+        assert_ok(joint_begin(buf_bytes(&payload), &begun));                                                           \
+        assert_ok(joint_sign(LABEL, pair_of(key).secret, buf_bytes(&begun), &one));                                    \
+        if (other)                                                                                                     \
+            assert_ok(joint_sign(LABEL, pair_of(other).secret, buf_bytes(&one), out));                                 \
+        else                                                                                                           \
+            buf_add_bytes(out, buf_bytes(&one));                                                                       \
+    }                                                                                                                  \
+    UNUSED static void sign_##object(const struct object *value, unsigned key, struct buf *out) {                      \
+        sign_##object##_by(value, key, 0, out);                                                                        \
+    }                                                                                                                  \
+    UNUSED static enum error say_##object(struct world *world, const struct object *value, unsigned key) {             \
+        AUTO_BUF joint = {0};                                                                                          \
+        sign_##object(value, key, &joint);                                                                             \
+        return world_leaf(world, KIND, buf_bytes(&joint));                                                             \
+    }
+JOINTLY(admission, LABEL_ADMISSION, LEAF_ADMISSION)
+JOINTLY(notice, LABEL_NOTICE, LEAF_NOTICE)
 
 UNUSED static struct charter charter_of(const char *party, unsigned authority) {
     struct charter charter = {
@@ -162,7 +189,6 @@ UNUSED static struct charter charter_of(const char *party, unsigned authority) {
 UNUSED static struct admission admission_of(const char *party, enum admission_action action, unsigned authority) {
     static uint64_t created;
     struct admission admission = {.party = bytes_text(party), .action = (uint64_t)action, .created = {++created}};
-    memcpy(admission.registrar, pair_of(REGISTRAR).public, KEY_SIZE);
     if (action == ACTION_ADMIT) {
         struct charter charter = charter_of(party, authority);
         admission.has_charter = true;

@@ -125,12 +125,12 @@ struct plan {
     unsigned sender;
     const char *to;
     size_t body; /* bytes of ciphertext */
-    const struct parcel *parent;
+    const struct cargo *parent;
     bool exercise, misfit; /* misfit: the body's digest is of a chunk one byte too short */
     uint64_t keep_s;
 };
 
-struct parcel {
+struct cargo {
     struct header header;
     unsigned sender;
     uint8_t digest[HASH_SIZE], seed[HASH_SIZE], leg[LEGS_MAX][HASH_SIZE];
@@ -138,7 +138,7 @@ struct parcel {
     size_t legs, chunk_count;
 };
 
-static void parcel_free(struct parcel *parcel) {
+static void parcel_free(struct cargo *parcel) {
     buf_free(&parcel->stamped);
     buf_free(&parcel->places);
     buf_free(&parcel->chunks);
@@ -146,7 +146,7 @@ static void parcel_free(struct parcel *parcel) {
     buf_free(&parcel->digests[1]);
     for (size_t i = 0; i < parcel->legs; i++) buf_free(&parcel->wrapsets[i]);
 }
-#define AUTO_PARCEL __attribute__((cleanup(parcel_free))) struct parcel
+#define AUTO_PARCEL __attribute__((cleanup(parcel_free))) struct cargo
 
 /* The ciphertext of one chunk: as good as random to the relay. */
 static struct bytes chunk_text(const struct part *part, unsigned number, uint32_t index) {
@@ -168,14 +168,14 @@ static void fill_part(struct part *part, unsigned number, size_t length, bool mi
     part_digest(buf_bytes(ret_digests), part->digest);
 }
 
-static struct chunk chunk_of(const struct parcel *parcel, unsigned number, uint32_t index) {
+static struct chunk chunk_of(const struct cargo *parcel, unsigned number, uint32_t index) {
     const struct part *part = number == PART_OFFER ? &parcel->header.offer : &parcel->header.body;
     struct chunk chunk = {.part = number, .index = index, .data = chunk_text(part, number, index)};
     memcpy(chunk.header, parcel->digest, HASH_SIZE);
     return chunk;
 }
 
-static void add_chunks(struct parcel *parcel, unsigned number, const struct part *part) {
+static void add_chunks(struct cargo *parcel, unsigned number, const struct part *part) {
     for (uint32_t i = 0; i < chunks_count(part->length); i++, parcel->chunk_count++) {
         struct chunk chunk = chunk_of(parcel, number, i);
         chunk_encode(&chunk, &parcel->chunks);
@@ -184,7 +184,7 @@ static void add_chunks(struct parcel *parcel, unsigned number, const struct part
 
 static const char *post_name_of(unsigned number) { return number >= RECIPIENT ? "fj/national" : "de/technical"; }
 
-static void seal_leg(struct bench *bench, struct parcel *parcel, size_t which, const char *to) {
+static void seal_leg(struct bench *bench, struct cargo *parcel, size_t which, const char *to) {
     struct wrapset set = {.has_leg = true, .generation = 1, .size = directory_size(bench->book.directory)};
     const struct directory_device *readers[DEVICES_PER_POST_MAX];
     AUTO_BUF wraps = {0}, payload = {0};
@@ -204,7 +204,7 @@ static void seal_leg(struct bench *bench, struct parcel *parcel, size_t which, c
         stamp_sign_one(LABEL_WRAPSET, pair_of(parcel->sender).secret, buf_bytes(&payload), &parcel->wrapsets[which]));
 }
 
-static void add_leg(struct parcel *parcel, const struct plan *plan, size_t i, struct legs_leaf *ret_leaf) {
+static void add_leg(struct cargo *parcel, const struct plan *plan, size_t i, struct legs_leaf *ret_leaf) {
     struct opening opening = {.to = bytes_text(plan->to), .sequence = (uint64_t)plan->id * LEGS_MAX + i + 1};
     AUTO_BUF bytes = {0};
     memset(opening.salt, (int)plan->id, HASH_SIZE);
@@ -215,7 +215,7 @@ static void add_leg(struct parcel *parcel, const struct plan *plan, size_t i, st
     place_encode(&(struct place){buf_bytes(&bytes), ret_leaf->position}, &parcel->places);
 }
 
-static void fill_header(struct bench *bench, struct parcel *parcel, const struct plan *plan) {
+static void fill_header(struct bench *bench, struct cargo *parcel, const struct plan *plan) {
     struct header *header = &parcel->header;
     *header = (struct header){.from = bytes_text(post_name_of(plan->sender)),
                               .created = bench->book.now,
@@ -235,8 +235,8 @@ static void fill_header(struct bench *bench, struct parcel *parcel, const struct
     fill_part(&header->body, PART_BODY, plan->body ? plan->body : TEXT, plan->misfit, &parcel->digests[1]);
 }
 
-static struct parcel parcel_make(struct bench *bench, struct plan plan) {
-    struct parcel parcel = {.legs = plan.legs ? plan.legs : 1, .sender = plan.sender ? plan.sender : SENDER};
+static struct cargo parcel_make(struct bench *bench, struct plan plan) {
+    struct cargo parcel = {.legs = plan.legs ? plan.legs : 1, .sender = plan.sender ? plan.sender : SENDER};
     struct legs_leaf leaves[LEGS_MAX];
     AUTO_BUF payload = {0};
     plan.sender = parcel.sender;
@@ -255,12 +255,12 @@ static struct parcel parcel_make(struct bench *bench, struct plan plan) {
 }
 
 /* From de/technical to fj/national, an offer and a body of one chunk each. */
-UNUSED static struct parcel parcel_new(struct bench *bench, unsigned id, size_t legs) {
+UNUSED static struct cargo parcel_new(struct bench *bench, unsigned id, size_t legs) {
     return parcel_make(bench, (struct plan){.id = id, .legs = legs});
 }
 
 /* Submits the header with the wrap sets of `count` legs from `first` on, as a message that the wire would carry. */
-static enum error try_submit(struct bench *bench, const struct parcel *parcel, size_t first, size_t count,
+static enum error try_submit(struct bench *bench, const struct cargo *parcel, size_t first, size_t count,
                              bool with_chunks, struct response *ret) {
     AUTO_BUF sets = {0}, message = {0};
     struct job job = job_of(parcel->sender);
@@ -279,13 +279,13 @@ static enum error try_submit(struct bench *bench, const struct parcel *parcel, s
     return submission_submit(&bench->book, &job, &submit, ret);
 }
 
-UNUSED static void submit_leg(struct bench *bench, const struct parcel *parcel, size_t which, bool with_chunks,
+UNUSED static void submit_leg(struct bench *bench, const struct cargo *parcel, size_t which, bool with_chunks,
                               struct response *ret) {
     assert_ok(try_submit(bench, parcel, which, 1, with_chunks, ret));
 }
 
 /* A batch of one submission; what was said of its leg, or of the whole. */
-UNUSED static enum error send_parcel(struct bench *bench, const struct parcel *parcel, size_t which) {
+UNUSED static enum error send_parcel(struct bench *bench, const struct cargo *parcel, size_t which) {
     struct response response = {0};
     begin(bench);
     submit_leg(bench, parcel, which, true, &response);
@@ -296,11 +296,11 @@ UNUSED static enum error send_parcel(struct bench *bench, const struct parcel *p
     return error;
 }
 
-UNUSED static void store_parcel(struct bench *bench, const struct parcel *parcel, size_t which) {
+UNUSED static void store_parcel(struct bench *bench, const struct cargo *parcel, size_t which) {
     assert_ok(send_parcel(bench, parcel, which));
 }
 
-static void make_statement(const struct parcel *parcel, size_t which, enum leg_event event, unsigned number,
+static void make_statement(const struct cargo *parcel, size_t which, enum leg_event event, unsigned number,
                            uint8_t nonce, struct buf *out) {
     struct statement statement = {.event = (uint64_t)event,
                                   .has_leg = true,
@@ -317,7 +317,7 @@ static void make_statement(const struct parcel *parcel, size_t which, enum leg_e
 }
 
 /* Says it inside a batch; *ret_pending: the scribe's number of a new receipt, or -1. */
-static enum error say_pending(struct bench *bench, const struct parcel *parcel, size_t which, enum leg_event event,
+static enum error say_pending(struct bench *bench, const struct cargo *parcel, size_t which, enum leg_event event,
                               unsigned number, uint8_t nonce, int *ret_pending, bool *ret_receipt) {
     AUTO_BUF stamped = {0}, said = {0};
     struct response response = {0};
@@ -335,7 +335,7 @@ static enum error say_pending(struct bench *bench, const struct parcel *parcel, 
 }
 
 /* ret_receipt: is there one? May be NULL. */
-UNUSED static enum error say(struct bench *bench, const struct parcel *parcel, size_t which, enum leg_event event,
+UNUSED static enum error say(struct bench *bench, const struct cargo *parcel, size_t which, enum leg_event event,
                              unsigned number, uint8_t nonce, bool *ret_receipt) {
     int pending;
     bool receipt;
@@ -344,7 +344,7 @@ UNUSED static enum error say(struct bench *bench, const struct parcel *parcel, s
     return error;
 }
 
-UNUSED static enum error say_alone(struct bench *bench, const struct parcel *parcel, size_t which, enum leg_event event,
+UNUSED static enum error say_alone(struct bench *bench, const struct cargo *parcel, size_t which, enum leg_event event,
                                    unsigned number, uint8_t nonce) {
     begin(bench);
     enum error error = say(bench, parcel, which, event, number, nonce, NULL);
@@ -352,7 +352,7 @@ UNUSED static enum error say_alone(struct bench *bench, const struct parcel *par
     return error;
 }
 
-UNUSED static struct store_leg leg_of(struct bench *bench, const struct parcel *parcel, size_t which) {
+UNUSED static struct store_leg leg_of(struct bench *bench, const struct cargo *parcel, size_t which) {
     struct store_leg leg;
     memset(&leg, 0, sizeof leg); /* also what lies behind the names, so that two can be compared whole */
     assert_ok(bench->book.store->ops->leg_by_id(bench->book.store, parcel->leg[which], &leg));
@@ -365,7 +365,7 @@ UNUSED static uint64_t quota(struct bench *bench, const char *key) {
     return value;
 }
 
-static enum error fetch_part(struct bench *bench, const struct parcel *parcel, size_t which, unsigned part,
+static enum error fetch_part(struct bench *bench, const struct cargo *parcel, size_t which, unsigned part,
                              unsigned number) {
     struct fetch fetch = {.has_leg = true, .part = part};
     struct response response = {0};
@@ -380,7 +380,7 @@ static enum error fetch_part(struct bench *bench, const struct parcel *parcel, s
     return error;
 }
 
-UNUSED static enum error fetch_offer(struct bench *bench, const struct parcel *parcel, size_t which, unsigned number) {
+UNUSED static enum error fetch_offer(struct bench *bench, const struct cargo *parcel, size_t which, unsigned number) {
     return fetch_part(bench, parcel, which, PART_OFFER, number);
 }
 
@@ -394,7 +394,7 @@ UNUSED static void run_expiry(struct bench *bench) {
 
 /* The committed entries of a leg are one chain that ends where the leg stands; ret_last: the last one, views into
  * *bytes. */
-UNUSED static size_t check_chain(struct bench *bench, const struct parcel *parcel, size_t which, struct buf *bytes,
+UNUSED static size_t check_chain(struct bench *bench, const struct cargo *parcel, size_t which, struct buf *bytes,
                                  struct evidence *ret_last) {
     struct store *store = bench->book.store;
     struct store_leg leg = leg_of(bench, parcel, which);

@@ -130,13 +130,9 @@ static void every_changed_value_changes_the_fingerprint(void **state) {
     uint8_t hash[HASH_SIZE], other[HASH_SIZE];
     assert_int_equal(parse(&lines, &card, NULL), E_OK);
     card_hash(&card, hash);
-    uint8_t *const bytes[] = {(uint8_t *)changed.name,
-                              (uint8_t *)changed.addresses[1],
-                              changed.curve,
-                              changed.statement,
-                              changed.log,
-                              changed.registrars[1],
-                              changed.witnesses[0]};
+    uint8_t *const bytes[] = {
+        (uint8_t *)changed.name, (uint8_t *)changed.addresses[1], changed.curve, changed.statement, changed.log,
+        changed.registrars[1],   changed.witnesses[0].key};
     for (size_t i = 0; i < LENGTH(bytes); i++) {
         changed = card;
         bytes[i][0] ^= 1;
@@ -261,7 +257,7 @@ static void the_largest_card_has_a_fingerprint(void **state) {
     memset(card.name, 'n', sizeof card.name - 1);
     for (size_t i = 0; i < CARD_ADDRESSES_MAX; i++) memset(card.addresses[i], 'a', CARD_ADDRESS_SIZE - 1);
     card_hash(&card, hash);
-    card.witnesses[CARD_KEYS_MAX - 1][KEY_SIZE - 1] ^= 1;
+    card.witnesses[CARD_KEYS_MAX - 1].key[KEY_SIZE - 1] ^= 1;
     card_hash(&card, other);
     assert_memory_not_equal(hash, other, HASH_SIZE);
 }

@@ -111,8 +111,6 @@ static void admission_by_anybody_but_a_registrar_is_refused(void **state) {
     struct charter charter = charter_of("de", AUTHORITY);
     assert_ok(say_charter(&world, &charter, AUTHORITY));
     struct admission admission = admission_of("de", ACTION_ADMIT, AUTHORITY);
-    assert_error(say_admission(&world, &admission, AUTHORITY), E_BAD_SIGNATURE);
-    memcpy(admission.registrar, pair_of(AUTHORITY).public, KEY_SIZE);
     assert_error(say_admission(&world, &admission, AUTHORITY), E_UNKNOWN_REGISTRAR);
 }
 
@@ -790,7 +788,7 @@ static void copy_knows_the_newest_ledger_time(void **state) {
 
 static void empty_directory_answers_nothing(void **state) {
     (void)state;
-    struct directory *directory = directory_new(NULL, 0);
+    struct directory *directory = directory_new(&(struct card){0});
     uint8_t root[HASH_SIZE], empty[HASH_SIZE];
     const struct directory_device *readers[DEVICES_PER_POST_MAX];
     merkle_root(NULL, 0, empty);
@@ -805,7 +803,7 @@ static void empty_directory_answers_nothing(void **state) {
     assert_null(directory_post_nth(directory, 0));
     assert_null(directory_device_nth(directory, 0));
     assert_int_equal(directory_readers(directory, bytes_text("de/technical"), (struct instant){0}, readers), 0);
-    assert_false(directory_holds(directory, bytes_text("nonsense")));
+    assert_false(directory_holds(directory, LEAF_POST, bytes_text("nonsense")));
     struct directory *copy = directory_copy(directory);
     assert_non_null(copy);
     directory_free(copy);

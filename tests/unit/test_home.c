@@ -95,7 +95,9 @@ static void a_directory_takes_the_statements_of_charter_and_certificate(void **s
     certify("A", "de-national.request", "cert");
     uint8_t registrar[1][KEY_SIZE], secret[SIGN_SECRET_SIZE];
     crypto_sign_keypair(registrar[0], secret);
-    struct directory *directory = directory_new((const uint8_t(*)[KEY_SIZE])registrar, 1);
+    struct card card = {.registrar_count = 1, .threshold = 1};
+    memcpy(card.registrars[0], registrar[0], KEY_SIZE);
+    struct directory *directory = directory_new(&card);
     AUTO_BUF file = {0};
     struct dossier dossier;
     struct dirstatement statement;
@@ -118,7 +120,6 @@ static void a_directory_takes_the_statements_of_charter_and_certificate(void **s
         struct bytes payload;
         assert_int_equal(stamp_peek(statement.statement, &payload), E_OK);
         stamp_hash(payload, admission.charter);
-        memcpy(admission.registrar, registrar[0], KEY_SIZE);
         AUTO_BUF encoded = {0};
         AUTO_BUF stamped = {0};
         AUTO_BUF second = {0};

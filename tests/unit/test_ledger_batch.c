@@ -196,10 +196,10 @@ static void a_revocation_counts_from_the_end_of_its_batch_on_as_the_entries_say(
     struct revocation revocation = revocation_of("fj/national", RECIPIENT, OTHER_AUTHORITY);
     sign_revocation(&revocation, OTHER_AUTHORITY, &revocation_bytes);
     draft_statement(&draft, LEAF_REVOCATION, &revocation_bytes);
-    struct revoke revoke = {.statements = list_of(&draft.statements, 1)};
+    struct declare revoke = {.statements = list_of(&draft.statements, 1)};
     uint64_t size = directory_size(bench->book.directory);
     begin(bench);
-    assert_ok(enrolment_revoke(&bench->book, &revoke, &response));
+    assert_ok(enrolment_declare(&bench->book, &revoke, &response));
     assert_int_equal(response.type, MESSAGE_DONE);
     response_free(&response);
     assert_ok(say(bench, &parcel, 0, EVENT_ACCEPTED, RECIPIENT, 1, NULL));
@@ -236,7 +236,7 @@ static void the_submission_of_a_revoked_device_stays_where_it_was(void **state) 
     begin(bench);
     submit_leg(bench, &parcel, 0, false, &response);
     response_free(&response);
-    assert_ok(enrolment_revoke(&bench->book, &(struct revoke){list_of(&draft.statements, 1)}, &response));
+    assert_ok(enrolment_declare(&bench->book, &(struct declare){list_of(&draft.statements, 1)}, &response));
     response_free(&response);
     commit_batch(bench);
     struct job job = job_of(SENDER);

@@ -20,7 +20,7 @@ static enum error put_chunk(struct bench *bench, const struct chunk *chunk) {
 }
 
 /* Submits without chunks: all are wanted. */
-static void announce(struct bench *bench, const struct parcel *parcel) {
+static void announce(struct bench *bench, const struct cargo *parcel) {
     struct response response = {0};
     begin(bench);
     submit_leg(bench, parcel, 0, false, &response);
@@ -31,11 +31,11 @@ static void announce(struct bench *bench, const struct parcel *parcel) {
     response_free(&response);
 }
 
-static struct parcel three_chunks(struct bench *bench) {
+static struct cargo three_chunks(struct bench *bench) {
     return parcel_make(bench, (struct plan){.id = 1, .body = THREE_CHUNKS});
 }
 
-static void assert_nothing_stored(struct bench *bench, const struct parcel *parcel) {
+static void assert_nothing_stored(struct bench *bench, const struct cargo *parcel) {
     struct store_request row;
     struct store_leg leg;
     assert_ok(bench->book.store->ops->request_by_digest(bench->book.store, parcel->digest, &row));
@@ -220,11 +220,11 @@ static void a_chunk_after_all_was_stored_changes_nothing(void **state) {
 
 /* ---- replies ---- */
 
-static struct parcel reply_to(struct bench *bench, unsigned id, const struct parcel *parent, unsigned sender) {
+static struct cargo reply_to(struct bench *bench, unsigned id, const struct cargo *parent, unsigned sender) {
     return parcel_make(bench, (struct plan){.id = id, .kind = LEG_REPLY, .parent = parent, .sender = sender});
 }
 
-static enum error reply(struct bench *bench, unsigned id, const struct parcel *parent, unsigned sender) {
+static enum error reply(struct bench *bench, unsigned id, const struct cargo *parent, unsigned sender) {
     AUTO_PARCEL parcel = reply_to(bench, id, parent, sender);
     return send_parcel(bench, &parcel, 0);
 }
@@ -288,7 +288,7 @@ static void a_reply_has_the_parents_two_posts_and_mark_and_no_reply_for_a_parent
     assert_ok(send_parcel(bench, &first, 0));
     assert_error(reply(bench, 6, &first, SENDER), E_NOT_ALLOWED);
     assert_error(reply(bench, 7, &first, RECIPIENT), E_NOT_ALLOWED);
-    struct parcel mixed = {0}; /* the leg of one request under the header of another */
+    struct cargo mixed = {0}; /* the leg of one request under the header of another */
     memcpy(mixed.digest, other.digest, HASH_SIZE);
     memcpy(mixed.leg[0], parent.leg[0], HASH_SIZE);
     assert_error(reply(bench, 8, &mixed, RECIPIENT), E_UNKNOWN_REQUEST);
@@ -337,7 +337,7 @@ static void a_reply_back_is_received_by_the_parents_sender(void **state) {
 
 enum { MANY = 1000, MANY_MESSAGES = 4 };
 
-static void send_many(struct bench *bench, const struct parcel *parcel) {
+static void send_many(struct bench *bench, const struct cargo *parcel) {
     enum { EACH = MANY / MANY_MESSAGES };
     for (size_t i = 0; i < MANY_MESSAGES; i++) {
         struct response response = {0};
@@ -354,7 +354,7 @@ static void send_many(struct bench *bench, const struct parcel *parcel) {
 }
 
 /* Reads a post's whole feed in pages; seen[i]: how often leg i came. Items are numbered without a gap. */
-static size_t read_feed(struct bench *bench, unsigned reader, const struct parcel *parcel, enum item_kind kind,
+static size_t read_feed(struct bench *bench, unsigned reader, const struct cargo *parcel, enum item_kind kind,
                         unsigned *seen, size_t *ret_sent) {
     struct job job = job_of(reader);
     uint64_t after = 0;

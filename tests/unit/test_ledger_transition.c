@@ -54,13 +54,13 @@ static unsigned signer_of(enum leg_event event) {
     return leg_event_row(event)->actor == ACTOR_SENDER ? SENDER : RECIPIENT;
 }
 
-static void force_forwarded(struct bench *bench, const struct parcel *parcel) {
+static void force_forwarded(struct bench *bench, const struct cargo *parcel) {
     struct store_leg leg = leg_of(bench, parcel, 0);
     leg.state = leg.furthest = STATE_FORWARDED;
     assert_ok(bench->book.store->ops->leg_update(bench->book.store, &leg));
 }
 
-static void walk(struct bench *bench, const struct parcel *parcel, const enum leg_event *route) {
+static void walk(struct bench *bench, const struct cargo *parcel, const enum leg_event *route) {
     for (uint8_t nonce = 1; *route != EVENT_NONE; route++, nonce++) {
         if (*route == EVENT_FORWARDED) {
             force_forwarded(bench, parcel);
@@ -119,7 +119,7 @@ static void check_receipt(struct bench *bench, int pending, bool moves) {
 }
 
 struct trial {
-    struct parcel *parcel;
+    struct cargo *parcel;
     enum leg_kind kind;
     const enum leg_event *route;
     enum leg_state state, furthest;
@@ -152,7 +152,7 @@ static void try_event(struct bench *bench, const struct trial *trial, enum leg_e
 }
 
 static void try_all_events(struct bench *bench, enum leg_kind kind, const enum leg_event *route,
-                           const struct parcel *parent, unsigned *id) {
+                           const struct cargo *parent, unsigned *id) {
     struct trial trial = {.kind = kind, .route = route};
     if (!route_end(route, kind, &trial.state, &trial.furthest)) return;
     for (unsigned event = EVENT_STORED; event <= EVENT_CANNOT_OPEN; event++) {

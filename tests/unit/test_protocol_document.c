@@ -376,8 +376,9 @@ static void every_error_stands_in_the_document(void **state) {
 #define LIMITS(X)                                                                                                      \
     X(WIRE_VERSION)                                                                                                    \
     X(SUITE)                                                                                                           \
-    X(HASH_SIZE) X(KEY_SIZE) X(SIGN_SECRET_SIZE) X(SIGNATURE_SIZE) X(REQUEST_ID_SIZE) X(NONCE_SIZE) X(PREKEY_ID_SIZE)  \
-        X(TAG_SIZE) X(PARTY_MAX) X(DESK_MAX) X(POST_MAX) X(NAME_MAX_SIZE) X(CBOR_DEPTH_MAX) X(LEGS_DEPTH) X(LEGS_MAX)  \
+    X(HASH_SIZE)                                                                                                       \
+    X(KEY_SIZE) X(SIGN_SECRET_SIZE) X(SIGNATURE_SIZE) X(REQUEST_ID_SIZE) X(NONCE_SIZE) X(PREKEY_ID_SIZE) X(TAG_SIZE)   \
+        X(PARTY_MAX) X(DESK_MAX) X(POST_MAX) X(NAME_MAX_SIZE) X(CBOR_DEPTH_MAX) X(LEGS_DEPTH) X(LEGS_MAX)              \
             X(STAMP_PATH_MAX) X(STAMP_MAX) X(CHUNK_PLAIN) X(CHUNK_SIZE) X(DEVICES_PER_POST_MAX) X(PREKEY_DAYS_AHEAD)   \
                 X(PREKEY_WINDOW_DAYS) X(PREKEY_BATCH_MAX) X(VOIDS_MAX) X(SUBJECT_MAX) X(SUMMARY_MAX) X(NOTE_MAX)       \
                     X(PARTS_MAX) X(FILENAME_MAX_SIZE) X(HEADER_MAX) X(SIGNATURE_MAX) X(STAMPED_OVERHEAD)               \
@@ -699,7 +700,6 @@ static void make_party(struct example *example, struct people *people, const cha
     struct admission admission = {
         .party = charter.party, .action = ACTION_ADMIT, .has_charter = true, .created = EXAMPLE_TIME};
     stamp_hash(charter_bytes, admission.charter);
-    memcpy(admission.registrar, example->registrar.public, KEY_SIZE);
     struct post post = {.post = bytes_text(people->post),
                         .functions = FUNCTION_TECHNICAL,
                         .created = EXAMPLE_TIME,
@@ -736,7 +736,9 @@ static void make_party(struct example *example, struct people *people, const cha
 static void make_directory(struct example *example) {
     example->registrar = key_of("", "registrar");
     example->relay = key_of("", "relay");
-    example->directory = directory_new((const uint8_t(*)[KEY_SIZE])example->registrar.public, 1);
+    struct card card = {.registrar_count = 1, .threshold = 1};
+    memcpy(card.registrars[0], example->registrar.public, KEY_SIZE);
+    example->directory = directory_new(&card);
     assert_non_null(example->directory);
     make_party(example, &example->fj, "Fiji");
     make_party(example, &example->de, "Germany");
@@ -917,7 +919,7 @@ static void make_wrapset(struct example *example) {
     example->wrapset = stamped(LABEL_WRAPSET, example->fj.device.secret, payload);
     is("wrapset.stamped", example->wrapset);
     struct buf *out = keep();
-    assert_ok(wrapping_open(&set, &wrap, example->prekey_secret, out, &opened));
+    assert_ok(wrapping_open(&set, &wrap, example->prekey_secret, NULL, out, &opened));
     assert_true(bytes_equal(buf_bytes(out), plain));
 }
 

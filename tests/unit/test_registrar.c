@@ -62,7 +62,9 @@ static void signed_orders_are_what_the_directory_takes(void **state) {
     AUTO_BUF resume = {0};
     AUTO_BUF foreign = {0};
     struct registrar_charter charter;
-    struct directory *directory = directory_new((const uint8_t(*)[KEY_SIZE]) & registrar_key, 1);
+    struct card card = {.registrar_count = 1, .threshold = 1};
+    memcpy(card.registrars[0], registrar_key, KEY_SIZE);
+    struct directory *directory = directory_new(&card);
     assert_non_null(directory);
     make_file("fj", "fj", LEAF_CHARTER, &file);
     assert_int_equal(registrar_open_charter(buf_bytes(&file), &charter), E_OK);

@@ -73,7 +73,7 @@ static void every_target_opens_its_own_wrap(void **state) {
             buf_add(&out, "kept", 4);
             assert_ok(wrapping_find(&scene.set, scene.targets[i].device, &wrap));
             assert_memory_equal(wrap.prekey, scene.targets[i].prekey_id, PREKEY_ID_SIZE);
-            assert_ok(wrapping_open(&scene.set, &wrap, scene.secrets[i], &out, &got));
+            assert_ok(wrapping_open(&scene.set, &wrap, scene.secrets[i], NULL, &out, &got));
             assert_memory_equal(out.p, "kept", 4);
             assert_true(got.has_offer_key && got.has_body_key && !got.has_seen);
             assert_memory_equal(got.offer_key, scene.keys.offer_key, KEY_SIZE);
@@ -113,7 +113,7 @@ static void wrap_of_another_device_does_not_open(void **state) {
             struct wrapped got;
             AUTO_BUF out = {0};
             assert_ok(wrapping_find(&scene.set, scene.targets[wrapped_for].device, &wrap));
-            assert_error(wrapping_open(&scene.set, &wrap, scene.secrets[opener], &out, &got),
+            assert_error(wrapping_open(&scene.set, &wrap, scene.secrets[opener], NULL, &out, &got),
                          wrapped_for == opener ? E_OK : E_CANNOT_OPEN);
             if (wrapped_for != opener) assert_int_equal(out.n, 0);
         }
@@ -122,7 +122,7 @@ static void wrap_of_another_device_does_not_open(void **state) {
 static enum error open_first(const struct wrapset *set, const struct wrap *wrap, const struct scene *scene) {
     AUTO_BUF out = {0};
     struct wrapped got;
-    enum error error = wrapping_open(set, wrap, scene->secrets[0], &out, &got);
+    enum error error = wrapping_open(set, wrap, scene->secrets[0], NULL, &out, &got);
     if (error != E_OK) assert_int_equal(out.n, 0);
     return error;
 }
@@ -280,7 +280,7 @@ static void sealing_and_opening_survive_the_end_of_memory(void **state) {
         sealed = !starve_end();
         assert_error(error, sealed ? E_OK : E_NO_MEMORY);
         starve(n);
-        error = wrapping_open(&scene.set, &wrap, scene.secrets[0], &plain, &got);
+        error = wrapping_open(&scene.set, &wrap, scene.secrets[0], NULL, &plain, &got);
         opened = !starve_end();
         assert_error(error, opened ? E_OK : E_NO_MEMORY);
         assert_true(n > 1 || (!sealed && !opened));
@@ -296,7 +296,7 @@ static void prekeys_survive_the_end_of_memory(void **state) {
         struct buf stamped[2] = {0};
         uint8_t secrets[2][KEY_SIZE] = {0}, ids[2][PREKEY_ID_SIZE] = {0};
         starve(n);
-        enum error error = prekey_make(device.secret, 7, 2, stamped, secrets[0], ids[0]);
+        enum error error = prekey_make(device.secret, 7, 2, 0, stamped, secrets[0], ids[0]);
         made = !starve_end();
         assert_error(error, made ? E_OK : E_NO_MEMORY);
         if (!made) assert_true(sodium_is_zero(secrets[0], sizeof secrets) && sodium_is_zero(ids[0], sizeof ids));
@@ -312,7 +312,7 @@ static void prekeys_are_signed_by_their_device(void **state) {
     struct pair device = pair_of(DEVICE);
     struct buf stamped[COUNT] = {0};
     uint8_t secrets[COUNT][KEY_SIZE], ids[COUNT][PREKEY_ID_SIZE];
-    assert_ok(prekey_make(device.secret, 20000, COUNT, stamped, secrets[0], ids[0]));
+    assert_ok(prekey_make(device.secret, 20000, COUNT, 0, stamped, secrets[0], ids[0]));
     for (unsigned i = 0; i < COUNT; i++) {
         struct prekey prekey;
         struct bytes payload;
@@ -336,11 +336,11 @@ static void prekeys_beyond_the_limits_are_not_made(void **state) {
     struct pair device = pair_of(DEVICE);
     struct buf stamped[1] = {0};
     uint8_t secret[KEY_SIZE], id[PREKEY_ID_SIZE];
-    assert_error(prekey_make(device.secret, 1, 0, stamped, secret, id), E_OUT_OF_RANGE);
-    assert_error(prekey_make(device.secret, 1, PREKEY_BATCH_MAX + 1, stamped, secret, id), E_OUT_OF_RANGE);
-    assert_error(prekey_make(device.secret, UINT32_MAX, 2, stamped, secret, id), E_OUT_OF_RANGE);
+    assert_error(prekey_make(device.secret, 1, 0, 0, stamped, secret, id), E_OUT_OF_RANGE);
+    assert_error(prekey_make(device.secret, 1, PREKEY_BATCH_MAX + 1, 0, stamped, secret, id), E_OUT_OF_RANGE);
+    assert_error(prekey_make(device.secret, UINT32_MAX, 2, 0, stamped, secret, id), E_OUT_OF_RANGE);
     assert_int_equal(stamped[0].n, 0);
-    assert_ok(prekey_make(device.secret, UINT32_MAX, 1, stamped, secret, id));
+    assert_ok(prekey_make(device.secret, UINT32_MAX, 1, 0, stamped, secret, id));
     buf_free(&stamped[0]);
 }
 
