@@ -4,14 +4,16 @@ import re
 
 from cbor import Refused, decode
 from document import LEAVES, LIMITS
-from seals import check_sign_key, leaf_hash, peek, tree_root, verify, x_shared
+from seals import check_sign_key, labelled, leaf_hash, tree_root, verify, verify_joint, x_shared
 
 KIND_NAMES = {number: name for name, number in LEAVES.items()}
-LABEL_OF = {"charter": "CHARTER", "admission": "ADMISSION", "post": "POST", "device": "DEVICE",
-            "countersign": "COUNTERSIGN", "revocation": "REVOCATION"}
+LABEL_OF = {name: "COUNTERSIGN" if name == "countersign" else name.upper() for name in LEAVES}
+JOINT = ("admission", "notice")
 PARTY = re.compile(r"[a-z][a-z0-9.-]{0,31}")
 NEVER = 1 << 63
 POST = re.compile(r"[a-z][a-z0-9.-]{0,31}/[a-z][a-z0-9-]{0,31}")
+ADMIT, SUSPEND, _, NOMINATE = range(4)
+RENEW, RECOVER, TAKE, OBJECT = range(4)
 
 
 def need(condition, name, detail=""):
@@ -19,9 +21,13 @@ def need(condition, name, detail=""):
         raise Refused(name, detail)
 
 
+def title_good(name):
+    return not re.search(r"[\0-\x1f\x7f]", name)
+
+
 class Directory:
-    def __init__(self, registrars):
-        self.registrars = registrars
+    def __init__(self, registrars, threshold=1):
+        self.registrars, self.threshold = registrars, threshold
         self.hashes, self.statements, self.keys = [], set(), set(registrars)
         self.parties, self.posts, self.devices = {}, {}, {}
         self.time = 0
@@ -38,62 +44,165 @@ class Directory:
         kind = KIND_NAMES.get(leaf["kind"])
         need(kind in LABEL_OF, "unknown-version")
         need(leaf["time"] >= self.time, "out-of-range")
-        what = peek(leaf["statement"], kind)
-        name = leaf_hash(decode("stamped", leaf["statement"])["payload"])
+        joint = kind in JOINT
+        payload = decode("joint" if joint else "stamped", leaf["statement"])["payload"]
+        what = decode(kind, payload)
+        name = leaf_hash(payload)
         need(name not in self.statements, "conflict")
         signer, effect = getattr(self, kind)(what, name, leaf["time"])
-        verify(LABEL_OF[kind], signer, leaf["statement"])
+        if joint:
+            verify_joint(LABEL_OF[kind], self.registrars, self.threshold, leaf["statement"])
+        else:
+            verify(LABEL_OF[kind], signer, leaf["statement"])
         effect()
         self.statements.add(name)
         self.hashes.append(leaf_hash(data))
         self.time = leaf["time"]
 
+    def admitted(self, name):
+        party = self.parties.get(name)
+        need(party, "unknown-party")
+        need(party["admitted"], "not-admitted")
+        return party
+
+    # ---- parties ----
+
     def charter(self, what, name, _):
-        need(PARTY.fullmatch(what["party"]) and not re.search(r"[\0-\x1f\x7f]", what["name"]), "bad-text")
-        need(what["party"] not in self.parties, "conflict")
+        need(PARTY.fullmatch(what["party"]) and title_good(what["name"]), "bad-text")
+        need(self.parties.get(what["party"], {"nominated": True})["nominated"], "conflict")
         keys = [what[field] for field in ("authority", "recovery") if field in what]
         for key in keys:
             check_sign_key(key)
 
         def effect():
-            self.parties[what["party"]] = {**what, "hash": name, "admitted": False, "suspended": False}
+            self.parties.setdefault(what["party"], {}).update(
+                {"recovery": None, **what, "hash": name, "admitted": False, "suspended": False, "departed": False,
+                 "nominated": False, "notice": None})
             self.keys.update(keys)
         return what["authority"], effect
 
     def admission(self, what, _, __):
-        need(what["registrar"] in self.registrars, "unknown-registrar")
         party = self.parties.get(what["party"])
+        if what["action"] == NOMINATE:
+            need("name" in what and "kind" in what, "missing-field")
+            need(PARTY.fullmatch(what["party"]) and title_good(what["name"]), "bad-text")
+            need(not party or party["nominated"], "conflict")
+            listed = {"party": what["party"], "name": what["name"], "kind": what["kind"], "nominated": True,
+                      "admitted": False}
+            return None, lambda: self.parties.setdefault(what["party"], {}).update(listed)
         need(party, "unknown-party")
+        need(not party["nominated"], "not-admitted")
         need(what.get("charter", party["hash"]) == party["hash"], "mismatch")
-        if what["action"] == 0:
-            need(not party["admitted"], "conflict")
+        change = {"suspended": what["action"] == SUSPEND}
+        if what["action"] == ADMIT:
+            need(not party["admitted"] or party["departed"], "conflict")
             need("charter" in what, "missing-field")
+            change.update(admitted=True, departed=False)
         else:
             need(party["admitted"], "not-admitted")
-        return what["registrar"], lambda: party.update(admitted=True, suspended=what["action"] == 1)
+        return None, lambda: party.update(change)
+
+    def new_key(self, key):
+        check_sign_key(key)
+        need(key not in self.keys, "conflict")
+
+    def notice(self, what, name, time):
+        party = self.admitted(what["party"])
+        self.new_key(what["authority"])
+        if what.get("recovery", party["recovery"]) != party["recovery"]:
+            self.new_key(what["recovery"])
+        return None, lambda: party.update(notice={"recovery": None, **what, "hash": name, "since": time})
+
+    def succession(self, what, _, time):
+        party, signer, action = self.admitted(what["party"]), what["signer"], what["action"]
+        notice = party["notice"]
+        answers = notice and what.get("notice") == notice["hash"]
+        if action == OBJECT:
+            need(signer in (party["authority"], party["recovery"]), "not-allowed")
+            need(answers, "conflict")
+            return signer, lambda: party.update(notice=None)
+        need("authority" in what and "next" in what, "missing-field")
+        new = {"authority": what["authority"], "next": what["next"], "notice": None,
+               "recovery": what.get("recovery", party["recovery"])}
+        if action == RENEW:
+            need(labelled("NEXT_KEY", what["authority"]) == party["next"], "not-allowed")
+            need(signer == what["authority"], "not-allowed")
+        elif action == RECOVER:
+            need(signer == party["recovery"], "not-allowed")
+        else:
+            need(answers, "conflict")
+            need(signer == what["authority"] == notice["authority"], "not-allowed")
+            need(time - notice["since"] >= LIMITS["NOTICE_MS"], "notice-running")
+            need(what["next"] == notice["next"] and "recovery" not in what, "mismatch")
+            new["recovery"] = notice["recovery"]
+        self.new_key(what["authority"])
+        if "recovery" in what and what["recovery"] != party["recovery"]:
+            self.new_key(what["recovery"])
+
+        def effect():
+            party.update(new)
+            self.keys.update({new["authority"], new["recovery"]} - {None})
+        return signer, effect
+
+    def departure(self, what, _, __):
+        party = self.admitted(what["party"])
+        need(not party["departed"], "departed")
+        need(what["authority"] == party["authority"], "foreign-certificate")
+        return what["authority"], lambda: party.update(departed=True)
+
+    # ---- posts ----
 
     def post(self, what, _, __):
         need(POST.fullmatch(what["post"]), "bad-text")
-        party = self.parties.get(what["post"].split("/")[0])
-        need(party, "unknown-party")
-        need(party["admitted"], "not-admitted")
+        party = self.admitted(what["post"].split("/")[0])
+        need(not party["departed"], "departed")
         need(what["authority"] == party["authority"], "foreign-certificate")
         keys = [what[field] for field in ("key", "revoker") if field in what]
         for key in keys:
             check_sign_key(key)
-        before = self.posts.get(what["post"], {"revoked": 0, "devices": []})
-        need(not before["revoked"], "revoked")
+        before = self.posts.get(what["post"], {"revoked": 0, "devices": [], "into": [], "sheets": []})
+        need(not before["revoked"] or what["key"] not in self.keys, "revoked")
 
         def effect():
-            self.posts[what["post"]] = {**what, "revoked": 0, "devices": before["devices"], "party": party}
+            self.posts[what["post"]] = {**before, "revoker": None, **what, "revoked": 0, "party": party}
             self.keys.update(keys)
         return what["authority"], effect
+
+    def split(self, what, _, __):
+        post = self.posts.get(what["post"])
+        need(post, "unknown-post")
+        need(not post["revoked"], "revoked")
+        need(what["authority"] == post["party"]["authority"], "foreign-certificate")
+        need((what["action"] == 0) == (not post["into"]), "conflict")
+        names = [name.decode() for name in what["into"]]
+        need(what["action"] == 0 or not names, "malformed")
+        functions = 0
+        for i, name in enumerate(names):
+            other = self.posts.get(name)
+            need(other, "unknown-post")
+            need(other["party"] is post["party"] and name != what["post"], "not-allowed")
+            need(not other["revoked"], "revoked")
+            need(not other["into"] and name not in names[:i], "conflict")
+            functions |= other["functions"]
+        need(what["action"] == 1 or names, "missing-field")
+        need(what["action"] == 1 or not post["functions"] & ~functions, "mismatch")
+        return what["authority"], lambda: post.update(into=names)
+
+    def contact(self, what, _, time):
+        post = self.posts.get(what["post"])
+        need(post, "unknown-post")
+        need(self.decider_of(what["device"], what["post"], time), "not-allowed")
+        return what["device"], lambda: post.update(sheets=what["commitments"])
+
+    # ---- devices ----
 
     def device(self, what, name, time):
         post = self.posts.get(what["post"])
         need(post, "unknown-post")
         need(not post["revoked"], "revoked")
-        need(what["issuer"] == post["key"], "foreign-certificate")
+        if what["issuer"] == what["device"]:
+            return self.renewal(what, time)
+        need(what["issuer"] in (post["key"], post["party"]["authority"]), "foreign-certificate")
         need(0 < what["not_after"] - what["not_before"] <= LIMITS["DEVICE_VALIDITY_MAX_MS"], "out-of-range")
         check_sign_key(what["device"])
         x_shared(b"\1" * 32, what["transport"])
@@ -109,6 +218,15 @@ class Directory:
             self.keys.update(keys)
         return what["issuer"], effect
 
+    def renewal(self, what, time):
+        device = self.devices.get(what["device"])
+        same = device and all(device[field] == what[field] for field in ("post", "transport", "role"))
+        need(same, "foreign-certificate")
+        need(self.live(device, time), "not-allowed")
+        need(what["not_before"] <= time and device["not_after"] < what["not_after"], "out-of-range")
+        need(what["not_after"] - time <= LIMITS["DEVICE_VALIDITY_MAX_MS"], "out-of-range")
+        return what["device"], lambda: device.update(not_after=what["not_after"])
+
     def countersign(self, what, _, time):
         found = [d for d in self.devices.values() if d["hash"] == what["certificate"]]
         need(found, "unknown-device")
@@ -121,22 +239,29 @@ class Directory:
         vouched = min(device["countersigned"], self.size + 1)
         return what["signer"], lambda: device.update(countersigned=vouched)
 
-    def revocation(self, what, _, __):
+    def decider_of(self, key, post, time):
+        device = self.devices.get(key)
+        return device and device["post"] == post and device["role"] == 0 and self.live(device, time)
+
+    def revocation(self, what, _, time):
         post = self.posts.get(what["post"])
         need(post, "unknown-post")
         may = {post["party"]["authority"], post["key"], post.get("revoker"), what.get("device")} - {None}
-        need(what["signer"] in may, "not-allowed")
-        target = post
+        sister = "device" in what and self.decider_of(what["signer"], what["post"], time)
+        need(what["signer"] in may or sister, "not-allowed")
         if "device" in what:
-            target = self.devices.get(what["device"])
-            need(target and target["post"] == what["post"], "unknown-device")
-        need(not target["revoked"], "revoked")
-        return what["signer"], lambda: target.update(revoked=self.size + 1)
+            device = self.devices.get(what["device"])
+            need(device and device["post"] == what["post"], "unknown-device")
+            targets = [device]
+        else:
+            targets = [post] + [d for d in post["devices"] if not d["revoked"]]
+        need(not targets[0]["revoked"], "revoked")
+        return what["signer"], lambda: [target.update(revoked=self.size + 1) for target in targets]
 
     def live(self, device, time, size=None):
         """Now, or when the log had `size` leaves. Records say with which leaf a device was vouched for or revoked."""
         size = self.size if size is None else size
-        revoked = [at for at in (device["revoked"], self.posts[device["post"]]["revoked"]) if at and at <= size]
+        revoked = device["revoked"] and device["revoked"] <= size
         return device["countersigned"] <= size and not revoked and device["not_before"] <= time < device["not_after"]
 
     def readers(self, post, time):

@@ -27,7 +27,7 @@ def read_grammar():
     """{object: [(key, field, optional, type)]}; a type is a tuple that begins with its kind."""
     block = re.search(r"```cddl\n(.*?)\n```", TEXT, re.S).group(1)
     grammar = {}
-    for name, body in re.findall(r"^(\w+) = \{\n(.*?)\n\}", block, re.S | re.M):
+    for name, body in re.findall(r"^(\w+) = \{\n(.*?)^\}", block, re.S | re.M):
         fields = []
         for line in body.splitlines():
             optional, key, kind, field = re.fullmatch(r"  (\? )?(\d+): (.*), ; (\w+)", line).groups()

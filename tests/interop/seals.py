@@ -156,6 +156,34 @@ def verify(label, public, stamped):
     return parts["payload"]
 
 
+def sign_joint(label, keys, payload):
+    """What several sign together."""
+    structure = b"\x84" + put("Signature1") + put(bytes.fromhex("a10132")) + put(LABELS[label]) + put(payload)
+    signers = [{"key": key.public, "signature": COSE + key.key.sign(structure)} for key in keys]
+    return encode("joint", {"payload": payload, "signers": sorted(signers, key=lambda signer: signer["key"])})
+
+
+def verify_joint(label, keys, threshold, joint):
+    parts = decode("joint", joint)
+    structure = b"\x84" + put("Signature1") + put(bytes.fromhex("a10132")) + put(LABELS[label]) + put(parts["payload"])
+    last = b""
+    for signer in parts["signers"]:
+        if signer["key"] <= last:
+            raise Refused("non-canonical")
+        if signer["key"] not in keys:
+            raise Refused("unknown-registrar")
+        if len(signer["signature"]) != 74 or signer["signature"][:10] != COSE:
+            raise Refused("malformed")
+        try:
+            Ed25519PublicKey.from_public_bytes(signer["key"]).verify(signer["signature"][10:], structure)
+        except InvalidSignature:
+            raise Refused("bad-signature") from None
+        last = signer["key"]
+    if len(parts["signers"]) < max(threshold, 1):
+        raise Refused("too-few-signers")
+    return parts["payload"]
+
+
 # ---- legs (section 8) ----
 
 def legs_node(level, index, leaves, seed):

@@ -56,10 +56,12 @@ class Card:
         self.curve = bytes.fromhex(self.fields["curve"][0])
         self.statement = bytes.fromhex(self.fields["statement"][0])
         self.registrars = [bytes.fromhex(each) for each in self.fields["registrar"]]
+        self.threshold = int(self.fields["threshold"][0])
 
     def fingerprint(self):
         lines = ["pouch-relay-card 0"]
-        for field in ("name", "address", "curve", "statement", "log", "registrar", "threshold", "witness"):
+        for field in ("name", "address", "curve", "statement", "log", "registrar", "threshold", "witness", "witnesses",
+                      "freshness"):
             lines += [f"{field:10} {value}" for value in sorted(self.fields.get(field, []))]
         return fingerprint(labelled("CARD", "".join(line + "\n" for line in lines).encode()))
 
@@ -217,7 +219,7 @@ class Stranger:
     def __init__(self, card_text, identity):
         self.card, self.me = Card(card_text), identity
         self.link = Link(self.card, identity.transport)
-        self.directory = Directory(self.card.registrars)
+        self.directory = Directory(self.card.registrars, self.card.threshold)
         self.prekeys = {}
         self.requests, self.sequences, self.seen_sequences = {}, {}, set()
         self.after = 0

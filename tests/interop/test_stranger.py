@@ -114,7 +114,7 @@ class StrangerTest(FlowTest):
         receipt = brief.send(request)["fj/technical"]["receipt"]
         anyone = Link(Card(self.card), os.urandom(32))
         self.addCleanup(anyone.close)
-        anyone.call("REVOKE", {"statements": [identity.revocation()]})
+        anyone.call("DECLARE", {"statements": [identity.revocation()]})
         self.expect_failure("revoked", brief.greet)
 
         self.stranger.mirror()

@@ -20,6 +20,7 @@
 #include "directory.h"
 #include "evidence.h"
 #include "header.h"
+#include "joint.h"
 #include "message.h"
 #include "sign.h"
 #include "wrapping.h"
@@ -292,15 +293,30 @@ static void every_named_value_stands_in_the_document(void **state) {
         {"leaf.kind", LEAF_DEVICE, "device"},
         {"leaf.kind", LEAF_COUNTERSIGN, "countersign"},
         {"leaf.kind", LEAF_REVOCATION, "revocation"},
-        {"leaf.kind", LEAF_SUCCESSION, "succession (reserved)"},
-        {"leaf.kind", LEAF_DEPARTURE, "departure (reserved)"},
-        {"leaf.kind", LEAF_SPLIT, "split (reserved)"},
+        {"leaf.kind", LEAF_SUCCESSION, "succession"},
+        {"leaf.kind", LEAF_DEPARTURE, "departure"},
+        {"leaf.kind", LEAF_SPLIT, "split"},
+        {"leaf.kind", LEAF_NOTICE, "notice"},
+        {"leaf.kind", LEAF_CONTACT, "contact"},
         {"charter.kind", PARTY_STATE, "State"},
         {"charter.kind", PARTY_INTERGOVERNMENTAL, "intergovernmental organisation"},
         {"charter.kind", PARTY_OBSERVER, "observer"},
         {"admission.action", ACTION_ADMIT, "admit"},
         {"admission.action", ACTION_SUSPEND, "suspend"},
         {"admission.action", ACTION_RESUME, "resume"},
+        {"admission.action", ACTION_NOMINATE, "nominate"},
+        {"succession.action", SUCCESSION_RENEW, "renew"},
+        {"succession.action", SUCCESSION_RECOVER, "recover"},
+        {"succession.action", SUCCESSION_TAKE, "take"},
+        {"succession.action", SUCCESSION_OBJECT, "object"},
+        {"split.action", SPLIT_INTO, "into"},
+        {"split.action", SPLIT_BACK, "back"},
+        {"sheet.audience", AUDIENCE_PARTIES, "the parties named"},
+        {"sheet.audience", AUDIENCE_MEMBERS, "all members"},
+        {"sheet.audience", AUDIENCE_PUBLIC, "everybody"},
+        {"fraud.kind", FRAUD_HEADS, "heads"},
+        {"fraud.kind", FRAUD_ENTRIES, "entries"},
+        {"fraud.kind", FRAUD_PROMISE, "promise"},
         {"post.functions", FUNCTION_DIPLOMATIC, "diplomatic (a bit)"},
         {"post.functions", FUNCTION_POLICY, "policy (a bit)"},
         {"post.functions", FUNCTION_TECHNICAL, "technical (a bit)"},
@@ -331,7 +347,7 @@ static void every_named_value_stands_in_the_document(void **state) {
         {"item.kind", ITEM_SENT, "sent"},
         {"item.kind", ITEM_CHANGED, "changed"},
         {"wrap.mode", HPKE_BASE, "base"},
-        {"wrap.mode", HPKE_PSK, "psk (reserved)"},
+        {"wrap.mode", HPKE_PSK, "psk"},
     };
     AUTO_ROWS code = {.count = 0};
     for (size_t i = 0; i < LENGTH(values); i++)
@@ -383,10 +399,10 @@ static void every_error_stands_in_the_document(void **state) {
                 X(PREKEY_WINDOW_DAYS) X(PREKEY_BATCH_MAX) X(VOIDS_MAX) X(SUBJECT_MAX) X(SUMMARY_MAX) X(NOTE_MAX)       \
                     X(PARTS_MAX) X(FILENAME_MAX_SIZE) X(HEADER_MAX) X(SIGNATURE_MAX) X(STAMPED_OVERHEAD)               \
                         X(OPENING_MAX) X(STATEMENT_MAX) X(ENTRY_MAX) X(WRAP_PLAIN_MAX) X(WRAPSET_MAX)                  \
-                            X(CERTIFICATE_MAX) X(RECEIPT_MAX) X(MESSAGE_MAX) X(FEED_MAX) X(LEAVES_MAX)                 \
+                            X(CERTIFICATE_MAX) X(RECEIPT_MAX) X(SIGNERS_MAX) X(DIRSTATEMENT_MAX) X(SPLIT_MAX) X(SHEETS_MAX) X(SHEET_MAX) X(SHEET_WRAPS_MAX) X(AUDIENCE_MAX) X(CARD_FIELDS_MAX) X(CARD_VALUE_MAX) X(BOX_ITEM_MAX) X(BOX_ITEMS_MAX) X(PARCEL_MAX) X(PARCEL_ITEMS_MAX) X(WITNESSES_MAX) X(HEAD_NOTE_MAX) X(MESSAGE_MAX) X(FEED_MAX) X(LEAVES_MAX)                 \
                                 X(STATEMENTS_MAX) X(SIGNED_NOTE_MAX) X(NOTE_KEY_NAME_MAX) X(NOTE_SIGNATURES_MAX)       \
                                     X(NOTE_SIGNATURE_MAX) X(PART_MAX) X(KEEP_MIN_S) X(KEEP_MAX_S) X(KEEP_DEFAULT_S)    \
-                                        X(DEVICE_VALIDITY_MAX_MS) X(DAY_MS)
+                                        X(DEVICE_VALIDITY_MAX_MS) X(NOTICE_MS) X(HEAD_TIME_MS) X(WITNESS_AGE_S) X(PROMISE_MS) X(DAY_MS)
 
 static bool limit_listed(const char *name, size_t n) {
 #define X(limit)                                                                                                       \
@@ -663,11 +679,20 @@ static void show_signature(const char *name, enum label label, struct bytes payl
     is(path, parts.signature);
 }
 
+/* What registrars sign. */
+static struct bytes jointly(enum label label, const uint8_t *secret, struct bytes payload) {
+    AUTO_BUF begun = {0};
+    struct buf *out = keep();
+    assert_ok(joint_begin(payload, &begun));
+    assert_ok(joint_sign(label, secret, buf_bytes(&begun), out));
+    return buf_bytes(out);
+}
+
 static void add_leaf(struct example *example, enum leaf_kind kind, enum label label, const struct key *key,
                      struct bytes payload) {
     char name[64];
-    struct leaf leaf = {
-        .kind = (uint64_t)kind, .statement = stamped(label, key->secret, payload), .time = EXAMPLE_TIME};
+    struct leaf leaf = {.kind = (uint64_t)kind, .time = EXAMPLE_TIME};
+    leaf.statement = kind == LEAF_ADMISSION ? jointly(label, key->secret, payload) : stamped(label, key->secret, payload);
     snprintf(name, sizeof name, "leaf.%" PRIu64, directory_size(example->directory));
     struct bytes bytes = encoded(&leaf_object, &leaf);
     is(name, bytes);
