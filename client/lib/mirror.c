@@ -3,6 +3,7 @@
 #include "mirror.h"
 
 #include "kept.h"
+#include "leafname.h"
 
 static enum error load_mark(struct archive *archive, struct keptmirror *ret, bool *ret_found) {
     AUTO_BUF bytes = {0};
@@ -55,6 +56,13 @@ enum error mirror_load(struct archive *archive, const struct card *card, struct 
     return E_OK;
 }
 
+/* The relay itself checks every entry by the same rules: what breaks one was put there on purpose. */
+static enum error false_entry(uint64_t index, struct bytes leaf, enum error why, struct failure *failure) {
+    char name[LEAFNAME_SIZE];
+    leafname(leaf, name);
+    return fail(failure, E_FALSE_ENTRY, "entry %llu, %s: %s", (unsigned long long)index, name, error_text(why));
+}
+
 /* One answer's leaves: applied and written. The root is compared when the relay's size is reached. */
 static enum error take_leaves(struct home *home, struct directory *directory, const struct leaves *leaves,
                               struct failure *failure) {
@@ -69,6 +77,7 @@ static enum error take_leaves(struct home *home, struct directory *directory, co
     struct bytes leaf;
     while (list_next_bytes(&list, &leaf)) {
         enum error error = directory_apply(directory, leaf);
+        if (error != E_OK && error != E_NO_MEMORY) return false_entry(size, leaf, error, failure);
         if (error == E_OK) error = archive_set(home->archive, TABLE_LEAF, archive_key(NULL, NULL, size), leaf);
         if (error != E_OK) return fail(failure, error, "directory entry %llu", (unsigned long long)size);
         size++;

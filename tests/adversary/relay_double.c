@@ -4,152 +4,43 @@
  * and once the relay is honest again everything is found and right. The lies are told by a double (double.h) that
  * stands between the built `pouch` (environment POUCH) and a real relay; a home is put back to what it was before each
  * lie. */
-#include "double.h"
-
-#include <ftw.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "mutate.h"
-#include "text.h"
+#include "stage.h"
 
-enum { ARGUMENTS = 24, PLACES_A_TEST = 400, EXIT_INTERNAL = 2, EXIT_PARTLY = 7 };
+enum { PLACES_A_TEST = 400 };
 
-struct user {
-    const char *party, *post;
-    char home[SCENE_PATH], authority[SCENE_PATH], saved[SCENE_PATH];
-    uint8_t secret[KEY_SIZE], public[KEY_SIZE];
-};
-
-static struct scene_relay relay;
-static struct double_relay twin;
 static struct actor eve; /* another party, so that there are other devices, leaves and prekeys */
-static char papers[64], card[SCENE_PATH], note[SCENE_PATH];
+static char note[SCENE_PATH];
 static struct user ann = {.party = "fj", .post = "fj/technical"}, bob = {.party = "de", .post = "de/technical"};
 static const char words[] = "Please look at this at once.\n";
 
-/* ---- running the program ---- */
-
-static void run_at(const char *home, struct ran *ran, const char *const *words_of) {
-    const char *argv[ARGUMENTS] = {getenv("POUCH"), "--home", home, "--json", "--yes"};
-    size_t n = 5;
-    assert_non_null(argv[0]);
-    while (*words_of && n + 1 < ARGUMENTS) argv[n++] = *words_of++;
-    scene_run(papers, argv, ran);
-    if (ran->exit == EXIT_INTERNAL || ran->exit > EXIT_PARTLY)
-        fail_msg("pouch %s ended with %d: %s", argv[5], ran->exit, (const char *)ran->err.p);
-}
-
-#define POUCH(user, ran, ...)                                                                                          \
-    do {                                                                                                               \
-        double_become(&twin, (user)->secret, (user)->public);                                                          \
-        run_at((user)->home, ran, (const char *const[]){__VA_ARGS__, NULL});                                           \
-    } while (0)
-#define POUCH_GOOD(user, ran, ...)                                                                                     \
-    do {                                                                                                               \
-        POUCH(user, ran, __VA_ARGS__);                                                                                 \
-        if ((ran)->exit != 0) fail_msg("pouch " #__VA_ARGS__ ": %s", (const char *)(ran)->err.p);                      \
-    } while (0)
-
-static void be_honest(void) { double_script_set(&twin, NULL, NULL, NULL, false); }
-static void be_honest_but_mute(void) { double_script_set(&twin, NULL, NULL, NULL, true); }
-
-static int remove_one(const char *path, const struct stat *stat, int type, struct FTW *ftw) {
-    (void)stat;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
-static void remove_tree(const char *path) { nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); }
-
-static void copy_tree(const char *from, const char *to) {
-    AUTO_RAN ran = {0};
-    remove_tree(to);
-    scene_run(NULL, (const char *const[]){"/bin/cp", "-a", from, to, NULL}, &ran);
-    assert_int_equal(ran.exit, 0);
-}
-
-static void save(const struct user *user) { copy_tree(user->home, user->saved); }
-static void put_back(const struct user *user) { copy_tree(user->saved, user->home); }
-
-/* ---- making the parties ---- */
-
-static void fingerprint_of_card(char ret[static TEXT_FINGERPRINT_SIZE]) {
-    struct card as_given;
-    AUTO_BUF text = {0};
-    uint8_t hash[HASH_SIZE];
-    scene_read_file(card, &text);
-    assert_ok(card_parse(buf_bytes(&text), &as_given, NULL));
-    card_hash(&as_given, hash);
-    text_fingerprint(hash, ret);
-}
-
-static void join(const struct user *user, struct ran *ran) {
-    char certificate[SCENE_PATH], fingerprint[TEXT_FINGERPRINT_SIZE];
-    snprintf(certificate, sizeof certificate, "%s.cert", user->party);
-    fingerprint_of_card(fingerprint);
-    POUCH(user, ran, "join", "--card", card, "--cert", certificate, "--fingerprint", fingerprint);
-}
-
-static void make_user(struct user *user) {
-    AUTO_RAN ran = {0};
-    char charter[SCENE_PATH], request[SCENE_PATH], certificate[SCENE_PATH];
-    snprintf(user->home, sizeof user->home, "%s/home-%s", papers, user->party);
-    snprintf(user->authority, sizeof user->authority, "%s/authority-%s", papers, user->party);
-    snprintf(user->saved, sizeof user->saved, "%s/saved-%s", papers, user->party);
-    snprintf(charter, sizeof charter, "%s.charter", user->party);
-    snprintf(request, sizeof request, "%s-technical.request", user->party);
-    snprintf(certificate, sizeof certificate, "%s.cert", user->party);
-    run_at(user->authority, &ran,
-           (const char *const[]){"authority", "init", user->party, "--name", "A member", "--no-passphrase", NULL});
-    scene_run(papers,
-              (const char *const[]){getenv("POUCHCTL"), "--config", relay.yaml, "--yes", "admit", charter, NULL}, &ran);
-    assert_int_equal(ran.exit, 0);
-    run_at(user->home, &ran, (const char *const[]){"init", user->post, "--no-passphrase", NULL});
-    run_at(user->authority, &ran,
-           (const char *const[]){"authority", "certify", request, "--functions", "technical", "-o", certificate, NULL});
-    double_transport_of(user->home, user->secret, user->public);
-}
-
-static void text_field(const char *json, const char *name, char *ret, size_t room) {
-    json_error_t error;
-    json_t *object = json_loads(json, JSON_DISABLE_EOF_CHECK, &error);
-    const char *value = json_string_value(json_object_get(object, name));
-    if (!value) fail_msg("no %s in %s", name, json);
-    snprintf(ret, room, "%s", value);
-    json_decref(object);
-}
+static void be_honest(void) { double_script_set(&stage_double, NULL, NULL, NULL, false); }
+static void be_honest_but_mute(void) { double_script_set(&stage_double, NULL, NULL, NULL, true); }
 
 static void send_one(const char *subject, char id[static 2 * TEXT_ID_BYTES + 1]) {
     AUTO_RAN ran = {0};
     POUCH_GOOD(&ann, &ran, "send", "--to", "de", "--kind", "incident", "--tlp", "AMBER", "--precedence", "immediate",
                "-s", subject, "--summary", "A summary", note);
-    text_field((const char *)ran.out.p, "id", id, 2 * TEXT_ID_BYTES + 1);
+    stage_text_field((const char *)ran.out.p, "id", id, 2 * TEXT_ID_BYTES + 1);
 }
 
 static int raise_curtain(void **state) {
     (void)state;
-    scene_relay_start(&relay, NULL);
-    snprintf(papers, sizeof papers, "/tmp/pouch-double-XXXXXX");
-    assert_non_null(mkdtemp(papers));
-    snprintf(card, sizeof card, "%s/relay.card", papers);
-    snprintf(note, sizeof note, "%s/note.txt", papers);
+    stage_open(NULL);
+    snprintf(note, sizeof note, "%s/note.txt", stage_papers);
     scene_write_file(note, bytes_text(words));
-    double_start(&twin, &relay, card);
-    make_user(&ann);
-    make_user(&bob);
+    stage_make_user(&ann);
+    stage_make_user(&bob);
     return 0;
 }
 
 static int lower_curtain(void **state) {
     (void)state;
-    double_stop(&twin);
     actor_free(&eve);
-    scene_relay_stop(&relay);
-    remove_tree(papers);
+    stage_close();
     return 0;
 }
 
@@ -263,8 +154,8 @@ static void describe(const struct lie *lie, char *ret, size_t room) {
 static void sync_with_lie(const struct user *user, struct lie *lie, json_t *truth, struct told *told) {
     AUTO_RAN ran = {0};
     char what[128];
-    put_back(user);
-    double_script_set(&twin, tell_lie, NULL, lie, true);
+    stage_put_back(user);
+    double_script_set(&stage_double, tell_lie, NULL, lie, true);
     POUCH(user, &ran, "sync");
     if (!lie->applied) return;
     describe(lie, what, sizeof what);
@@ -292,7 +183,7 @@ static void all_lies(const struct user *user, enum message type, json_t *truth, 
         if (told.exits[i]) print_message(" %zu: %u", i, told.exits[i]);
     print_message("\n");
     assert_true(told.lies >= least);
-    put_back(user);
+    stage_put_back(user);
 }
 
 /* ---- the acts, in this order ---- */
@@ -305,7 +196,7 @@ static void no_lie_about_joining_lasts(void **state) {
     AUTO_RAN ran = {0};
     static const enum message types[] = {MESSAGE_LEAVES, MESSAGE_WELCOME, MESSAGE_DONE};
     be_honest();
-    join(&ann, &ran);
+    stage_join(&ann, &ran);
     assert_int_equal(ran.exit, 0);
     for (size_t i = 0; i < LENGTH(types); i++) {
         bool past = false;
@@ -313,19 +204,19 @@ static void no_lie_about_joining_lasts(void **state) {
         for (size_t place = 0; !past && place < PLACES_A_TEST; place += 1 + place / 40)
             for (size_t k = 0; k < 2 && !past; k++) {
                 struct lie lie = {.type = types[i], .place = place, .mutation = choices(place)[k], .past = true};
-                double_script_set(&twin, tell_lie, NULL, &lie, false);
-                join(&bob, &ran);
+                double_script_set(&stage_double, tell_lie, NULL, &lie, false);
+                stage_join(&bob, &ran);
                 past = lie.past;
                 lies += lie.applied;
             }
         assert_true(lies > 0);
     }
     be_honest();
-    join(&bob, &ran);
+    stage_join(&bob, &ran);
     if (ran.exit != 0) fail_msg("join after lies: %s", (const char *)ran.err.p);
     POUCH_GOOD(&bob, &ran, "sync");
-    save(&bob);
-    actor_join(&relay, "xx/evil", &eve);
+    stage_save(&bob);
+    actor_join(&stage_relay, "xx/evil", &eve);
 }
 
 static json_t *one_request(const char *subject) {
@@ -336,14 +227,14 @@ static json_t *one_request(const char *subject) {
     json_t *truth = inbox_of(&bob, false);
     assert_non_null(line_with(truth, id));
     assert_string_equal(json_string_value(json_object_get(line_with(truth, id), "subject")), subject);
-    put_back(&bob);
+    stage_put_back(&bob);
     return truth;
 }
 
 static void no_lie_about_requests_lasts(void **state) {
     (void)state;
     struct actor late; /* leaves that bob has not seen */
-    actor_join(&relay, "yy/late", &late);
+    actor_join(&stage_relay, "yy/late", &late);
     actor_free(&late);
     json_t *truth = one_request("First");
     all_lies(&bob, MESSAGE_WELCOME, truth, 15);
@@ -427,8 +318,8 @@ static void reordered_withheld_and_mixed_up_requests_are_found_in_the_end(void *
         AUTO_RAN ran = {0};
         char what[32];
         snprintf(what, sizeof what, "feed plan %zu", i);
-        put_back(&bob);
-        double_script_set(&twin, other_feed, NULL, (void *)(uintptr_t)&plans[i], true);
+        stage_put_back(&bob);
+        double_script_set(&stage_double, other_feed, NULL, (void *)(uintptr_t)&plans[i], true);
         POUCH(&bob, &ran, "sync");
         json_t *shown = inbox_of(&bob, true);
         assert_nothing_false(shown, truth, what);
@@ -436,7 +327,7 @@ static void reordered_withheld_and_mixed_up_requests_are_found_in_the_end(void *
         be_honest_but_mute();
         assert_all_found(&bob, truth, what);
     }
-    put_back(&bob);
+    stage_put_back(&bob);
     json_decref(truth);
 }
 
@@ -446,8 +337,8 @@ static void an_answer_of_yesterday_is_no_answer_of_today(void **state) {
     json_t *truth = one_request("Fourth");
     for (size_t i = 0; i < LENGTH(types); i++) {
         AUTO_RAN ran = {0};
-        put_back(&bob);
-        double_script_set(&twin, earlier_answer, NULL, &types[i], true);
+        stage_put_back(&bob);
+        double_script_set(&stage_double, earlier_answer, NULL, &types[i], true);
         POUCH(&bob, &ran, "sync");
         json_t *shown = inbox_of(&bob, true);
         assert_nothing_false(shown, truth, message_row(types[i])->name);
@@ -455,7 +346,7 @@ static void an_answer_of_yesterday_is_no_answer_of_today(void **state) {
         be_honest_but_mute();
         assert_all_found(&bob, truth, message_row(types[i])->name);
     }
-    put_back(&bob);
+    stage_put_back(&bob);
     json_decref(truth);
 }
 
@@ -493,17 +384,17 @@ static void a_directory_that_contradicts_the_one_seen_stops_the_client(void **st
     static const struct fork_plan plans[] = {{.shorter = true}, {.other_root = true}};
     AUTO_RAN ran = {0};
     be_honest_but_mute();
-    put_back(&bob);
+    stage_put_back(&bob);
     POUCH_GOOD(&bob, &ran, "sync");
     for (size_t i = 0; i < LENGTH(plans); i++) {
-        double_script_set(&twin, forked, NULL, (void *)(uintptr_t)&plans[i], true);
+        double_script_set(&stage_double, forked, NULL, (void *)(uintptr_t)&plans[i], true);
         POUCH(&bob, &ran, "sync");
         assert_int_equal(ran.exit, 4);
         assert_non_null(strstr((const char *)ran.err.p, "directory-forked"));
     }
     be_honest_but_mute();
     POUCH_GOOD(&bob, &ran, "sync");
-    put_back(&bob);
+    stage_put_back(&bob);
 }
 
 /* ---- sending ---- */
@@ -549,10 +440,10 @@ static void nothing_is_sealed_for_a_substituted_prekey(void **state) {
     (void)state;
     AUTO_RAN ran = {0};
     bool sealed = false;
-    double_script_set(&twin, other_prekey, watch_wraps, &sealed, false);
+    double_script_set(&stage_double, other_prekey, watch_wraps, &sealed, false);
     POUCH(&ann, &ran, "send", "--to", "de", "-s", "Not for eve", note);
     assert_false(sealed);
-    double_script_set(&twin, NULL, watch_wraps, &sealed, false);
+    double_script_set(&stage_double, NULL, watch_wraps, &sealed, false);
     POUCH_GOOD(&ann, &ran, "sync"); /* goes now, for bob alone */
     assert_false(sealed);
     json_t *inbox = inbox_of(&bob, false);
@@ -575,13 +466,13 @@ static unsigned send_with_lies(enum message type, json_t *ids, unsigned *sends) 
             AUTO_RAN ran = {0};
             char id[2 * TEXT_ID_BYTES + 1];
             struct lie lie = {.type = type, .place = place, .mutation = choices(place)[k], .past = true};
-            double_script_set(&twin, tell_lie, NULL, &lie, false);
+            double_script_set(&stage_double, tell_lie, NULL, &lie, false);
             POUCH(&ann, &ran, "send", "--to", "de", "--exercise", "-s", "Under lies", note);
             past = lie.past;
             lies += lie.applied;
             (*sends)++;
             if (!ran.out.n) continue;
-            text_field((const char *)ran.out.p, "id", id, sizeof id);
+            stage_text_field((const char *)ran.out.p, "id", id, sizeof id);
             json_array_append_new(ids, json_string(id));
         }
     return lies;
@@ -647,17 +538,17 @@ static void no_lie_about_a_body_is_read(void **state) {
     be_honest();
     send_one("With a body", id);
     POUCH_GOOD(&bob, &ran, "sync");
-    double_script_set(&twin, no_chunks, NULL, NULL, false);
+    double_script_set(&stage_double, no_chunks, NULL, NULL, false);
     POUCH(&bob, &ran, "accept", id);
-    save(&bob);
+    stage_save(&bob);
     bool past = false;
     unsigned lies = 0;
     for (size_t place = 0; !past; place++)
         for (unsigned mutation = 0; mutation < MUTATE_COUNT && !past; mutation++) {
             struct lie lie = {
                 .type = MESSAGE_FETCHED, .place = place, .mutation = (enum mutation)mutation, .past = true};
-            put_back(&bob);
-            double_script_set(&twin, tell_lie, NULL, &lie, true);
+            stage_put_back(&bob);
+            double_script_set(&stage_double, tell_lie, NULL, &lie, true);
             POUCH(&bob, &ran, "sync");
             past = lie.past;
             if (!lie.applied) continue;
@@ -689,15 +580,15 @@ static void no_lie_about_a_decision_lasts(void **state) {
     send_one("To be declined", id);
     be_honest();
     POUCH_GOOD(&bob, &ran, "sync");
-    save(&bob);
+    stage_save(&bob);
     bool past = false;
     unsigned lies = 0;
     for (size_t place = 0; !past && place < PLACES_A_TEST; place += 1 + place / 40)
         for (size_t k = 0; k < 2 && !past; k++) {
             struct lie lie = {.type = MESSAGE_STATED, .place = place, .mutation = choices(place)[k], .past = true};
-            put_back(&bob);
+            stage_put_back(&bob);
             POUCH(&bob, &ran, "--offline", "decline", id, "--note", "not now"); /* waits in the outbox */
-            double_script_set(&twin, tell_lie, NULL, &lie, false);
+            double_script_set(&stage_double, tell_lie, NULL, &lie, false);
             POUCH(&bob, &ran, "sync");
             past = lie.past;
             if (!lie.applied) continue;
@@ -737,7 +628,7 @@ static void a_relay_that_takes_no_statement_cannot_stop_the_inbox(void **state) 
     POUCH_GOOD(&bob, &ran, "sync");
     send_one("Comes all the same", later);
     POUCH(&bob, &ran, "--offline", "decline", decided);
-    double_script_set(&twin, no_statements, NULL, NULL, false);
+    double_script_set(&stage_double, no_statements, NULL, NULL, false);
     POUCH(&bob, &ran, "sync");
     assert_int_not_equal(ran.exit, 0);
     json_t *inbox = inbox_of(&bob, true);
