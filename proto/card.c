@@ -74,12 +74,13 @@ static enum error read_one_key(struct bytes value, bool *seen, uint8_t ret[stati
 }
 
 /* A key named twice would count as two signers towards the threshold. */
-static enum error read_listed_key(struct bytes value, uint8_t (*keys)[KEY_SIZE], size_t *count) {
-    if (*count == CARD_KEYS_MAX) return E_OUT_OF_RANGE;
-    TRY(read_sign_key(value, keys[*count]));
-    for (size_t i = 0; i < *count; i++)
-        if (memcmp(keys[i], keys[*count], KEY_SIZE) == 0) return E_MALFORMED;
-    ++*count;
+enum error card_add_registrar(struct card *card, struct bytes hex) {
+    size_t count = card->registrar_count;
+    if (count == CARD_KEYS_MAX) return E_OUT_OF_RANGE;
+    TRY(read_sign_key(hex, card->registrars[count]));
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(card->registrars[i], card->registrars[count], KEY_SIZE) == 0) return E_MALFORMED;
+    card->registrar_count++;
     return E_OK;
 }
 
@@ -133,7 +134,7 @@ static enum error read_freshness(struct bytes value, struct card *card) {
 }
 
 /* Two of one name, or of one key, would count twice. */
-static enum error read_witness(struct bytes value, struct card *card) {
+enum error card_add_witness(struct card *card, struct bytes value) {
     if (card->witness_count == WITNESSES_MAX) return E_OUT_OF_RANGE;
     struct note_key *key = &card->witnesses[card->witness_count];
     TRY(note_key_parse(value, key));
@@ -152,9 +153,9 @@ static enum error read_field(struct bytes field, struct bytes value, struct read
     if (bytes_are(field, "curve")) return read_curve(value, reading);
     if (bytes_are(field, "statement")) return read_one_key(value, &reading->statement, card->statement);
     if (bytes_are(field, "log")) return read_one_key(value, &reading->log, card->log);
-    if (bytes_are(field, "registrar")) return read_listed_key(value, card->registrars, &card->registrar_count);
+    if (bytes_are(field, "registrar")) return card_add_registrar(card, value);
     if (bytes_are(field, "threshold")) return read_count(value, CARD_KEYS_MAX, &card->threshold);
-    if (bytes_are(field, "witness")) return read_witness(value, card);
+    if (bytes_are(field, "witness")) return card_add_witness(card, value);
     if (bytes_are(field, "witnesses")) return read_count(value, WITNESSES_MAX, &card->quorum);
     if (bytes_are(field, "freshness")) return read_freshness(value, card);
     return E_UNKNOWN_FIELD;

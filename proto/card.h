@@ -39,6 +39,10 @@ struct card {
 
 /* ret_line: the line at fault (from 1) on failure; may be NULL. Keys are checked (E_BAD_KEY). */
 CHECKED enum error card_parse(struct bytes text, struct card *ret, unsigned *ret_line);
+/* One more registrar (64 hex digits) or witness (its verifier key), as a card's line has it. Nothing that is there
+ * already (E_MALFORMED), no more than there is room for (E_OUT_OF_RANGE); E_BAD_KEY, E_UNKNOWN_SUITE. */
+CHECKED enum error card_add_registrar(struct card *card, struct bytes hex);
+CHECKED enum error card_add_witness(struct card *card, struct bytes vkey);
 /* The key that signs the heads of the relay's log of this name (`directory`): its name is also their origin. */
 CHECKED enum error card_log_key(const struct card *card, const char *log, struct note_key *ret);
 void card_format(const struct card *card, struct buf *out);

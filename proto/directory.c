@@ -154,6 +154,12 @@ static bool key_known(const struct directory *directory, const uint8_t key[stati
 /* What the directory's size is once this statement stands in it. */
 static uint64_t size_after(const struct judged *judged) { return directory_size(judged->directory) + 1; }
 
+/* What was signed and kept back must not undo what was said since; nor may a wrong clock lock its owner out. */
+static enum error check_younger(const struct judged *judged, struct instant created, struct instant last) {
+    if (created.ms <= last.ms) return E_STALE_STATEMENT;
+    return created.ms > judged->time.ms && created.ms - judged->time.ms > DAY_MS ? E_STALE_STATEMENT : E_OK;
+}
+
 /* ---- judgement: one function a kind of leaf; the rules stand in directory.h ---- */
 
 /* A title is shown to people and kept as a C string. */
@@ -184,10 +190,11 @@ static enum error judge_charter(const struct judged *judged, struct change *ret)
     if (!text_is_party(charter.party) || !title_valid(charter.name)) return E_BAD_TEXT;
     if (party_before(judged, charter.party, ret) != E_OK)
         party_fresh(judged, charter.party, ret);
-    else if (!ret->record.party.nominated)
+    else if (ret->record.party.admitted)
         return E_CONFLICT;
     if (!sign_key_valid(charter.authority)) return E_BAD_KEY;
     if (charter.has_recovery && !sign_key_valid(charter.recovery)) return E_BAD_KEY;
+    if (charter.has_recovery && key_equal(charter.recovery, charter.authority)) return E_CONFLICT;
     TRY(check_signature(judged, charter.authority));
 
     struct directory_party *party = &ret->record.party;
@@ -207,6 +214,7 @@ static enum error judge_charter(const struct judged *judged, struct change *ret)
 /* A letter has come: the party is listed, so that all see whom to expect; it has no keys yet. */
 static enum error nominate(const struct judged *judged, const struct admission *admission, struct change *ret) {
     if (!admission->has_name || !admission->has_kind) return E_MISSING_FIELD;
+    if (admission->has_charter || admission->has_legs || admission->has_bytes) return E_MALFORMED;
     if (!text_is_party(admission->party) || !title_valid(admission->name)) return E_BAD_TEXT;
     if (party_before(judged, admission->party, ret) != E_OK)
         party_fresh(judged, admission->party, ret);
@@ -233,8 +241,11 @@ static enum error judge_admission(const struct judged *judged, struct change *re
     TRY(admission_decode(judged->payload, &admission));
     if (admission.action == ACTION_NOMINATE) {
         TRY(nominate(judged, &admission, ret));
+        TRY(check_younger(judged, admission.created, ret->record.party.ordered));
+        ret->record.party.ordered = admission.created;
         return check_registrars(judged);
     }
+    if (admission.has_name || admission.has_kind) return E_MALFORMED;
     TRY(party_before(judged, admission.party, ret));
     struct directory_party *party = &ret->record.party;
     if (party->nominated) return E_NOT_ADMITTED;
@@ -243,8 +254,10 @@ static enum error judge_admission(const struct judged *judged, struct change *re
         TRY(admit(&admission, judged->time, party));
     else if (!party->admitted)
         return E_NOT_ADMITTED;
+    TRY(check_younger(judged, admission.created, party->ordered));
     TRY(check_registrars(judged));
 
+    party->ordered = admission.created;
     party->suspended = admission.action == ACTION_SUSPEND;
     party->has_quota_legs = admission.has_legs;
     party->quota_legs = admission.has_legs ? admission.legs : 0;
@@ -260,9 +273,10 @@ static enum error check_new_key(const struct judged *judged, const uint8_t key[s
     return key_known(judged->directory, key) ? E_CONFLICT : E_OK;
 }
 
-/* A recovery key may stay the one that it was. */
+/* A recovery key may stay the one that it was; it is never the new authority key itself. */
 static enum error check_recovery(const struct judged *judged, const struct directory_party *party,
-                                 const uint8_t key[static KEY_SIZE]) {
+                                 const uint8_t authority[static KEY_SIZE], const uint8_t key[static KEY_SIZE]) {
+    if (key_equal(key, authority)) return E_CONFLICT;
     if (party->has_recovery && key_equal(party->recovery, key)) return E_OK;
     return check_new_key(judged, key);
 }
@@ -275,8 +289,10 @@ static enum error judge_notice(const struct judged *judged, struct change *ret) 
     struct directory_party *party = &ret->record.party;
     if (!party->admitted) return E_NOT_ADMITTED;
     TRY(check_new_key(judged, notice.authority));
-    if (notice.has_recovery) TRY(check_recovery(judged, party, notice.recovery));
+    if (notice.has_recovery) TRY(check_recovery(judged, party, notice.authority, notice.recovery));
+    TRY(check_younger(judged, notice.created, party->noticed));
     TRY(check_registrars(judged));
+    party->noticed = notice.created;
     party->notice.stands = true;
     party->notice.since = judged->time;
     memcpy(party->notice.hash, ret->statement, HASH_SIZE);
@@ -336,7 +352,7 @@ static enum error succeed(const struct judged *judged, const struct succession *
     if (!succession->has_authority || !succession->has_next) return E_MISSING_FIELD;
     TRY(may_succeed(judged, succession, party));
     TRY(check_new_key(judged, succession->authority));
-    if (succession->has_recovery) TRY(check_recovery(judged, party, succession->recovery));
+    if (succession->has_recovery) TRY(check_recovery(judged, party, succession->authority, succession->recovery));
     if (succession->action == SUCCESSION_TAKE)
         TRY(take_over(succession, party));
     else if (succession->has_recovery)
@@ -373,8 +389,18 @@ static enum error judge_departure(const struct judged *judged, struct change *re
     return E_OK;
 }
 
-/* The post's record before this statement, or a fresh one. A revoked post comes back only under another post key: whoever
- * has the old one has nothing. */
+/* What a post that was revoked does not bring back with it. */
+static void begin_anew(struct directory_post *post) {
+    post->revoked = false;
+    post->into_count = 0;
+    memset(post->into, 0, sizeof post->into);
+    post->sheet_count = 0;
+    memset(post->sheets, 0, sizeof post->sheets);
+    post->contact_size = 0;
+}
+
+/* The post's record before this statement, or a fresh one. A revoked post comes back only under another post key:
+ * whoever has the old one has nothing. */
 static enum error post_before(const struct judged *judged, const struct post *post, uint32_t party,
                               struct change *ret) {
     const struct directory *directory = judged->directory;
@@ -383,7 +409,7 @@ static enum error post_before(const struct judged *judged, const struct post *po
     if (find_post(directory, post->post, &ret->at)) {
         *record = *post_at(directory, ret->at);
         if (record->post.revoked && key_known(directory, post->key)) return E_REVOKED;
-        record->post.revoked = false;
+        if (record->post.revoked) begin_anew(&record->post);
         return E_OK;
     }
     ret->at = directory->records[TABLE_POSTS].count;
@@ -392,6 +418,13 @@ static enum error post_before(const struct judged *judged, const struct post *po
     record->post.added_at = judged->time;
     put_text(post->post, record->post.name, sizeof record->post.name);
     return E_OK;
+}
+
+/* Does it say what stands already? */
+static bool says_the_same(const struct post *post, const struct directory_post *standing) {
+    return post->functions == standing->functions && key_equal(post->key, standing->key) &&
+           post->has_revoker == standing->has_revoker &&
+           (!post->has_revoker || key_equal(post->revoker, standing->revoker));
 }
 
 static enum error judge_post(const struct judged *judged, struct change *ret) {
@@ -409,6 +442,9 @@ static enum error judge_post(const struct judged *judged, struct change *ret) {
     TRY(check_signature(judged, party->authority));
 
     struct directory_post *record = &ret->record.post.post;
+    enum error stale = check_younger(judged, post.created, record->stated);
+    if (stale != E_OK && (post.created.ms > record->stated.ms || !says_the_same(&post, record))) return stale;
+    if (post.created.ms > record->stated.ms) record->stated = post.created;
     record->functions = (unsigned)post.functions;
     memcpy(record->key, post.key, KEY_SIZE);
     record->has_revoker = post.has_revoker;
@@ -451,10 +487,14 @@ static enum error judge_split(const struct judged *judged, struct change *ret) {
     ret->record.post = *post_at(judged->directory, ret->at);
     struct directory_post *post = &ret->record.post.post;
     if (post->revoked) return E_REVOKED;
+    if (post->party->departed) return E_DEPARTED;
     if (!key_equal(split.authority, post->party->authority)) return E_FOREIGN_CERTIFICATE;
     if ((split.action == SPLIT_INTO) != (post->into_count == 0)) return E_CONFLICT;
     if (split.action == SPLIT_BACK && split.into.count > 0) return E_MALFORMED;
+    TRY(check_younger(judged, split.created, post->parted));
+    post->parted = split.created;
     post->into_count = 0;
+    memset(post->into, 0, sizeof post->into);
     if (split.action == SPLIT_INTO) TRY(split_into(judged, split.into, post));
     return check_signature(judged, post->party->authority);
 }
@@ -539,12 +579,13 @@ static enum error judge_device(const struct judged *judged, struct change *ret) 
     return own ? renew_device(judged, &device, ret) : add_device(judged, &device, at, ret);
 }
 
-/* The authority of the device's party, or a live device of its post. */
+/* The authority of the device's party, or a live device of its post; a bell only pages somebody, and vouches for
+ * nobody. */
 static enum error may_countersign(const struct judged *judged, const struct directory_device *device,
                                   const uint8_t signer[static KEY_SIZE]) {
     if (key_equal(signer, device->post->party->authority)) return E_OK;
     const struct directory_device *sister = directory_device(judged->directory, signer);
-    if (!sister || sister->post != device->post) return E_NOT_ALLOWED;
+    if (!sister || sister->post != device->post || sister->role == ROLE_BELL) return E_NOT_ALLOWED;
     return directory_live(sister, judged->time);
 }
 

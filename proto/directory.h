@@ -6,29 +6,35 @@
  * ledger's own counts.
  *
  * Rules (kind: signer, must hold):
- *   charter      own authority key; party unknown so far, or nominated only; keys valid points
- *   admission    jointly `threshold` registrars of the card (joint.h). nominate: name and kind, no charter yet. admit: names
- *                the charter's hash, party not admitted yet, or departed; suspend / resume: party admitted. The quotas are
- *                those of the newest admission statement
+ *   charter      own authority key; party not admitted so far, so that nobody's charter stands in another's way: the last one
+ *                counts, and the admission names which it means; keys valid points, the recovery key not the authority key
+ *   admission    jointly `threshold` registrars of the card (joint.h). nominate: name and kind and nothing else, no charter
+ *                yet. admit: names the charter's hash, party not admitted yet, or departed; suspend / resume: party admitted.
+ *                Name and kind are a nomination's only. The quotas are those of the newest admission statement; younger than
+ *                the party's last one
  *   notice       jointly by registrars; the party is admitted, the key is new to the directory. A later one takes its place,
- *                and the time begins anew
+ *                and the time begins anew; younger than the party's last one
  *   succession   renew: the new key itself, whose labelled digest (NEXT_KEY) the party has committed to; recover: the party's
  *                recovery key; take: the key of a notice that has stood for NOTICE_MS; object: authority or recovery key,
  *                while a notice stands. The new key is new to the directory. The first three end any notice
  *   departure    the party's authority; party admitted, not departed
  *   post         the party's authority; party admitted, not departed; a post of that party; repeats replace functions and
- *                keys. A revoked post comes back only with a post key that is new to the directory, and without its devices
- *   split        the party's authority; into posts of the same party, not revoked nor split, that together have all
- *                functions of the one that is split; back: a split post
+ *                keys; an older one than the post's last may only say the same (certificates may arrive in another order than
+ *                they were made). A revoked post comes back only with a post key that is new to the directory, and without
+ *                its devices, contact card and split
+ *   split        the party's authority; party not departed; into posts of the same party, not revoked nor split, that together
+ *                have all functions of the one that is split; back: a split post; younger than the post's last one
  *   device       the post's key or the party's authority; post exists and is not revoked; sign and transport key new to the
  *                directory, in whatever use; validity at most DEVICE_VALIDITY_MAX_MS; at most DEVICES_PER_POST_MAX devices of
  *                a post that are live or may still become so. Or the device itself, while live, to extend its validity: same
  *                keys and role, at most DEVICE_VALIDITY_MAX_MS from now
- *   countersign  authority of the party, or a live device of the same post; device and post not revoked
+ *   countersign  authority of the party, or a live device of the same post that is no bell; device and post not revoked
  *   revocation   authority, post key, post's revoker; of a device also itself or a live decider of its post; not revoked yet.
  *                With a post go all devices that it has
  *   contact      a live decider of the post: what the sheets of its contact card must hash to
  * All: a statement stands once in the log (E_CONFLICT), so that nobody can repeat an old one and undo what was said since.
+ * Nor can one that was signed and kept back: where a rule says "younger", the signer's own time must have risen since its
+ * last word, and may be at most a day ahead of the ledger's, so that a wrong clock locks nobody out (E_STALE_STATEMENT).
  *
  * A device is *live* at a time when it is countersigned, neither it nor its post is revoked, and the time lies in
  * [not_before, not_after). A suspended or departed party's devices stay live: they read, keep evidence and answer open legs,
@@ -69,6 +75,7 @@ struct directory_party {
     uint8_t recovery[KEY_SIZE];
     bool admitted, suspended, departed;
     struct instant admitted_at;
+    struct instant ordered, noticed; /* the signers' time in the newest admission statement and notice */
     uint64_t
         succeeded_size; /* the directory's size once the newest succession stood in it; 0: still the charter's key */
     struct {            /* the registrars' notice of another authority key */
@@ -90,6 +97,7 @@ struct directory_post {
     uint8_t revoker[KEY_SIZE];
     uint64_t revoked_size; /* the directory's size once the newest revocation stood in it; 0: never revoked */
     struct instant added_at;
+    struct instant stated, parted; /* the authority's time in the newest post and split statement */
     size_t into_count; /* > 0: split into these posts */
     char into[SPLIT_MAX][POST_MAX + 1];
     size_t sheet_count; /* of its contact card */

@@ -21,11 +21,13 @@ static enum error relay_may(const struct statement *statement, const uint8_t rel
     return !statement->has_post && memcmp(statement->device, relay_key, KEY_SIZE) == 0 ? E_OK : E_NOT_ALLOWED;
 }
 
-static bool on_that_side(enum leg_actor actor, struct bytes post, struct bytes sender, struct bytes recipient) {
+static bool on_that_side(enum leg_actor actor, struct bytes post, const struct leg_posts *posts) {
     switch (actor) {
-    case ACTOR_RECIPIENT: return bytes_equal(post, recipient);
-    case ACTOR_SENDER: return bytes_equal(post, sender);
-    case ACTOR_EITHER: return bytes_equal(post, sender) || bytes_equal(post, recipient);
+    case ACTOR_RECIPIENT: return bytes_equal(post, posts->recipient);
+    case ACTOR_SENDER: return bytes_equal(post, posts->sender);
+    case ACTOR_EITHER: return bytes_equal(post, posts->sender) || bytes_equal(post, posts->recipient);
+    case ACTOR_SEALER:
+        return bytes_equal(post, posts->sender) || (posts->forwarder.n > 0 && bytes_equal(post, posts->forwarder));
     case ACTOR_RELAY: break;
     }
     return false;
@@ -36,9 +38,8 @@ static bool role_suffices(enum device_role role, const struct leg_event_row *eve
     return role == ROLE_DECIDER || (role == ROLE_READER && !event->decider);
 }
 
-enum error statement_may(const struct statement *statement, const struct directory *directory,
-                         const uint8_t relay_key[static KEY_SIZE], struct bytes sender_post,
-                         struct bytes recipient_post) {
+enum error statement_may_on(const struct statement *statement, const struct directory *directory,
+                            const uint8_t relay_key[static KEY_SIZE], const struct leg_posts *posts) {
     const struct leg_event_row *event = leg_event_row(statement->event);
     if (!event) return E_NOT_ALLOWED;
     if (event->actor == ACTOR_RELAY) return relay_may(statement, relay_key);
@@ -46,8 +47,15 @@ enum error statement_may(const struct statement *statement, const struct directo
     const struct directory_device *device = directory_device(directory, statement->device);
     if (!device) return E_UNKNOWN_DEVICE;
     if (!bytes_are(statement->post, device->post->name)) return E_NOT_ALLOWED;
-    if (!on_that_side(event->actor, statement->post, sender_post, recipient_post)) return E_NOT_ALLOWED;
+    if (!on_that_side(event->actor, statement->post, posts)) return E_NOT_ALLOWED;
     return role_suffices(device->role, event) ? E_OK : E_NOT_ALLOWED;
+}
+
+enum error statement_may(const struct statement *statement, const struct directory *directory,
+                         const uint8_t relay_key[static KEY_SIZE], struct bytes sender_post,
+                         struct bytes recipient_post) {
+    return statement_may_on(statement, directory, relay_key,
+                            &(struct leg_posts){.sender = sender_post, .recipient = recipient_post});
 }
 
 /* Some row of leg.def takes `from` by this event to `to`, for whatever kind of leg: which kind, only the header tells.

@@ -38,6 +38,13 @@ CHECKED enum error statement_open(struct bytes stamped, struct statement *ret, u
 CHECKED enum error statement_may(const struct statement *statement, const struct directory *directory,
                                  const uint8_t relay_key[static KEY_SIZE], struct bytes sender_post,
                                  struct bytes recipient_post);
+/* The same, where the leg has been forwarded. recipient: the post that it is with when this is said; forwarder: the one that
+ * forwarded it last (empty: nobody has), which may seal it anew beside the sender. */
+struct leg_posts {
+    struct bytes sender, recipient, forwarder;
+};
+CHECKED enum error statement_may_on(const struct statement *statement, const struct directory *directory,
+                                    const uint8_t relay_key[static KEY_SIZE], const struct leg_posts *posts);
 
 /* Decodes a receipt, verifies the record under the relay's key and the statement under the key it names; record, entry and
  * statement agree with each other, and the entry is a STEP of leg.def (for some kind of leg). */

@@ -3,7 +3,20 @@
 
 #include "sign.h"
 
-static enum error open_joint(struct bytes bytes, struct joint *ret) { return joint_decode(bytes, ret); }
+/* Signers out of order, or one twice, would count twice and merge wrongly. */
+static enum error open_joint(struct bytes bytes, struct joint *ret) {
+    struct joint joint;
+    struct signer signer;
+    uint8_t last[KEY_SIZE];
+    TRY(joint_decode(bytes, &joint));
+    struct list list = joint.signers;
+    for (bool first = true; signer_next(&list, &signer); first = false) {
+        if (!first && memcmp(last, signer.key, KEY_SIZE) >= 0) return E_NON_CANONICAL;
+        memcpy(last, signer.key, KEY_SIZE);
+    }
+    *ret = joint;
+    return E_OK;
+}
 
 enum error joint_peek(struct bytes joint, struct bytes *ret_payload) {
     struct joint opened;
@@ -77,15 +90,12 @@ enum error joint_verify(enum label label, const uint8_t (*keys)[KEY_SIZE], size_
                         struct bytes joint, struct bytes *ret_payload) {
     struct joint opened;
     struct signer signer;
-    uint8_t last[KEY_SIZE];
     TRY(open_joint(joint, &opened));
     struct list list = opened.signers;
-    for (unsigned count = 0; signer_next(&list, &signer); count++) {
-        if (count > 0 && memcmp(last, signer.key, KEY_SIZE) >= 0) return E_NON_CANONICAL;
+    while (signer_next(&list, &signer)) {
         if (!is_among(keys, n, signer.key)) return E_UNKNOWN_REGISTRAR;
         if (!sign1_is_narrow(signer.signature)) return E_MALFORMED;
         TRY(sign1_verify(signer.key, label_text(label), signer.signature, opened.payload, NULL));
-        memcpy(last, signer.key, KEY_SIZE);
     }
     if (opened.signers.count == 0 || opened.signers.count < threshold) return E_TOO_FEW_SIGNERS;
     if (ret_payload) *ret_payload = opened.payload;

@@ -16,7 +16,7 @@ enum leg_event {
 #include "leg.def"
 };
 
-enum leg_actor { ACTOR_RELAY, ACTOR_RECIPIENT, ACTOR_SENDER, ACTOR_EITHER };
+enum leg_actor { ACTOR_RELAY, ACTOR_RECIPIENT, ACTOR_SENDER, ACTOR_EITHER, ACTOR_SEALER };
 
 /* The three kinds of legs, as bits, for STEP's column. */
 enum leg_kind { LEG_REQUEST = 1, LEG_OFFER_ONLY = 2, LEG_REPLY = 4 };

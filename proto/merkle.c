@@ -136,6 +136,77 @@ size_t merkle_levels_path(const uint8_t *levels, size_t count, size_t index,
     return n;
 }
 
+/* ---- a growing tree ---- */
+
+enum error merkle_tree_add(struct merkle_tree *tree, const uint8_t leaf_hash[static HASH_SIZE]) {
+    uint8_t hash[HASH_SIZE];
+    memcpy(hash, leaf_hash, HASH_SIZE);
+    for (unsigned level = 0; level < MERKLE_DEPTH_MAX; level++) {
+        struct buf *at = &tree->levels[level];
+        buf_add(at, hash, HASH_SIZE);
+        TRY(buf_error(at));
+        if (at->n / HASH_SIZE % 2) return E_OK;
+        merkle_node(at->p + at->n - 2 * HASH_SIZE, at->p + at->n - HASH_SIZE, hash);
+    }
+    return E_INTERNAL;
+}
+
+void merkle_tree_free(struct merkle_tree *tree) {
+    for (unsigned level = 0; level < MERKLE_DEPTH_MAX; level++) buf_free(&tree->levels[level]);
+}
+
+uint64_t merkle_tree_size(const struct merkle_tree *tree) { return tree->levels[0].n / HASH_SIZE; }
+
+/* Of `count` leaves from `start` on, as the recursion of RFC 9162 section 2.1.1 cuts them: where count is a power of two, start
+ * is a multiple of it, and the hash is there. */
+static void tree_part(const struct merkle_tree *tree, uint64_t start, uint64_t count, uint8_t ret[static HASH_SIZE]) {
+    if ((count & (count - 1)) == 0) {
+        unsigned level = (unsigned)__builtin_ctzll(count);
+        memcpy(ret, tree->levels[level].p + (start >> level) * HASH_SIZE, HASH_SIZE);
+        return;
+    }
+    uint64_t k = split(count);
+    uint8_t right[HASH_SIZE];
+    tree_part(tree, start, k, ret);
+    tree_part(tree, start + k, count - k, right);
+    merkle_node(ret, right, ret);
+}
+
+void merkle_tree_root(const struct merkle_tree *tree, uint64_t size, uint8_t ret[static HASH_SIZE]) {
+    assert(size > 0 && size <= merkle_tree_size(tree));
+    tree_part(tree, 0, size, ret);
+}
+
+static void add_part(const struct merkle_tree *tree, uint64_t start, uint64_t count, struct buf *out) {
+    uint8_t root[HASH_SIZE];
+    tree_part(tree, start, count, root);
+    buf_add(out, root, sizeof root);
+}
+
+/* As subproof. */
+static void tree_subproof(const struct merkle_tree *tree, uint64_t start, uint64_t count, uint64_t old, bool whole,
+                          struct buf *out) {
+    if (old == count) {
+        if (!whole) add_part(tree, start, count, out);
+        return;
+    }
+    uint64_t k = split(count);
+    if (old <= k) {
+        tree_subproof(tree, start, k, old, whole, out);
+        add_part(tree, start + k, count - k, out);
+    } else {
+        tree_subproof(tree, start + k, count - k, old - k, false, out);
+        add_part(tree, start, k, out);
+    }
+}
+
+void merkle_tree_consistency_path(const struct merkle_tree *tree, uint64_t old, uint64_t size, struct buf *out) {
+    assert(old > 0 && old <= size && size <= merkle_tree_size(tree));
+    tree_subproof(tree, 0, size, old, true, out);
+}
+
+/* ---- verifying ---- */
+
 enum error merkle_root_from_path(const uint8_t leaf_hash[static HASH_SIZE], uint64_t index, uint64_t size,
                                  struct bytes path, uint8_t ret[static HASH_SIZE]) {
     if (index >= size || path.n % HASH_SIZE) return E_BAD_PROOF;

@@ -29,6 +29,20 @@ void merkle_levels(uint8_t *levels, size_t count);
 size_t merkle_levels_path(const uint8_t *levels, size_t count, size_t index,
                           uint8_t ret[static MERKLE_DEPTH_MAX * HASH_SIZE]);
 
+/* A growing tree that keeps the hash of every complete subtree (64 bytes a leaf), for who proves to many how it has grown:
+ * roots and consistency paths of any size that it has had cost O(log^2 n). Begin with zeros. After a failed add the tree is
+ * of no more use. */
+struct merkle_tree {
+    struct buf levels[MERKLE_DEPTH_MAX]; /* levels[i]: roots of 2^i leaves each */
+};
+CHECKED enum error merkle_tree_add(struct merkle_tree *tree, const uint8_t leaf_hash[static HASH_SIZE]);
+void merkle_tree_free(struct merkle_tree *tree);
+uint64_t merkle_tree_size(const struct merkle_tree *tree);
+/* 0 < size <= merkle_tree_size */
+void merkle_tree_root(const struct merkle_tree *tree, uint64_t size, uint8_t ret[static HASH_SIZE]);
+/* 0 < old <= size <= merkle_tree_size */
+void merkle_tree_consistency_path(const struct merkle_tree *tree, uint64_t old, uint64_t size, struct buf *out);
+
 /* The root that a leaf hash at `index` of `size` leaves leads to along the path: E_BAD_PROOF when the path's length does
  * not fit (RFC 9162 section 2.1.3.2). */
 CHECKED enum error merkle_root_from_path(const uint8_t leaf_hash[static HASH_SIZE], uint64_t index, uint64_t size,

@@ -53,8 +53,10 @@ static void add_number(struct buf *out, uint64_t value) {
     add_text(out, digits);
 }
 
-/* Standard alphabet, padded, no stray bits: sodium refuses all else. False also when it is longer than max. */
-static bool base64_read(struct bytes text, uint8_t *ret, size_t max, size_t *ret_n) {
+/* Sodium refuses all else, but 1.0.18 takes every byte beyond ASCII for a slash. */
+bool note_base64(struct bytes text, uint8_t *ret, size_t max, size_t *ret_n) {
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] >= 0x80) return false;
     return sodium_base642bin(ret, max, (const char *)text.p, text.n, NULL, ret_n, NULL,
                              sodium_base64_VARIANT_ORIGINAL) == 0;
 }
@@ -111,7 +113,7 @@ enum error note_key_parse(struct bytes text, struct note_key *ret) {
     /* The name has no plus, so the first two are the separators; base64 may have more. */
     if (!cut(&text, '+', &name) || !cut(&text, '+', &hash)) return E_MALFORMED;
     TRY(check_name(name));
-    if (!base64_read(text, blob, sizeof blob, &n) || n < 1) return E_MALFORMED;
+    if (!note_base64(text, blob, sizeof blob, &n) || n < 1) return E_MALFORMED;
     if (blob[0] != NOTE_ED25519 && blob[0] != NOTE_COSIGNATURE) return E_UNKNOWN_SUITE;
     if (n != sizeof blob) return E_MALFORMED;
     TRY(note_key_make(name, (enum note_algorithm)blob[0], blob + 1, &key));
@@ -143,7 +145,7 @@ static enum error read_line(struct bytes line, struct note_line *ret) {
     struct bytes rest = bytes_of(line.p + dash, line.n - dash), name;
     if (!cut(&rest, ' ', &name)) return E_MALFORMED;
     TRY(check_name(name));
-    if (!base64_read(rest, decoded, sizeof decoded, &n) || n <= NOTE_KEY_HASH_SIZE) return E_MALFORMED;
+    if (!note_base64(rest, decoded, sizeof decoded, &n) || n <= NOTE_KEY_HASH_SIZE) return E_MALFORMED;
     *ret = (struct note_line){.name = name, .base64 = rest};
     memcpy(ret->hash, decoded, NOTE_KEY_HASH_SIZE);
     return E_OK;
@@ -223,7 +225,7 @@ static enum error verify_line(const struct note_line *line, struct bytes text, c
     uint8_t decoded[NOTE_SIGNATURE_MAX];
     size_t n = 0;
     uint64_t time_s = 0;
-    if (!base64_read(line->base64, decoded, sizeof decoded, &n) || n <= NOTE_KEY_HASH_SIZE) return E_MALFORMED;
+    if (!note_base64(line->base64, decoded, sizeof decoded, &n) || n <= NOTE_KEY_HASH_SIZE) return E_MALFORMED;
     struct bytes signature = bytes_of(decoded + NOTE_KEY_HASH_SIZE, n - NOTE_KEY_HASH_SIZE);
     if (key->algorithm == NOTE_COSIGNATURE)
         TRY(verify_cosignature(signature, text, key->key, &time_s));
@@ -326,7 +328,7 @@ enum error checkpoint_parse(struct bytes text, struct checkpoint *ret) {
         return E_MALFORMED;
     if (checkpoint.origin.n == 0) return E_MALFORMED;
     TRY(read_number(size, &checkpoint.size));
-    if (!base64_read(root, checkpoint.root, HASH_SIZE, &n) || n != HASH_SIZE) return E_MALFORMED;
+    if (!note_base64(root, checkpoint.root, HASH_SIZE, &n) || n != HASH_SIZE) return E_MALFORMED;
     TRY(check_extensions(text));
     checkpoint.extensions = text;
     *ret = checkpoint;

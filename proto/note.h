@@ -54,6 +54,9 @@ CHECKED enum error note_key_make(struct bytes name, enum note_algorithm algorith
 CHECKED enum error note_key_parse(struct bytes text, struct note_key *ret);
 void note_key_format(const struct note_key *key, struct buf *out);
 
+/* Base64 in its one form: standard alphabet, padded, no stray bits. False also when it is longer than max. */
+bool note_base64(struct bytes text, uint8_t *ret, size_t max, size_t *ret_n);
+
 /* ---- notes ---- */
 CHECKED enum error note_parse(struct bytes bytes, struct note *ret);
 void note_format(const struct note *note, struct buf *out); /* the bytes that note_parse read */

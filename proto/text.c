@@ -118,6 +118,84 @@ enum error text_reference_parse(struct bytes typed, uint32_t *ret_bits) {
     return E_OK;
 }
 
+/* ---- codes ---- */
+
+enum { CODE_SYMBOLS = 28, CODE_DATA = 26, CODE_GROUP = 4, CODE_INVERSE = 28 /* of x + 1 */ };
+
+/* GF(32): multiplied by x, modulo x^5 + x^2 + 1. */
+static unsigned times_x(unsigned a) { return (a << 1 ^ (a & 16 ? 0x25u : 0)) & 31; }
+
+static unsigned times(unsigned a, unsigned b) {
+    unsigned product = 0;
+    for (unsigned bit = 16; bit; bit >>= 1) product = times_x(product) ^ (b & bit ? a : 0);
+    return product;
+}
+
+static void code_sums(const uint8_t symbol[static CODE_SYMBOLS], unsigned *ret_plain, unsigned *ret_weighted) {
+    *ret_plain = *ret_weighted = 0;
+    for (size_t i = 0; i < CODE_SYMBOLS; i++) {
+        *ret_plain ^= symbol[i];
+        *ret_weighted = times_x(*ret_weighted) ^ symbol[i];
+    }
+}
+
+static void code_row(const uint8_t *secret, unsigned row, uint8_t ret[static CODE_SYMBOLS]) {
+    unsigned bits = 0, have = 0, plain, weighted;
+    size_t n = 0;
+    for (size_t i = 0; i < TEXT_CODE_ROW; i++) {
+        bits = (bits << 8 | secret[i]) & 0xfff;
+        for (have += 8; have >= 5; have -= 5) ret[n++] = bits >> (have - 5) & 31;
+    }
+    ret[n++] = bits << (5 - have) & 31;
+    ret[n] = ret[n + 1] = 0;
+    code_sums(ret, &plain, &weighted);
+    ret[n] = (uint8_t)times(plain ^ row ^ weighted, CODE_INVERSE);
+    ret[n + 1] = (uint8_t)(plain ^ row ^ ret[n]);
+}
+
+void text_code(const uint8_t *secret, size_t rows, char *out) {
+    uint8_t symbol[CODE_SYMBOLS];
+    for (size_t row = 0; row < rows && row < TEXT_CODE_ROWS_MAX; row++) {
+        code_row(secret + row * TEXT_CODE_ROW, (unsigned)row, symbol);
+        for (size_t i = 0; i < CODE_SYMBOLS; i++) {
+            if (row + i > 0 && i % CODE_GROUP == 0) *out++ = '-';
+            *out++ = symbols[symbol[i]];
+        }
+    }
+    *out = 0;
+}
+
+static bool code_read_row(const uint8_t symbol[static CODE_SYMBOLS], unsigned row, uint8_t *ret) {
+    unsigned plain, weighted, bits = 0, have = 0;
+    code_sums(symbol, &plain, &weighted);
+    if (plain != row || weighted != 0 || (symbol[CODE_DATA - 1] & 3) != 0) return false;
+    for (size_t i = 0; i < CODE_DATA; i++) {
+        bits = (bits << 5 | symbol[i]) & 0xfff;
+        have += 5;
+        if (have < 8) continue;
+        have -= 8;
+        *ret++ = (uint8_t)(bits >> have);
+    }
+    return true;
+}
+
+enum error text_code_parse(struct bytes typed, uint8_t *ret, size_t rows) {
+    uint8_t symbol[TEXT_CODE_ROWS_MAX * CODE_SYMBOLS], secret[TEXT_CODE_ROWS_MAX * TEXT_CODE_ROW];
+    size_t n = 0;
+    bool good = rows <= TEXT_CODE_ROWS_MAX;
+    for (size_t i = 0; good && i < typed.n; i++) {
+        if (is_blank((char)typed.p[i]) || typed.p[i] == '-') continue;
+        int value = n < rows * CODE_SYMBOLS ? symbol_value(typed.p[i]) : -1;
+        good = value >= 0;
+        if (good) symbol[n++] = (uint8_t)value;
+    }
+    good = good && n == rows * CODE_SYMBOLS;
+    for (size_t row = 0; good && row < rows; row++)
+        good = code_read_row(symbol + row * CODE_SYMBOLS, (unsigned)row, secret + row * TEXT_CODE_ROW);
+    if (good) memcpy(ret, secret, rows * TEXT_CODE_ROW);
+    return good ? E_OK : E_BAD_CODE;
+}
+
 /* Unicode 15 table 3-7. */
 size_t text_utf8_sequence(const uint8_t *p, size_t n) {
     if (p[0] < 0x80) return 1;

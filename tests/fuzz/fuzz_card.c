@@ -24,7 +24,9 @@ void fuzz_samples(void (*give)(struct bytes sample)) {
                         .address_count = 2,
                         .registrar_count = 2,
                         .threshold = 1,
-                        .witness_count = 1};
+                        .witness_count = 2,
+                        .quorum = 2,
+                        .freshness_s = 3600};
     AUTO_BUF text = {0};
     transport_of(9, card.curve);
     memcpy(card.statement, pair_of(RELAY_KEY).public, KEY_SIZE);
@@ -33,6 +35,13 @@ void fuzz_samples(void (*give)(struct bytes sample)) {
     memcpy(card.registrars[1], pair_of(72).public, KEY_SIZE);
     if (note_key_make(bytes_text("witness.example"), NOTE_COSIGNATURE, pair_of(73).public, &card.witnesses[0]) != E_OK)
         abort();
+    if (note_key_make(bytes_text("other.example"), NOTE_COSIGNATURE, pair_of(74).public, &card.witnesses[1]) != E_OK)
+        abort();
     card_format(&card, &text);
     give(buf_bytes(&text));
+    AUTO_BUF plain = {0};
+    card.witness_count = card.quorum = 0;
+    card.freshness_s = WITNESS_AGE_S;
+    card_format(&card, &plain);
+    give(buf_bytes(&plain));
 }

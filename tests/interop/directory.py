@@ -11,6 +11,7 @@ LABEL_OF = {name: "COUNTERSIGN" if name == "countersign" else name.upper() for n
 JOINT = ("admission", "notice")
 PARTY = re.compile(r"[a-z][a-z0-9.-]{0,31}")
 NEVER = 1 << 63
+DAY_MS = 86400 * 1000
 POST = re.compile(r"[a-z][a-z0-9.-]{0,31}/[a-z][a-z0-9-]{0,31}")
 ADMIT, SUSPEND, _, NOMINATE = range(4)
 RENEW, RECOVER, TAKE, OBJECT = range(4)
@@ -19,6 +20,11 @@ RENEW, RECOVER, TAKE, OBJECT = range(4)
 def need(condition, name, detail=""):
     if not condition:
         raise Refused(name, detail)
+
+
+def younger(created, last, time):
+    """What was signed and kept back undoes nothing; a clock that is ahead by more than a day is not believed."""
+    return last < created <= time + DAY_MS
 
 
 def title_good(name):
@@ -69,10 +75,11 @@ class Directory:
 
     def charter(self, what, name, _):
         need(PARTY.fullmatch(what["party"]) and title_good(what["name"]), "bad-text")
-        need(self.parties.get(what["party"], {"nominated": True})["nominated"], "conflict")
+        need(not self.parties.get(what["party"], {"admitted": False})["admitted"], "conflict")
         keys = [what[field] for field in ("authority", "recovery") if field in what]
         for key in keys:
             check_sign_key(key)
+        need(len(set(keys)) == len(keys), "conflict")
 
         def effect():
             self.parties.setdefault(what["party"], {}).update(
@@ -81,25 +88,30 @@ class Directory:
             self.keys.update(keys)
         return what["authority"], effect
 
-    def admission(self, what, _, __):
+    def admission(self, what, _, time):
         party = self.parties.get(what["party"])
+        fresh = younger(what["created"], party.get("ordered", 0) if party else 0, time)
         if what["action"] == NOMINATE:
             need("name" in what and "kind" in what, "missing-field")
+            need(not {"charter", "legs", "bytes"} & set(what), "malformed")
             need(PARTY.fullmatch(what["party"]) and title_good(what["name"]), "bad-text")
             need(not party or party["nominated"], "conflict")
             listed = {"party": what["party"], "name": what["name"], "kind": what["kind"], "nominated": True,
-                      "admitted": False}
+                      "admitted": False, "ordered": what["created"]}
+            need(fresh, "stale-statement")
             return None, lambda: self.parties.setdefault(what["party"], {}).update(listed)
+        need("name" not in what and "kind" not in what, "malformed")
         need(party, "unknown-party")
         need(not party["nominated"], "not-admitted")
         need(what.get("charter", party["hash"]) == party["hash"], "mismatch")
-        change = {"suspended": what["action"] == SUSPEND}
+        change = {"suspended": what["action"] == SUSPEND, "ordered": what["created"]}
         if what["action"] == ADMIT:
             need(not party["admitted"] or party["departed"], "conflict")
             need("charter" in what, "missing-field")
             change.update(admitted=True, departed=False)
         else:
             need(party["admitted"], "not-admitted")
+        need(fresh, "stale-statement")
         return None, lambda: party.update(change)
 
     def new_key(self, key):
@@ -109,9 +121,12 @@ class Directory:
     def notice(self, what, name, time):
         party = self.admitted(what["party"])
         self.new_key(what["authority"])
+        need(what.get("recovery") != what["authority"], "conflict")
         if what.get("recovery", party["recovery"]) != party["recovery"]:
             self.new_key(what["recovery"])
-        return None, lambda: party.update(notice={"recovery": None, **what, "hash": name, "since": time})
+        need(younger(what["created"], party.get("noticed", 0), time), "stale-statement")
+        return None, lambda: party.update(notice={"recovery": None, **what, "hash": name, "since": time},
+                                          noticed=what["created"])
 
     def succession(self, what, _, time):
         party, signer, action = self.admitted(what["party"]), what["signer"], what["action"]
@@ -136,6 +151,7 @@ class Directory:
             need(what["next"] == notice["next"] and "recovery" not in what, "mismatch")
             new["recovery"] = notice["recovery"]
         self.new_key(what["authority"])
+        need(what.get("recovery") != what["authority"], "conflict")
         if "recovery" in what and what["recovery"] != party["recovery"]:
             self.new_key(what["recovery"])
 
@@ -152,7 +168,7 @@ class Directory:
 
     # ---- posts ----
 
-    def post(self, what, _, __):
+    def post(self, what, _, time):
         need(POST.fullmatch(what["post"]), "bad-text")
         party = self.admitted(what["post"].split("/")[0])
         need(not party["departed"], "departed")
@@ -162,20 +178,29 @@ class Directory:
             check_sign_key(key)
         before = self.posts.get(what["post"], {"revoked": 0, "devices": [], "into": [], "sheets": []})
         need(not before["revoked"] or what["key"] not in self.keys, "revoked")
+        if before["revoked"]:
+            before = {**before, "into": [], "sheets": []}
+        last = before.get("created", 0)
+        same = all(before.get(field) == what.get(field) for field in ("functions", "key", "revoker"))
+        need(younger(what["created"], last, time) or (what["created"] <= last and same), "stale-statement")
+        stated = max(last, what["created"])
 
         def effect():
-            self.posts[what["post"]] = {**before, "revoker": None, **what, "revoked": 0, "party": party}
+            self.posts[what["post"]] = {**before, "revoker": None, **what, "created": stated, "revoked": 0,
+                                        "party": party}
             self.keys.update(keys)
         return what["authority"], effect
 
-    def split(self, what, _, __):
+    def split(self, what, _, time):
         post = self.posts.get(what["post"])
         need(post, "unknown-post")
         need(not post["revoked"], "revoked")
+        need(not post["party"]["departed"], "departed")
         need(what["authority"] == post["party"]["authority"], "foreign-certificate")
         need((what["action"] == 0) == (not post["into"]), "conflict")
         names = [name.decode() for name in what["into"]]
         need(what["action"] == 0 or not names, "malformed")
+        need(younger(what["created"], post.get("parted", 0), time), "stale-statement")
         functions = 0
         for i, name in enumerate(names):
             other = self.posts.get(name)
@@ -186,7 +211,7 @@ class Directory:
             functions |= other["functions"]
         need(what["action"] == 1 or names, "missing-field")
         need(what["action"] == 1 or not post["functions"] & ~functions, "mismatch")
-        return what["authority"], lambda: post.update(into=names)
+        return what["authority"], lambda: post.update(into=names, parted=what["created"])
 
     def contact(self, what, _, time):
         post = self.posts.get(what["post"])
@@ -234,7 +259,7 @@ class Directory:
         need(not device["revoked"] and not post["revoked"], "revoked")
         if what["signer"] != post["party"]["authority"]:
             sister = self.devices.get(what["signer"])
-            need(sister and sister["post"] == device["post"], "not-allowed")
+            need(sister and sister["post"] == device["post"] and sister["role"] != 2, "not-allowed")
             need(self.live(sister, time), "not-allowed")
         vouched = min(device["countersigned"], self.size + 1)
         return what["signer"], lambda: device.update(countersigned=vouched)

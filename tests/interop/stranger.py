@@ -395,7 +395,7 @@ class Stranger:
         need(device, "unknown-device")
         need(device["post"] == statement.get("post"), "not-allowed")
         sides = {"RECIPIENT": [leg.opening["to"]], "SENDER": [request.header["from"]],
-                 "EITHER": [leg.opening["to"], request.header["from"]]}[actor]
+                 "EITHER": [leg.opening["to"], request.header["from"]], "SEALER": [request.header["from"]]}[actor]
         need(statement["post"] in sides, "not-allowed")
         need(device["role"] == 0 or (device["role"] == 1 and role == "READER"), "not-allowed")
         if entry:

@@ -121,6 +121,11 @@ UNUSED static enum error world_leaf(struct world *world, enum leaf_kind kind, st
     assert_false(held);
     assert_true(directory_holds(world->directory, kind, statement));
     assert_true(bytes_equal(buf_bytes(&asked), buf_bytes(&leaf)));
+    struct directory *copy = directory_copy(world->directory);
+    assert_non_null(copy);
+    hash_directory(copy, before);
+    assert_memory_equal(before, after, HASH_SIZE);
+    directory_free(copy);
     assert_true(world->count < LENGTH(world->leaves));
     world->leaves[world->count++] = buf_take(&leaf);
     world->time += 1000;
@@ -157,6 +162,11 @@ STATEMENT(contact, LABEL_CONTACT, LEAF_CONTACT)
 
 /* The same of what registrars sign jointly: by `key`, and by `other` too where it is not 0. */
 #define JOINTLY(object, LABEL, KIND)                                                                                   \
+    UNUSED static void hash_##object(const struct object *value, uint8_t ret[static HASH_SIZE]) {                      \
+        AUTO_BUF payload = {0};                                                                                        \
+        object##_encode(value, &payload);                                                                              \
+        stamp_hash(buf_bytes(&payload), ret);                                                                          \
+    }                                                                                                                  \
     UNUSED static void sign_##object##_by(const struct object *value, unsigned key, unsigned other, struct buf *out) { \
         AUTO_BUF payload = {0}, begun = {0}, one = {0};                                                                \
         object##_encode(value, &payload);                                                                              \
@@ -233,6 +243,72 @@ UNUSED static struct revocation revocation_of(const char *post, unsigned device,
     if (device) memcpy(revocation.device, pair_of(device).public, KEY_SIZE);
     memcpy(revocation.signer, pair_of(signer).public, KEY_SIZE);
     return revocation;
+}
+
+UNUSED static void next_of(unsigned key, uint8_t ret[static HASH_SIZE]) {
+    struct pair pair = pair_of(key);
+    label_digest(LABEL_NEXT_KEY, bytes_of(pair.public, KEY_SIZE), ret);
+}
+
+UNUSED static struct admission nomination_of(const char *party, const char *name) {
+    struct admission admission = admission_of(party, ACTION_NOMINATE, 0);
+    admission.has_name = admission.has_kind = true;
+    admission.name = bytes_text(name);
+    admission.kind = PARTY_STATE;
+    return admission;
+}
+
+/* The registrars' word that `authority` will be the party's key, and `next` the one after it. */
+UNUSED static struct notice notice_of(const char *party, unsigned authority, unsigned next) {
+    static uint64_t created;
+    struct notice notice = {.party = bytes_text(party), .created = {++created}};
+    memcpy(notice.authority, pair_of(authority).public, KEY_SIZE);
+    next_of(next, notice.next);
+    return notice;
+}
+
+/* authority 0: an objection. A notice that is answered is put in by the test. */
+UNUSED static struct succession succession_of(const char *party, enum succession_action action, unsigned signer,
+                                              unsigned authority, unsigned next) {
+    static uint64_t created;
+    struct succession succession = {.party = bytes_text(party), .action = (uint64_t)action, .created = {++created}};
+    memcpy(succession.signer, pair_of(signer).public, KEY_SIZE);
+    if (!authority) return succession;
+    succession.has_authority = succession.has_next = true;
+    memcpy(succession.authority, pair_of(authority).public, KEY_SIZE);
+    next_of(next, succession.next);
+    return succession;
+}
+
+UNUSED static struct departure departure_of(const char *party, unsigned authority) {
+    static uint64_t created;
+    struct departure departure = {.party = bytes_text(party), .created = {++created}};
+    memcpy(departure.authority, pair_of(authority).public, KEY_SIZE);
+    return departure;
+}
+
+/* names: of the posts that take over, ended by NULL; NULL itself: taken back. `items` must outlive the split. */
+UNUSED static struct split split_of(const char *post, unsigned authority, const char *const *names, struct buf *items) {
+    static uint64_t created;
+    size_t count = 0;
+    struct split split = {.post = bytes_text(post), .action = names ? SPLIT_INTO : SPLIT_BACK, .created = {++created}};
+    memcpy(split.authority, pair_of(authority).public, KEY_SIZE);
+    for (; names && names[count]; count++) cbor_put_bytes(items, bytes_text(names[count]));
+    if (items) split.into = list_of(items, count);
+    return split;
+}
+
+UNUSED static struct contact contact_of(const char *post, unsigned device, size_t sheets, struct buf *items) {
+    static uint64_t created;
+    struct contact contact = {.post = bytes_text(post), .created = {++created}};
+    uint8_t commitment[HASH_SIZE] = {0x77};
+    memcpy(contact.device, pair_of(device).public, KEY_SIZE);
+    for (size_t i = 0; i < sheets; i++) {
+        commitment[1] = (uint8_t)(created + i);
+        cbor_put_bytes(items, bytes_of(commitment, sizeof commitment));
+    }
+    if (items) contact.commitments = list_of(items, sheets);
+    return contact;
 }
 
 UNUSED static void world_party(struct world *world, const char *party, unsigned authority) {

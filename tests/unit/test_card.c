@@ -12,7 +12,7 @@
 #include "card.h"
 #include "sign.h"
 
-enum { LINE = 256, LINES_MAX = 40 };
+enum { LINE = 512, LINES_MAX = 48 };
 
 /* A card as lines, so that tests can change one of them. */
 struct lines {
@@ -37,6 +37,25 @@ static void add_key(struct lines *lines, const char *field, uint8_t number) {
     add(lines, field, hex);
 }
 
+/* A witness as a card names it: its verifier key (note.h). */
+static void add_witness_as(struct lines *lines, const char *name, enum note_algorithm algorithm, uint8_t number) {
+    uint8_t seed[32] = {number}, public[KEY_SIZE], secret[64];
+    struct note_key key;
+    AUTO_BUF text = {0};
+    crypto_sign_seed_keypair(public, secret, seed);
+    assert_int_equal(note_key_make(bytes_text(name), algorithm, public, &key), E_OK);
+    note_key_format(&key, &text);
+    buf_add(&text, "", 1);
+    assert_false(text.failed);
+    add(lines, "witness", (const char *)text.p);
+}
+
+static void add_witness(struct lines *lines, uint8_t number) {
+    char name[32];
+    (void)snprintf(name, sizeof name, "w%u.example", number);
+    add_witness_as(lines, name, NOTE_COSIGNATURE, number);
+}
+
 static void add_curve(struct lines *lines) {
     uint8_t secret[32] = {5}, key[KEY_SIZE];
     char hex[65];
@@ -45,7 +64,8 @@ static void add_curve(struct lines *lines) {
     add(lines, "curve", hex);
 }
 
-/* Lines: 0 the first, 1 name, 2 and 3 addresses, 4 curve, 5 statement, 6 log, 7 and 8 registrars, 9 threshold, 10 witness. */
+/* Lines: 0 the first, 1 name, 2 and 3 addresses, 4 curve, 5 statement, 6 log, 7 and 8 registrars, 9 threshold, 10 and
+ * 11 witnesses, 12 how many of them, 13 freshness. */
 static struct lines sample(void) {
     struct lines lines = {0};
     add(&lines, "pouch-relay-card", "0");
@@ -58,7 +78,10 @@ static struct lines sample(void) {
     add_key(&lines, "registrar", 3);
     add_key(&lines, "registrar", 4);
     add(&lines, "threshold", "2");
-    add_key(&lines, "witness", 6);
+    add_witness(&lines, 6);
+    add_witness(&lines, 7);
+    add(&lines, "witnesses", "2");
+    add(&lines, "freshness", "3600");
     return lines;
 }
 
@@ -86,7 +109,11 @@ static void a_whole_card_is_read(void **state) {
     assert_string_equal(card.addresses[1], "tcp://192.0.2.7:5870");
     assert_int_equal(card.registrar_count, 2);
     assert_int_equal(card.threshold, 2);
-    assert_int_equal(card.witness_count, 1);
+    assert_int_equal(card.witness_count, 2);
+    assert_string_equal(card.witnesses[0].name, "w6.example");
+    assert_int_equal(card.witnesses[0].algorithm, NOTE_COSIGNATURE);
+    assert_int_equal(card.quorum, 2);
+    assert_int_equal(card.freshness_s, 3600);
     char hex[65], want[65];
     text_hex(card.log, KEY_SIZE, hex);
     sign_key_hex(2, want);
@@ -130,9 +157,14 @@ static void every_changed_value_changes_the_fingerprint(void **state) {
     uint8_t hash[HASH_SIZE], other[HASH_SIZE];
     assert_int_equal(parse(&lines, &card, NULL), E_OK);
     card_hash(&card, hash);
-    uint8_t *const bytes[] = {
-        (uint8_t *)changed.name, (uint8_t *)changed.addresses[1], changed.curve, changed.statement, changed.log,
-        changed.registrars[1],   changed.witnesses[0].key};
+    uint8_t *const bytes[] = {(uint8_t *)changed.name,
+                              (uint8_t *)changed.addresses[1],
+                              changed.curve,
+                              changed.statement,
+                              changed.log,
+                              changed.registrars[1],
+                              changed.witnesses[0].key,
+                              (uint8_t *)changed.witnesses[1].name};
     for (size_t i = 0; i < LENGTH(bytes); i++) {
         changed = card;
         bytes[i][0] ^= 1;
@@ -141,6 +173,14 @@ static void every_changed_value_changes_the_fingerprint(void **state) {
     }
     changed = card;
     changed.threshold = 1;
+    card_hash(&changed, other);
+    assert_memory_not_equal(hash, other, HASH_SIZE);
+    changed = card;
+    changed.quorum = 1;
+    card_hash(&changed, other);
+    assert_memory_not_equal(hash, other, HASH_SIZE);
+    changed = card;
+    changed.freshness_s++;
     card_hash(&changed, other);
     assert_memory_not_equal(hash, other, HASH_SIZE);
 }
@@ -190,6 +230,17 @@ static void a_bad_line_is_named_and_nothing_is_returned(void **state) {
         {9, "threshold 02", E_OUT_OF_RANGE},
         {9, "threshold -1", E_OUT_OF_RANGE},
         {10, "threshold 2", E_MALFORMED},
+        {10, "witness", E_MALFORMED},
+        {10, "witness 0e1efeb3aa2f0d0ea4f4d1a5e5f6f4f4e9c4dd2bd6a2b0a2f0a5b7e5c7d6e5f4", E_MALFORMED},
+        {11, "witness w6.example", E_MALFORMED},
+        {12, "witnesses 0", E_OUT_OF_RANGE},
+        {12, "witnesses 17", E_OUT_OF_RANGE},
+        {12, "witnesses two", E_OUT_OF_RANGE},
+        {13, "witnesses 1", E_MALFORMED},
+        {13, "freshness 0", E_OUT_OF_RANGE},
+        {13, "freshness 24h", E_OUT_OF_RANGE},
+        {13, "freshness 31622401", E_OUT_OF_RANGE},
+        {12, "freshness 60", E_OK}, /* the one below is one too many */
         {10, "name again", E_MALFORMED},
         {10, "colour blue", E_UNKNOWN_FIELD},
     };
@@ -201,6 +252,11 @@ static void a_bad_line_is_named_and_nothing_is_returned(void **state) {
         unsigned line = 0;
         (void)snprintf(lines.line[bad[i].at], LINE, "%s", bad[i].line);
         enum error error = parse(&lines, &card, &line);
+        if (bad[i].error == E_OK) {
+            assert_int_equal(error, E_MALFORMED);
+            assert_int_equal(line, bad[i].at + 2);
+            continue;
+        }
         if (error != bad[i].error || line != bad[i].at + 1)
             fail_msg("%s: %s in line %u", bad[i].line, error_text(error), line);
         assert_memory_equal(&card, &before, sizeof card);
@@ -226,14 +282,73 @@ static void the_threshold_cannot_exceed_the_registrars(void **state) {
     assert_int_equal(parse(&lines, &card, NULL), E_OUT_OF_RANGE);
 }
 
+static void witnesses_are_optional_and_so_are_their_number_and_age(void **state) {
+    (void)state;
+    struct lines lines = sample();
+    struct card card, other;
+    uint8_t hash[HASH_SIZE], other_hash[HASH_SIZE];
+    remove_line(&lines, 13);
+    assert_int_equal(parse(&lines, &card, NULL), E_OK);
+    assert_int_equal(card.freshness_s, WITNESS_AGE_S);
+    add(&lines, "freshness", "86400"); /* said or not, the same card */
+    assert_int_equal(parse(&lines, &other, NULL), E_OK);
+    card_hash(&card, hash);
+    card_hash(&other, other_hash);
+    assert_memory_equal(hash, other_hash, HASH_SIZE);
+    remove_line(&lines, 12);
+    assert_int_equal(parse(&lines, &card, NULL), E_OK);
+    assert_int_equal(card.quorum, 0);
+    assert_int_equal(card.witness_count, 2);
+    remove_line(&lines, 10);
+    remove_line(&lines, 10);
+    assert_int_equal(parse(&lines, &card, NULL), E_OK);
+    assert_int_equal(card.witness_count, 0);
+}
+
+static void more_witnesses_cannot_be_asked_for_than_are_named(void **state) {
+    (void)state;
+    struct lines lines = sample();
+    struct card card;
+    (void)snprintf(lines.line[12], LINE, "witnesses 3");
+    assert_int_equal(parse(&lines, &card, NULL), E_OUT_OF_RANGE);
+}
+
+/* One key under two names, or one name with two keys, would count twice. */
+static void a_witness_named_twice_does_not_count_twice(void **state) {
+    (void)state;
+    struct card card;
+    struct lines lines = sample();
+    memcpy(lines.line[11], lines.line[10], LINE);
+    assert_int_equal(parse(&lines, &card, NULL), E_MALFORMED);
+    lines = sample();
+    add_witness_as(&lines, "another.example", NOTE_COSIGNATURE, 6);
+    assert_int_equal(parse(&lines, &card, NULL), E_MALFORMED);
+    lines = sample();
+    add_witness_as(&lines, "w6.example", NOTE_COSIGNATURE, 9);
+    assert_int_equal(parse(&lines, &card, NULL), E_MALFORMED);
+}
+
+static void a_witness_has_a_cosigning_key_and_a_name_that_fits_it(void **state) {
+    (void)state;
+    struct card card;
+    struct lines lines = sample();
+    add_witness_as(&lines, "log.example", NOTE_ED25519, 9);
+    assert_int_equal(parse(&lines, &card, NULL), E_UNKNOWN_SUITE);
+    lines = sample();
+    char *name = strstr(lines.line[10], "w6.");
+    assert_non_null(name);
+    name[1] = '8'; /* the hash is of the name, too */
+    assert_int_equal(parse(&lines, &card, NULL), E_BAD_KEY);
+}
+
 static void more_lines_than_there_is_room_for_are_refused(void **state) {
     (void)state;
     struct lines lines = sample();
     struct card card;
-    for (uint8_t i = 0; i < CARD_KEYS_MAX - 1; i++) add_key(&lines, "witness", (uint8_t)(50 + i));
+    for (uint8_t i = 0; i < WITNESSES_MAX - 2; i++) add_witness(&lines, (uint8_t)(50 + i));
     assert_int_equal(parse(&lines, &card, NULL), E_OK);
-    assert_int_equal(card.witness_count, CARD_KEYS_MAX);
-    add_key(&lines, "witness", 200);
+    assert_int_equal(card.witness_count, WITNESSES_MAX);
+    add_witness(&lines, 200);
     assert_int_equal(parse(&lines, &card, NULL), E_OUT_OF_RANGE);
     lines = sample();
     for (int i = 0; i < CARD_ADDRESSES_MAX - 1; i++) {
@@ -252,12 +367,18 @@ static void the_largest_card_has_a_fingerprint(void **state) {
     uint8_t hash[HASH_SIZE], other[HASH_SIZE];
     assert_int_equal(parse(&lines, &card, NULL), E_OK);
     card.address_count = CARD_ADDRESSES_MAX;
-    card.registrar_count = card.witness_count = CARD_KEYS_MAX;
+    card.registrar_count = CARD_KEYS_MAX;
+    card.witness_count = card.quorum = WITNESSES_MAX;
+    card.freshness_s = 366 * 86400;
+    for (size_t i = 0; i < WITNESSES_MAX; i++) {
+        memset(card.witnesses[i].name, 'w', NOTE_KEY_NAME_MAX);
+        card.witnesses[i].algorithm = NOTE_COSIGNATURE;
+    }
     card.threshold = CARD_KEYS_MAX;
     memset(card.name, 'n', sizeof card.name - 1);
     for (size_t i = 0; i < CARD_ADDRESSES_MAX; i++) memset(card.addresses[i], 'a', CARD_ADDRESS_SIZE - 1);
     card_hash(&card, hash);
-    card.witnesses[CARD_KEYS_MAX - 1].key[KEY_SIZE - 1] ^= 1;
+    card.witnesses[WITNESSES_MAX - 1].key[KEY_SIZE - 1] ^= 1;
     card_hash(&card, other);
     assert_memory_not_equal(hash, other, HASH_SIZE);
 }
@@ -289,6 +410,10 @@ int main(void) {
         cmocka_unit_test(a_bad_line_is_named_and_nothing_is_returned),
         cmocka_unit_test(a_registrar_named_twice_does_not_count_twice),
         cmocka_unit_test(the_threshold_cannot_exceed_the_registrars),
+        cmocka_unit_test(witnesses_are_optional_and_so_are_their_number_and_age),
+        cmocka_unit_test(more_witnesses_cannot_be_asked_for_than_are_named),
+        cmocka_unit_test(a_witness_named_twice_does_not_count_twice),
+        cmocka_unit_test(a_witness_has_a_cosigning_key_and_a_name_that_fits_it),
         cmocka_unit_test(more_lines_than_there_is_room_for_are_refused),
         cmocka_unit_test(the_largest_card_has_a_fingerprint),
         cmocka_unit_test(every_truncation_of_a_card_is_refused_but_for_what_ends_it),

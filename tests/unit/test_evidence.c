@@ -292,7 +292,7 @@ static void each_event_has_its_speakers(void **state) {
         {EVENT_REKEY_NEEDED, 0, false}, {EVENT_NOTIFIED, R, true},     {EVENT_OPENED, R, true},
         {EVENT_HANDED_OVER, R, true},   {EVENT_ACKNOWLEDGED, R, true}, {EVENT_CANNOT_OPEN, R, true},
         {EVENT_ACCEPTED, R, false},     {EVENT_DECLINED, R, false},    {EVENT_FORWARDED, R, false},
-        {EVENT_WITHDRAWN, S, false},    {EVENT_CLOSED, BOTH, false},   {EVENT_RESEALED, BOTH, true},
+        {EVENT_WITHDRAWN, S, false},    {EVENT_CLOSED, BOTH, false},   {EVENT_RESEALED, S, true},
     };
     static const struct {
         const char *post;
@@ -337,6 +337,15 @@ static void each_event_has_its_speakers(void **state) {
                      rights[e].sides ? E_UNKNOWN_DEVICE : E_NOT_ALLOWED);
     }
     assert_int_equal(LENGTH(rights), EVENT_CANNOT_OPEN);
+    struct leg_posts posts = {sender, bytes_text("it/technical"), recipient}; /* forwarded by fj/national */
+    struct statement resealed = statement_of(EVENT_RESEALED, "fj/national", DEVICE + 11);
+    assert_ok(statement_may_on(&resealed, world.directory, relay, &posts));
+    resealed = statement_of(EVENT_RESEALED, "it/technical", DEVICE + 20);
+    assert_error(statement_may_on(&resealed, world.directory, relay, &posts), E_NOT_ALLOWED);
+    struct statement accepted = statement_of(EVENT_ACCEPTED, "fj/national", DEVICE + 10);
+    assert_error(statement_may_on(&accepted, world.directory, relay, &posts), E_NOT_ALLOWED);
+    accepted = statement_of(EVENT_ACCEPTED, "it/technical", DEVICE + 20);
+    assert_ok(statement_may_on(&accepted, world.directory, relay, &posts));
     struct statement unknown = statement_of((enum leg_event)99, NULL, RELAY);
     assert_error(statement_may(&unknown, world.directory, relay, sender, recipient), E_NOT_ALLOWED);
 }

@@ -222,6 +222,35 @@ static void every_consistency_path_verifies_and_no_other_size_does(void **state)
     }
 }
 
+static void a_growing_tree_gives_the_roots_and_paths_of_every_size_that_it_had(void **state) {
+    (void)state;
+    enum { COUNT = 70 };
+    static uint8_t hashes[COUNT * HASH_SIZE];
+    struct merkle_tree tree = {0};
+    for (size_t n = 1; n <= COUNT; n++) {
+        uint8_t root[HASH_SIZE], expected[HASH_SIZE];
+        merkle_leaf(bytes_of(&n, sizeof n), hashes + (n - 1) * HASH_SIZE);
+        assert_int_equal(merkle_tree_add(&tree, hashes + (n - 1) * HASH_SIZE), E_OK);
+        assert_int_equal(merkle_tree_size(&tree), n);
+        for (size_t size = 1; size <= n; size++) {
+            merkle_root(hashes, size, expected);
+            merkle_tree_root(&tree, size, root);
+            assert_memory_equal(root, expected, HASH_SIZE);
+        }
+    }
+    for (size_t size = 1; size <= COUNT; size++) {
+        for (size_t old = 1; old <= size; old++) {
+            AUTO_BUF path = {0}, expected = {0};
+            merkle_consistency_path(hashes, size, old, &expected);
+            merkle_tree_consistency_path(&tree, old, size, &path);
+            assert_int_equal(path.n, expected.n);
+            if (path.n) assert_memory_equal(path.p, expected.p, path.n);
+        }
+    }
+    merkle_tree_free(&tree);
+    assert_int_equal(merkle_tree_size(&tree), 0);
+}
+
 static void a_rewritten_tree_is_not_consistent(void **state) {
     (void)state;
     uint8_t hashes[MANY * HASH_SIZE], old_root[HASH_SIZE], new_root[HASH_SIZE];
@@ -276,6 +305,7 @@ int main(void) {
         cmocka_unit_test(every_path_of_every_small_tree_verifies_at_its_place_only),
         cmocka_unit_test(levels_give_the_same_root_and_paths),
         cmocka_unit_test(every_consistency_path_verifies_and_no_other_size_does),
+        cmocka_unit_test(a_growing_tree_gives_the_roots_and_paths_of_every_size_that_it_had),
         cmocka_unit_test(a_rewritten_tree_is_not_consistent),
         cmocka_unit_test(an_empty_tree_proves_nothing),
         cmocka_unit_test(a_path_of_broken_length_is_refused),

@@ -189,8 +189,84 @@ static void a_mistyped_word_finds_its_neighbour_and_nonsense_none(void **state) 
     assert_null(text_nearest("ab", shorts, 1));
 }
 
+/* ---- codes ---- */
+
+static const char crockford[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+static void a_code_is_read_back_as_people_type_it(void **state) {
+    (void)state;
+    uint8_t secret[2 * TEXT_CODE_ROW], back[sizeof secret];
+    char code[2 * TEXT_CODE_SIZE];
+    for (size_t i = 0; i < sizeof secret; i++) secret[i] = (uint8_t)(i * 37 + 200);
+    text_code(secret, 2, code);
+    assert_int_equal(strlen(code), 2 * TEXT_CODE_SIZE - 1);
+    assert_int_equal(text_code_parse(bytes_text(code), back, 2), E_OK);
+    assert_memory_equal(back, secret, sizeof secret);
+    text_code(secret, 1, code);
+    assert_int_equal(strlen(code), TEXT_CODE_SIZE - 1);
+    for (char *p = code; *p; p++)
+        *p = *p == '0' ? 'o' : *p == '1' ? 'l' : *p == '-' ? ' ' : (char)(*p >= 'A' ? *p - 'A' + 'a' : *p);
+    assert_int_equal(text_code_parse(bytes_text(code), back, 1), E_OK);
+    assert_memory_equal(back, secret, TEXT_CODE_ROW);
+}
+
+static void codes_of_extreme_secrets_are_fixed(void **state) {
+    (void)state;
+    uint8_t secret[TEXT_CODE_ROW] = {0};
+    char code[TEXT_CODE_SIZE];
+    text_code(secret, 1, code);
+    assert_string_equal(code, "0000-0000-0000-0000-0000-0000-0000");
+    memset(secret, 0xff, sizeof secret);
+    text_code(secret, 1, code);
+    code[32] = 0;
+    assert_string_equal(code, "ZZZZ-ZZZZ-ZZZZ-ZZZZ-ZZZZ-ZZZZ-ZW"); /* two zero bits end the 26th symbol */
+}
+
+/* Every symbol of every row, replaced by each of the others; then every two neighbours swapped, and every symbol left out. */
+static void no_single_mistake_in_a_code_passes(void **state) {
+    (void)state;
+    uint8_t secret[2 * TEXT_CODE_ROW], back[sizeof secret];
+    char code[2 * TEXT_CODE_SIZE], wrong[2 * TEXT_CODE_SIZE];
+    size_t tried = 0;
+    for (size_t i = 0; i < sizeof secret; i++) secret[i] = (uint8_t)(i * 101 + 7);
+    text_code(secret, 2, code);
+    for (size_t i = 0; code[i]; i++) {
+        if (code[i] == '-') continue;
+        for (const char *other = crockford; *other; other++) {
+            if (*other == code[i]) continue;
+            memcpy(wrong, code, sizeof code);
+            wrong[i] = *other;
+            memset(back, 0x55, sizeof back);
+            assert_int_equal(text_code_parse(bytes_text(wrong), back, 2), E_BAD_CODE);
+            assert_int_equal(back[0], 0x55);
+            tried++;
+        }
+        size_t next = i + 1 + (code[i + 1] == '-');
+        memcpy(wrong, code, sizeof code);
+        memmove(wrong + i, wrong + i + 1, strlen(wrong + i));
+        assert_int_equal(text_code_parse(bytes_text(wrong), back, 2), E_BAD_CODE);
+        if (!code[i + 1] || code[next] == code[i]) continue;
+        memcpy(wrong, code, sizeof code);
+        wrong[i] = code[next];
+        wrong[next] = code[i];
+        assert_int_equal(text_code_parse(bytes_text(wrong), back, 2), E_BAD_CODE);
+    }
+    assert_int_equal(tried, 2 * 28 * 31);
+    memcpy(wrong, code + TEXT_CODE_SIZE, TEXT_CODE_SIZE - 1); /* the two rows, one for the other */
+    wrong[TEXT_CODE_SIZE - 1] = '-';
+    memcpy(wrong + TEXT_CODE_SIZE, code, TEXT_CODE_SIZE - 1);
+    wrong[2 * TEXT_CODE_SIZE - 1] = 0;
+    assert_int_equal(text_code_parse(bytes_text(wrong), back, 2), E_BAD_CODE);
+    assert_int_equal(text_code_parse(bytes_text(""), back, 1), E_BAD_CODE);
+    assert_int_equal(text_code_parse(bytes_text(code), back, 1), E_BAD_CODE);
+    assert_int_equal(text_code_parse(bytes_text("0000-0000-0000-0000-0000-0000-000U"), back, 1), E_BAD_CODE);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_code_is_read_back_as_people_type_it),
+        cmocka_unit_test(codes_of_extreme_secrets_are_fixed),
+        cmocka_unit_test(no_single_mistake_in_a_code_passes),
         cmocka_unit_test(names_of_parties_and_posts_are_narrow),
         cmocka_unit_test(hex_is_read_back_in_either_case),
         cmocka_unit_test(a_fingerprint_is_ten_groups_of_three_bytes_each),

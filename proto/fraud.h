@@ -1,0 +1,53 @@
+/* fraud.h - proofs of a relay's fraud: files that convince anybody who has the relay's card, offline.
+ *
+ * The object `fraud` holds the card, in the form that card_format gives, and signed words of the relay that cannot
+ * all be true. Three kinds:
+ *   heads    two heads of the directory that no append-only log has: `older` of n entries, `newer` of at least as many.
+ *            `root` is what the newer head's log has at n entries, shown by `path` (RFC 9162 section 2.1.4), and is not
+ *            the older head's. Of equal sizes: other roots; neither root nor path
+ *   entries  two receipts whose signed records put different entries at one ordinal of one leg, the one with the
+ *            smaller entry hash first
+ *   promise  the relay's promise that statements stand in the directory at a size with a root, and a head (`newer`)
+ *            made after the promise's deadline whose log has fewer entries, or (root, path; equal sizes: neither)
+ *            another root there
+ *
+ * A proof holds against the keys in the card inside it: who is shown one compares that card's fingerprint with the
+ * relay's. It says that the relay's keys signed both; not who ordered it, nor which of the two is right. */
+#ifndef FRAUD_H
+#define FRAUD_H
+
+#include "head.h"
+#include "objects.h"
+
+struct fraud_side {          /* a head, or what was promised, or an entry's receipt */
+    uint64_t size;           /* of the directory; of an entry: as it says */
+    uint8_t root[HASH_SIZE]; /* of an entry: its hash */
+    struct instant time;
+};
+
+struct fraud_view {
+    enum fraud_kind kind;
+    struct card card;
+    uint8_t card_hash[HASH_SIZE];
+    struct fraud_side older, newer; /* entries: the two; promise: what was promised, and the head */
+    bool has_root;
+    uint8_t root[HASH_SIZE]; /* of the newer one's log, at the older one's size */
+    uint8_t leg[HASH_SIZE];  /* entries */
+    uint64_t ordinal;
+    struct instant deadline; /* promise */
+    size_t statements;       /* promise: of how many statements */
+};
+
+/* From two heads' notes and, where they are of different sizes, the leaf hashes of the newer one's log. Which of the
+ * two is older is found out. E_NO_PROOF: they are of one log; E_BAD_PROOF: the hashes are not the newer one's. Append
+ * to `out`. */
+CHECKED enum error fraud_make_heads(const struct card *card, struct bytes a, struct bytes b, struct bytes newer_hashes,
+                                    struct buf *out);
+CHECKED enum error fraud_make_entries(const struct card *card, struct bytes a, struct bytes b, struct buf *out);
+CHECKED enum error fraud_make_promise(const struct card *card, struct bytes promise, struct bytes newer,
+                                      struct bytes newer_hashes, struct buf *out);
+
+/* E_NO_PROOF when everything in it holds but does not contradict itself; otherwise what does not hold. */
+CHECKED enum error fraud_verify(struct bytes bytes, struct fraud_view *ret);
+
+#endif

@@ -1,0 +1,37 @@
+/* head.h - the directory's signed heads: C2SP checkpoint notes (note.h) whose origin is the name of the card's log key
+ * (card_log_key of "directory") and whose only extension line is the ledger's time:
+ *
+ *     relay.example/directory
+ *     42
+ *     3bib5AOAnjJXUNPSY814kpwp...=
+ *     time 1767225600000            milliseconds since 1970, when the head was made
+ *
+ *     — relay.example/directory ...  the log's signature
+ *     — witness.example ...          cosignatures
+ */
+#ifndef HEAD_H
+#define HEAD_H
+
+#include "card.h"
+
+struct head {
+    uint64_t size;
+    uint8_t root[HASH_SIZE];
+    struct instant time;
+    struct note_signed words[WITNESSES_MAX]; /* of the card's witnesses, in the card's order */
+};
+
+/* The log has signed it (E_BAD_SIGNATURE), it is of this log (E_MISMATCH), it has its time (E_MALFORMED), and no
+ * signature under a key of the card fails (E_BAD_SIGNATURE). */
+CHECKED enum error head_open(const struct card *card, struct bytes note, struct head *ret);
+
+/* The time in a checkpoint's extension lines, if they are a head's: E_MALFORMED, E_OUT_OF_RANGE. */
+CHECKED enum error head_time(struct bytes extensions, struct instant *ret);
+/* Makes one: appends the note, with the log's signature. `log`, `secret`: the card's log key and its secret half. */
+CHECKED enum error head_make(const struct note_key *log, const uint8_t secret[static SIGN_SECRET_SIZE], uint64_t size,
+                             const uint8_t root[static HASH_SIZE], struct instant time, struct buf *out);
+
+/* Appends the note with the log's signature alone: what gossip and proofs carry. */
+CHECKED enum error head_bare(const struct card *card, struct bytes note, struct buf *out);
+
+#endif
