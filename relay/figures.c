@@ -124,6 +124,15 @@ int figures_judge(struct list numbers, const struct config *config, char *ret_re
         snprintf(ret_reason, room, "the disk is nearly full: below store.reserve new requests must wait");
         return 1;
     }
+    uint64_t fresh = 0, needed = 0;
+    if (figures_find(numbers, "witnesses_needed", &needed) && figures_find(numbers, "witnesses_fresh", &fresh) &&
+        fresh < needed) {
+        snprintf(ret_reason, room,
+                 "%" PRIu64 " of the %" PRIu64 " witnesses that the card asks for have spoken lately: members' routine "
+                 "requests wait",
+                 fresh, needed);
+        return 1;
+    }
     if (figures_find(numbers, "connections", &value) && value * 100 >= config->connections * FULL_PERCENT) {
         snprintf(ret_reason, room, "nearly all connections are used");
         return 1;

@@ -86,8 +86,11 @@ static void card_address(const char *listen, const char *host, char ret[static C
     }
 }
 
-static enum error make_card(const struct config *config, struct card *ret, const struct where *where) {
-    struct card card = {.registrar_count = 1, .threshold = 1, .address_count = config->listen_count};
+static enum error make_card(const struct init *init, struct card *ret, const struct where *where) {
+    const struct config *config = &init->config;
+    struct card card = init->wanted;
+    card.address_count = config->listen_count;
+    if (card.freshness_s == 0) card.freshness_s = WITNESS_AGE_S;
     char host[CARD_NAME_SIZE];
     host_name(host);
     snprintf(card.name, sizeof card.name, "%.63s", *config->name ? config->name : host);
@@ -95,7 +98,10 @@ static enum error make_card(const struct config *config, struct card *ret, const
     TRY(curve_key(card.curve, where));
     TRY(sign_key("statement.key", card.statement, where));
     TRY(sign_key("log.key", card.log, where));
-    TRY(sign_key("registrar.key", card.registrars[0], where));
+    if (card.registrar_count == 0) {
+        TRY(sign_key("registrar.key", card.registrars[0], where));
+        card.registrar_count = card.threshold = 1;
+    }
     *ret = card;
     return E_OK;
 }
@@ -132,7 +138,7 @@ static enum error fill_folder(struct init *init, struct card *ret_card, const st
     AUTO_BUF config_text = {0};
     struct card card;
     if (access("relay.yaml", F_OK) == 0) return fail(where, E_HOME_EXISTS, "relay.yaml");
-    TRY(make_card(&init->config, &card, where));
+    TRY(make_card(init, &card, where));
     card_format(&card, &card_text);
     config_format(&init->config, &config_text);
     if (card_text.failed || config_text.failed) return E_NO_MEMORY;
@@ -158,4 +164,52 @@ enum error init_folder(struct init *init, struct card *ret_card, char *ret_where
     error = fill_folder(init, ret_card, &where);
     close(lock);
     return error;
+}
+
+/* ---- a card that was changed by hand ---- */
+
+/* E_OK also where the key may not be read: who checks a card need not be the relay's user. */
+static enum error check_key(const char *folder, const char *name, const uint8_t named[static KEY_SIZE]) {
+    uint8_t seed[KEY_SIZE], public[KEY_SIZE], secret[SIGN_SECRET_SIZE];
+    if (keys_read(folder, name, seed) != E_OK) return E_OK;
+    int failed = 0;
+    if (strcmp(name, "curve.key") == 0)
+        failed = crypto_scalarmult_base(public, seed);
+    else
+        crypto_sign_seed_keypair(public, secret, seed);
+    sodium_memzero(seed, sizeof seed);
+    sodium_memzero(secret, sizeof secret);
+    return !failed && memcmp(public, named, KEY_SIZE) == 0 ? E_OK : E_WRONG_FINGERPRINT;
+}
+
+enum error init_check_card(const char *folder, struct card *ret_card, bool *ret_has, char *ret_where, size_t room) {
+    static char text[64 * 1024 + 1];
+    char path[4200];
+    struct card card;
+    unsigned line = 0;
+    *ret_has = false;
+    snprintf(path, sizeof path, "%s/relay.card", folder);
+    snprintf(ret_where, room, "relay.card");
+    errno = 0;
+    FILE *file = fopen(path, "re");
+    if (!file) return errno == ENOENT ? E_OK : E_IO;
+    size_t n = fread(text, 1, sizeof text, file);
+    bool bad = ferror(file) != 0;
+    fclose(file);
+    if (bad) return E_IO;
+    enum error error = card_parse(bytes_of(text, n), &card, &line);
+    if (error != E_OK) snprintf(ret_where, room, "relay.card:%u", line);
+    TRY(error);
+    const struct {
+        const char *name;
+        const uint8_t *key;
+    } own[] = {{"curve.key", card.curve}, {"statement.key", card.statement}, {"log.key", card.log}};
+    for (size_t i = 0; i < LENGTH(own); i++) {
+        error = check_key(folder, own[i].name, own[i].key);
+        if (error != E_OK) snprintf(ret_where, room, "%s is not the key that relay.card names", own[i].name);
+        TRY(error);
+    }
+    *ret_card = card;
+    *ret_has = true;
+    return E_OK;
 }

@@ -35,7 +35,9 @@ enum packet_kind {
 
 enum command_verb {
     COMMAND_STATUS = 1,
-    COMMAND_RECORD = 2 /* append the directory statements (admit, suspend, resume) */
+    COMMAND_RECORD = 2, /* append the directory statements (admit, suspend, resume) */
+    COMMAND_WITNESS_REQUEST = 3, /* data: the body of an add-checkpoint request, from the size `old` */
+    COMMAND_WITNESS_ADD = 4,     /* a witness's answer, in `note` */
 };
 
 struct link {

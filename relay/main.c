@@ -16,6 +16,7 @@
 #include "sign.h"
 #include "supervise.h"
 #include "text.h"
+#include "units.h"
 
 static const char help[] =
     "Examples:\n"
@@ -29,21 +30,46 @@ static const char help[] =
     "  init DIR            make DIR with relay.yaml, keys, an empty store, relay.card and a registrar's key\n"
     "    --listen ADDRESS  tcp://HOST:PORT or ipc://PATH; may be repeated (default tcp://127.0.0.1:5870)\n"
     "    --name NAME       the relay's name in its card (default: this host's name)\n"
+    "    --registrar HEX   a registrar's public key (pouchctl registrar new); may be repeated. Then no registrar's "
+    "key\n"
+    "                      is made here: the keys stay with those who are trusted to admit\n"
+    "    --threshold K     how many registrars must sign (default: more than half of them)\n"
+    "    --witness VKEY    a witness's verifier key (pouch witness init); may be repeated\n"
+    "    --witnesses K     how many of them must have cosigned a directory that is used for sending (default: none)\n"
+    "    --freshness 24h   how old their word may be\n"
     "  --config FILE       the configuration, in the relay's folder\n"
-    "  --check-config      only check it: prints every error, or \"FILE: ok\"\n"
+    "  --check-config      only check it, and relay.card beside it: prints every error, or \"FILE: ok\"\n"
     "  --json              answers and errors as JSON objects\n"
     "  --help, --version\n"
     "\n"
     "Signals: TERM and INT stop it cleanly; a changed configuration needs a restart.\n"
     "Exit codes: 0 done, 1 you can fix it, 2 internal fault, 3 network or disk, 4 key or trust.\n";
 
-enum { OPTION_CHECK = 256, OPTION_LISTEN, OPTION_NAME, OPTION_JSON, OPTION_VERSION, OPTION_PLAIN, WHERE_SIZE = 4400 };
+enum {
+    OPTION_CHECK = 256,
+    OPTION_LISTEN,
+    OPTION_NAME,
+    OPTION_JSON,
+    OPTION_VERSION,
+    OPTION_PLAIN,
+    OPTION_REGISTRAR,
+    OPTION_THRESHOLD,
+    OPTION_WITNESS,
+    OPTION_WITNESSES,
+    OPTION_FRESHNESS,
+    WHERE_SIZE = 4400
+};
 
 static const struct cli_option options[] = {
     {"config", 'c', true},
     {"check-config", OPTION_CHECK, false},
     {"listen", OPTION_LISTEN, true},
     {"name", OPTION_NAME, true},
+    {"registrar", OPTION_REGISTRAR, true},
+    {"threshold", OPTION_THRESHOLD, true},
+    {"witness", OPTION_WITNESS, true},
+    {"witnesses", OPTION_WITNESSES, true},
+    {"freshness", OPTION_FRESHNESS, true},
     {"json", OPTION_JSON, false},
     {"help", 'h', false},
     {"version", OPTION_VERSION, false},
@@ -55,6 +81,7 @@ static const struct cli_option options[] = {
 struct arguments {
     const char *config, *folder, *name, *listen[CONFIG_ADDRESSES_MAX];
     size_t listen_count;
+    struct card card; /* what its options say about registrars and witnesses */
     bool init, check, help, version, quiet;
 };
 
@@ -64,14 +91,16 @@ static void print_made(const struct cli *cli, const struct init *init, const str
     uint8_t hash[HASH_SIZE];
     char digits[TEXT_FINGERPRINT_SIZE];
     const char *folder = init->config.folder;
+    bool key_made = init->wanted.registrar_count == 0;
     card_hash(card, hash);
     text_fingerprint(hash, digits);
     if (cli->json) {
         fputs("{\"folder\": ", stdout);
         cli_json_text(stdout, bytes_text(folder));
-        printf(", \"config\": \"relay.yaml\", \"card\": \"relay.card\", \"registrar_key\": \"registrar.key\", "
-               "\"fingerprint\": \"%s\"}\n",
-               digits);
+        printf(", \"config\": \"relay.yaml\", \"card\": \"relay.card\", \"registrar_key\": %s, \"registrars\": %zu, "
+               "\"threshold\": %u, \"witnesses\": %zu, \"witnesses_needed\": %u, \"fingerprint\": \"%s\"}\n",
+               key_made ? "\"registrar.key\"" : "null", card->registrar_count, card->threshold, card->witness_count,
+               card->quorum, digits);
         return;
     }
     printf("The relay's folder is made: %s\n\n"
@@ -79,11 +108,17 @@ static void print_made(const struct cli *cli, const struct init *init, const str
            "  fingerprint  %s\n",
            folder, folder, digits);
     for (size_t i = 0; i < card->address_count; i++) printf("  address      %s\n", card->addresses[i]);
-    printf("\nGive relay.card to the members and read its fingerprint to them by telephone.\n"
-           "Move %s/registrar.key to a computer off the network: whoever has it can admit\n"
-           "parties. `pouchctl admit --registrar-key FILE` reads it from there.\n\n"
-           "Start the relay:  pouchd --config %s/relay.yaml\n",
-           folder, folder);
+    printf("  registrars   %u of %zu must sign an admission\n", card->threshold, card->registrar_count);
+    if (card->witness_count)
+        printf("  witnesses    %u of %zu must have cosigned the directory\n", card->quorum, card->witness_count);
+    printf("\nGive relay.card to the members and read its fingerprint to them by telephone.\n");
+    if (key_made)
+        printf("Move %s/registrar.key to a computer off the network: whoever has it can admit\n"
+               "parties. `pouchctl admit --registrar-key FILE` reads it from there.\n",
+               folder);
+    else
+        printf("The registrars' keys are not here: whoever runs this relay can admit and suspend nobody.\n");
+    printf("\nStart the relay:  pouchd --config %s/relay.yaml\n", folder);
 }
 
 static enum error fill_config(const struct arguments *arguments, struct config *ret, const char **ret_problem) {
@@ -105,6 +140,13 @@ static enum error fill_config(const struct arguments *arguments, struct config *
     return E_OK;
 }
 
+/* What only all options together can say. */
+static const char *card_problem(struct card *card) {
+    if (card->registrar_count == 0) return card->threshold ? "--threshold without --registrar" : NULL;
+    if (card->threshold == 0) card->threshold = (unsigned)card->registrar_count / 2 + 1;
+    return card->threshold > card->registrar_count ? "the threshold is more than there are registrars" : NULL;
+}
+
 static int run_init(const struct cli *cli, const struct arguments *arguments) {
     struct init init = {.folder = arguments->folder, .create_store = ledger_create};
     struct card card;
@@ -112,6 +154,11 @@ static int run_init(const struct cli *cli, const struct arguments *arguments) {
     char where[WHERE_SIZE] = "";
     if (!arguments->folder) return cli_fail_hint(cli, E_USAGE, "pouchd init DIR", "init needs the name of a folder");
     if (fill_config(arguments, &init.config, &problem) != E_OK) return cli_fail(cli, E_USAGE, "%s", problem);
+    init.wanted = arguments->card;
+    problem = card_problem(&init.wanted);
+    if (!problem && init.wanted.quorum > init.wanted.witness_count)
+        problem = "more witnesses are asked for than are named with --witness";
+    if (problem) return cli_fail(cli, E_USAGE, "%s", problem);
     enum error error = init_folder(&init, &card, where, sizeof where);
     if (error == E_HOME_EXISTS && strcmp(where, "relay.yaml") == 0)
         return cli_fail_hint(cli, error, "start it with `pouchd --config`, or choose another folder",
@@ -140,9 +187,19 @@ static int run_check(const struct cli *cli, const struct arguments *arguments) {
     struct config config;
     int code = 0;
     if (load(cli, arguments->config, &config, &code) != E_OK) return code;
+    struct card card;
+    bool has_card;
+    char where[WHERE_SIZE];
+    enum error error = init_check_card(config.folder, &card, &has_card, where, sizeof where);
+    if (error != E_OK)
+        return cli_fail_hint(cli, error, "mend it, or take relay.card from a copy that the members have", "%s in %s",
+                             where, config.folder);
     if (cli->json) {
         fputs("{\"ok\": true, \"file\": ", stdout);
         cli_json_text(stdout, bytes_text(arguments->config));
+        if (has_card)
+            printf(", \"registrars\": %zu, \"threshold\": %u, \"witnesses\": %zu, \"witnesses_needed\": %u",
+                   card.registrar_count, card.threshold, card.witness_count, card.quorum);
         puts("}");
     } else {
         printf("%s: ok\n", arguments->config);
@@ -233,8 +290,44 @@ static int word(const struct cli *cli, const char *word_given, struct arguments 
     return cli_fail(cli, E_USAGE, "unknown word %.80s%s", word_given, near);
 }
 
+static int bad_value(const struct cli *cli, const char *option_name, const char *form, const char *value) {
+    return cli_fail(cli, E_USAGE, "--%s is %s: %.120s", option_name, form, value);
+}
+
+/* Those that end up in the card. */
+static int card_option(const struct cli *cli, int id, const char *value, struct card *card) {
+    uint64_t number = 0;
+    struct bytes text = bytes_text(value);
+    switch (id) {
+    case OPTION_REGISTRAR:
+        if (card_add_registrar(card, text) == E_OK) return 0;
+        return bad_value(cli, "registrar", "the 64 hex digits of a public key, each key once, at most 16", value);
+    case OPTION_WITNESS:
+        if (card_add_witness(card, text) == E_OK) return 0;
+        return bad_value(cli, "witness", "a verifier key as `pouch witness init` prints it, each once, at most 16",
+                         value);
+    case OPTION_FRESHNESS:
+        if (units_duration(text, &card->freshness_s) == E_OK && card->freshness_s > 0 &&
+            card->freshness_s <= 366 * 86400)
+            return 0;
+        return bad_value(cli, "freshness", "a duration such as 24h, at most 366d", value);
+    default: break;
+    }
+    bool good = units_number(text, &number) == E_OK && number > 0 && number <= CARD_KEYS_MAX;
+    if (id == OPTION_THRESHOLD)
+        card->threshold = (unsigned)number;
+    else
+        card->quorum = (unsigned)number;
+    return good ? 0 : bad_value(cli, id == OPTION_THRESHOLD ? "threshold" : "witnesses", "a number, 1 to 16", value);
+}
+
 static int option(const struct cli *cli, int id, const char *value, struct arguments *arguments) {
     switch (id) {
+    case OPTION_REGISTRAR:
+    case OPTION_THRESHOLD:
+    case OPTION_WITNESS:
+    case OPTION_WITNESSES:
+    case OPTION_FRESHNESS: return card_option(cli, id, value, &arguments->card);
     case 'c': arguments->config = value; break;
     case OPTION_CHECK: arguments->check = true; break;
     case OPTION_NAME: arguments->name = value; break;

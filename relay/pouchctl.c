@@ -1,19 +1,17 @@
-/* pouchctl.c - the operator's control: asks the running relay for its numbers, and hands it what a registrar signs. */
+/* pouchctl.c - the operator's control: asks the running relay for its numbers, and hands it what registrars have signed
+ * (pouchctl_registrar.c). Here: the table of verbs and the command line. */
+#include "pouchctl.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <linux/limits.h>
-#include <sodium.h>
 #include <stdio.h>
-#include <time.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli.h"
 #include "control.h"
-#include "directory.h"
 #include "figures.h"
-#include "keys.h"
-#include "registrar.h"
 #include "sign.h"
 
 static const char help[] =
@@ -22,19 +20,44 @@ static const char help[] =
     "  pouchctl --config relay.yaml admit de.charter --registrar-key /media/key/registrar.key\n"
     "  pouchctl --config relay.yaml admit de.charter --fingerprint \"12345 67890 ...\"\n"
     "  pouchctl --config relay.yaml suspend de --reason \"key stolen, see letter of 3 May\"\n"
+    "  pouchctl --config relay.yaml admit de.charter -o de.order     where several must sign: write the order ...\n"
+    "  pouchctl sign de.order --registrar-key /media/key/second.key  ... sign it on each registrar's own computer ...\n"
+    "  pouchctl --config relay.yaml record de.order                  ... and hand it to the relay\n"
     "\n"
     "pouchctl speaks to the relay that runs on the configuration's folder.\n"
     "\n"
     "  status              the relay's numbers, as a table\n"
     "  check               one line for Icinga or Nagios; exit code 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN\n"
     "  stats               the numbers in Prometheus' text format\n"
+    "\n"
+    "What registrars decide. Each is signed with every --registrar-key given and recorded if as many have signed as "
+    "the\n"
+    "relay's card asks for; with -o FILE it is written as an order for the others to sign:\n"
+    "  nominate PARTY --name NAME [--kind state|intergovernmental|observer]\n"
+    "                      list a party whose letter has come, before it has keys\n"
     "  admit CHARTER       admit a party, by the charter file its authority made\n"
-    "    --fingerprint N   the charter's fingerprint as the party told you; without it you are asked\n"
+    "    --legs N --bytes SIZE  its quota of open requests and of bytes (also with resume)\n"
     "  suspend PARTY --reason TEXT\n"
     "  resume PARTY        with --reason TEXT if you like\n"
+    "  takeover CHARTER --reason TEXT  public notice that the key of this charter, made anew, will be its party's\n"
+    "                      authority: the party may take it after 14 days, unless it objects\n"
+    "    --fingerprint N   of the charter, as the party told you (admit, takeover, sign); without it you are asked\n"
+    "\n"
+    "Orders, also on a computer off the network, without relay and configuration:\n"
+    "  sign ORDER --registrar-key FILE [-o OUT] [--card CARD]   shows what it says, asks, and adds a signature\n"
+    "  combine ORDER ORDER... -o OUT   joins what registrars signed on copies of the same order\n"
+    "  registrar new FILE  makes a registrar's key; prints its public part and its line in a card\n"
+    "  record ORDER        hands an order that enough registrars have signed to the relay\n"
+    "\n"
+    "Witnesses that are not on the network; those that are ask the relay by themselves:\n"
+    "  witness request [--old N] [-o FILE]  what a witness is asked about the newest head (tlog-witness add-checkpoint); N\n"
+    "                      is the size that it cosigned last. Take it there within ten minutes\n"
+    "  witness add FILE    hand its answer to the relay: its signature lines, or the whole note\n"
     "\n"
     "  --config FILE       the relay's configuration\n"
-    "  --registrar-key FILE  the registrar's key (default: registrar.key in the relay's folder); may be repeated\n"
+    "  --card FILE         the relay's card, where there is no configuration\n"
+    "  --registrar-key FILE  a registrar's key (default: registrar.key in the relay's folder); may be repeated\n"
+    "  -o, --output FILE   write the order there instead of recording it\n"
     "  --yes               no question: the fingerprint has been compared\n"
     "  --json --quiet --no-color --help --version\n"
     "\n"
@@ -47,7 +70,12 @@ enum {
     OPTION_JSON,
     OPTION_VERSION,
     OPTION_PLAIN,
-    CHARTER_FILE_MAX = 64 * 1024,
+    OPTION_CARD,
+    OPTION_NAME,
+    OPTION_KIND,
+    OPTION_LEGS,
+    OPTION_BYTES,
+    OPTION_OLD,
     ICINGA_CRITICAL = 2,
     ICINGA_UNKNOWN = 3
 };
@@ -57,6 +85,13 @@ static const struct cli_option options[] = {
     {"fingerprint", OPTION_FINGERPRINT, true},
     {"registrar-key", OPTION_KEY, true},
     {"reason", OPTION_REASON, true},
+    {"output", 'o', true},
+    {"card", OPTION_CARD, true},
+    {"name", OPTION_NAME, true},
+    {"kind", OPTION_KIND, true},
+    {"legs", OPTION_LEGS, true},
+    {"bytes", OPTION_BYTES, true},
+    {"old", OPTION_OLD, true},
     {"yes", 'y', false},
     {"json", OPTION_JSON, false},
     {"quiet", 'q', false},
@@ -65,19 +100,9 @@ static const struct cli_option options[] = {
     {"version", OPTION_VERSION, false},
 };
 
-struct task {
-    struct cli cli;
-    struct config config;
-    const char *config_path, *verb, *subject; /* subject: a file or a party */
-    const char *fingerprint, *reason, *keys[CARD_KEYS_MAX];
-    size_t key_count;
-    bool yes, quiet, help, version;
-};
-
 /* ---- the relay's answers ---- */
 
-/* Asks; says what went wrong. Views of *ret into *bytes. */
-static int ask(const struct task *task, const struct command *command, struct buf *bytes, struct answer *ret) {
+int task_ask(const struct task *task, const struct command *command, struct buf *bytes, struct answer *ret) {
     enum error error = control_ask(task->config.folder, command, bytes, ret);
     if (error != E_OK) return cli_fail(&task->cli, error, "%s", task->config.folder);
     if (ret->error == E_OK) return 0;
@@ -88,7 +113,8 @@ static int ask(const struct task *task, const struct command *command, struct bu
         snprintf(detail, sizeof detail, "%s", task->subject);
     if (ret->error == E_CONFLICT)
         return cli_fail_hint(&task->cli, E_CONFLICT,
-                             "nothing was changed; a party of this name is in the directory already", "%s", detail);
+                             "nothing was changed: what this says is so already; see `pouch directory list`", "%s",
+                             detail);
     return cli_fail(&task->cli, (enum error)ret->error, "%s", detail);
 }
 
@@ -96,7 +122,7 @@ static int ask(const struct task *task, const struct command *command, struct bu
 static int show_numbers(struct task *task, void (*show)(FILE *out, struct list numbers)) {
     AUTO_BUF bytes = {0};
     struct answer answer;
-    int code = ask(task, &(struct command){.verb = COMMAND_STATUS}, &bytes, &answer);
+    int code = task_ask(task, &(struct command){.verb = COMMAND_STATUS}, &bytes, &answer);
     if (code) return code;
     if (task->cli.json) {
         figures_json(stdout, answer.numbers);
@@ -141,9 +167,9 @@ static int run_check(struct task *task) {
     return say_check(task, code, reason, &answer.numbers);
 }
 
-/* ---- the registrar ---- */
+/* ---- files ---- */
 
-static enum error read_file(const char *path, size_t max, struct buf *out) {
+enum error task_read(const char *path, size_t max, struct buf *out) {
     FILE *file = fopen(path, "re");
     if (!file) return E_IO;
     uint8_t *at = buf_extend(out, max + 1);
@@ -157,183 +183,71 @@ static enum error read_file(const char *path, size_t max, struct buf *out) {
     return E_OK;
 }
 
-static enum error read_key(const char *path, uint8_t ret[static KEY_SIZE]) {
-    char folder[PATH_MAX], name[PATH_MAX];
-    if (strlen(path) >= PATH_MAX) return E_IO;
-    snprintf(folder, sizeof folder, "%s", path);
-    snprintf(name, sizeof name, "%s", path);
-    return keys_read(dirname(folder), basename(name), ret);
+static enum error write_all(int fd, struct bytes bytes) {
+    while (bytes.n > 0) {
+        ssize_t n = write(fd, bytes.p, bytes.n);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return errno == ENOSPC || errno == EDQUOT ? E_DISK_FULL : E_IO;
+        bytes = bytes_of(bytes.p + n, bytes.n - (size_t)n);
+    }
+    return fsync(fd) == 0 ? E_OK : E_IO;
 }
 
-/* The relay's own card, where there is one to read. */
-static bool read_card(const struct task *task, struct card *ret) {
+enum error task_write(const char *path, struct bytes bytes) {
+    char temporary[PATH_MAX];
+    int n = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
+    if (n < 0 || (size_t)n >= sizeof temporary) return E_USAGE;
+    int fd = mkostemp(temporary, O_CLOEXEC);
+    if (fd < 0) return E_IO;
+    enum error error = write_all(fd, bytes);
+    if (error == E_OK && (fchmod(fd, 0644) != 0 || rename(temporary, path) != 0)) error = E_IO;
+    if (error != E_OK) unlink(temporary);
+    close(fd);
+    return error;
+}
+
+enum error task_card(const struct task *task, struct card *ret, bool *ret_has) {
     AUTO_BUF text = {0};
     char path[PATH_MAX + 16];
+    *ret_has = false;
+    if (!task->card_path && !task->config_path) return E_OK;
     snprintf(path, sizeof path, "%s/relay.card", task->config.folder);
-    return read_file(path, CHARTER_FILE_MAX, &text) == E_OK && card_parse(buf_bytes(&text), ret, NULL) == E_OK;
+    enum error error = task_read(task->card_path ? task->card_path : path, TASK_FILE_MAX, &text);
+    if (error == E_IO && !task->card_path && errno == ENOENT) return E_OK;
+    TRY(error);
+    TRY(card_parse(buf_bytes(&text), ret, NULL));
+    *ret_has = true;
+    return E_OK;
 }
-
-/* The first of the given keys that is a registrar's by the card. One signature is what this version of the directory
- * asks for, so further keys are not used. */
-static int find_key(const struct task *task, uint8_t ret[static KEY_SIZE]) {
-    char own[PATH_MAX + 16];
-    struct card card;
-    bool has_card = read_card(task, &card);
-    const char *const own_list[] = {own};
-    const char *const *keys = task->key_count ? task->keys : own_list;
-    size_t count = task->key_count ? task->key_count : 1;
-    snprintf(own, sizeof own, "%s/registrar.key", task->config.folder);
-    for (size_t i = 0; i < count; i++) {
-        enum error error = read_key(keys[i], ret);
-        if (error == E_NOT_ALLOWED)
-            return cli_fail_hint(&task->cli, error, "chmod 600 it: others can read this key", "%s", keys[i]);
-        if (error != E_OK)
-            return cli_fail_hint(&task->cli, error, "name the registrar's key with --registrar-key FILE", "%s",
-                                 keys[i]);
-        if (!has_card || registrar_is_of(&card, ret)) return 0;
-    }
-    sodium_memzero(ret, KEY_SIZE);
-    return cli_fail(&task->cli, E_UNKNOWN_REGISTRAR, "%s", keys[count - 1]);
-}
-
-static struct instant now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_REALTIME, &time);
-    return (struct instant){(uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000};
-}
-
-/* Signs the order and has it recorded, after `before` (a charter) where there is one. */
-static int sign_and_record(const struct task *task, const struct registrar_order *order, struct bytes before) {
-    uint8_t seed[KEY_SIZE];
-    AUTO_BUF admission = {0};
-    AUTO_BUF items = {0};
-    AUTO_BUF bytes = {0};
-    struct answer answer;
-    int code = find_key(task, seed);
-    if (code) return code;
-    enum error error = registrar_sign(order, seed, &admission);
-    sodium_memzero(seed, sizeof seed);
-    if (error != E_OK) return cli_fail(&task->cli, error, "%s", task->subject);
-    size_t count = 0;
-    if (before.n) {
-        dirstatement_encode(&(struct dirstatement){.kind = LEAF_CHARTER, .statement = before}, &items);
-        count++;
-    }
-    dirstatement_encode(&(struct dirstatement){.kind = LEAF_ADMISSION, .statement = buf_bytes(&admission)}, &items);
-    count++;
-    if (items.failed) return cli_fail(&task->cli, E_NO_MEMORY, NULL);
-    return ask(task, &(struct command){.verb = COMMAND_RECORD, .statements = list_of(&items, count)}, &bytes, &answer);
-}
-
-static const char *kind_name(uint64_t kind) {
-    static const char *const names[] = {"State", "intergovernmental organisation", "observer"};
-    return kind < LENGTH(names) ? names[kind] : "unknown";
-}
-
-/* digits may be NULL: who is about to type the number as it was told must not have it before his eyes. */
-static void show_charter(const struct registrar_charter *charter, const char *digits) {
-    AUTO_BUF party = {0};
-    AUTO_BUF name = {0};
-    text_for_terminal(charter->charter.party, false, &party);
-    text_for_terminal(charter->charter.name, false, &name);
-    if (party.failed || name.failed) return;
-    printf("  party        %s\n  name         %s\n  kind         %s\n", (const char *)party.p, (const char *)name.p,
-           kind_name(charter->charter.kind));
-    if (digits) printf("  fingerprint  %s\n", digits);
-    fflush(stdout);
-}
-
-static bool will_ask(const struct task *task) { return !task->fingerprint && !task->yes && isatty(STDIN_FILENO); }
-
-/* Has somebody compared the number with what the party's authority says? */
-static int confirm(const struct task *task, const struct registrar_charter *charter) {
-    char typed[256];
-    if (task->fingerprint) {
-        if (text_fingerprint_matches(charter->fingerprint, task->fingerprint)) return 0;
-        return cli_fail(&task->cli, E_WRONG_FINGERPRINT, "%s; nothing was admitted", task->subject);
-    }
-    if (task->yes) return 0;
-    if (!will_ask(task))
-        return cli_fail_hint(&task->cli, E_NEEDS_TERMINAL,
-                             "compare the number with the party's authority and give it with --fingerprint",
-                             "the charter's fingerprint");
-    fprintf(stderr, "Ask the party's authority for the fingerprint, by telephone, and type what you are told:\n> ");
-    if (!fgets(typed, sizeof typed, stdin)) return cli_fail(&task->cli, E_INTERRUPTED, "nothing was admitted");
-    if (text_fingerprint_matches(charter->fingerprint, typed)) return 0;
-    return cli_fail(&task->cli, E_WRONG_FINGERPRINT, "%s; nothing was admitted", task->subject);
-}
-
-static void say_admitted(const struct task *task, const struct registrar_charter *charter, const char *digits) {
-    if (!task->cli.json) {
-        if (!task->quiet)
-            printf("%.*s is admitted.\n", (int)charter->charter.party.n, (const char *)charter->charter.party.p);
-        return;
-    }
-    fputs("{\"party\": ", stdout);
-    cli_json_text(stdout, charter->charter.party);
-    fputs(", \"name\": ", stdout);
-    cli_json_text(stdout, charter->charter.name);
-    fputs(", \"kind\": ", stdout);
-    cli_json_text(stdout, bytes_text(kind_name(charter->charter.kind)));
-    printf(", \"fingerprint\": \"%s\", \"admitted\": true}\n", digits);
-}
-
-static int run_admit(struct task *task) {
-    AUTO_BUF file = {0};
-    struct registrar_charter charter;
-    char digits[TEXT_FINGERPRINT_SIZE];
-    enum error error = read_file(task->subject, CHARTER_FILE_MAX, &file);
-    if (error != E_OK)
-        return cli_fail(&task->cli, error, "%s%s%s", task->subject, error == E_IO ? ": " : "",
-                        error == E_IO ? strerror(errno) : "");
-    error = registrar_open_charter(buf_bytes(&file), &charter);
-    if (error != E_OK) return cli_fail(&task->cli, error, "%s is no charter that can be admitted", task->subject);
-    text_fingerprint(charter.fingerprint, digits);
-    if (!task->cli.json && !task->quiet) show_charter(&charter, will_ask(task) ? NULL : digits);
-    int code = confirm(task, &charter);
-    if (code) return code;
-    struct registrar_order order = {.action = ACTION_ADMIT,
-                                    .party = charter.charter.party,
-                                    .charter = charter.hash,
-                                    .reason = task->reason,
-                                    .created = now()};
-    code = sign_and_record(task, &order, charter.statement);
-    if (code == 0) say_admitted(task, &charter, digits);
-    return code;
-}
-
-static int change(struct task *task, enum admission_action action, const char *done) {
-    if (!text_is_party(bytes_text(task->subject)))
-        return cli_fail(&task->cli, E_USAGE, "%s is not a party's name", task->subject);
-    struct registrar_order order = {
-        .action = action, .party = bytes_text(task->subject), .reason = task->reason, .created = now()};
-    int code = sign_and_record(task, &order, (struct bytes){0});
-    if (code) return code;
-    if (task->cli.json)
-        printf("{\"party\": \"%s\", \"state\": \"%s\"}\n", task->subject, done);
-    else if (!task->quiet)
-        printf("%s is %s.\n", task->subject, done);
-    return 0;
-}
-
-static int run_suspend(struct task *task) {
-    if (!task->reason || !*task->reason)
-        return cli_fail_hint(&task->cli, E_USAGE, "add --reason TEXT: every member will see it",
-                             "a suspension needs a reason");
-    return change(task, ACTION_SUSPEND, "suspended");
-}
-
-static int run_resume(struct task *task) { return change(task, ACTION_RESUME, "resumed"); }
 
 /* ---- the command line ---- */
+
+enum need {
+    NEED_CONFIG,
+    NEED_NOTHING,    /* works without a relay and its configuration */
+    NEED_UNLESS_OUT, /* the configuration, unless the order only goes to a file */
+};
 
 static const struct verb {
     const char *name;
     const char *subject; /* what must follow, or NULL */
     int (*run)(struct task *task);
+    enum need need;
+    size_t words_max; /* after the verb */
 } verbs[] = {
-    {"status", NULL, run_status},    {"check", NULL, run_check},        {"stats", NULL, run_stats},
-    {"admit", "CHARTER", run_admit}, {"suspend", "PARTY", run_suspend}, {"resume", "PARTY", run_resume},
+    {"status", NULL, run_status, NEED_CONFIG, 0},
+    {"check", NULL, run_check, NEED_CONFIG, 0},
+    {"stats", NULL, run_stats, NEED_CONFIG, 0},
+    {"nominate", "PARTY", registrar_run_nominate, NEED_UNLESS_OUT, 1},
+    {"admit", "CHARTER", registrar_run_admit, NEED_UNLESS_OUT, 1},
+    {"suspend", "PARTY", registrar_run_suspend, NEED_UNLESS_OUT, 1},
+    {"resume", "PARTY", registrar_run_resume, NEED_UNLESS_OUT, 1},
+    {"takeover", "CHARTER", registrar_run_takeover, NEED_UNLESS_OUT, 1},
+    {"sign", "ORDER", registrar_run_sign, NEED_NOTHING, 1},
+    {"combine", "ORDER...", registrar_run_combine, NEED_NOTHING, TASK_WORDS_MAX},
+    {"record", "ORDER", registrar_run_record, NEED_CONFIG, 1},
+    {"registrar", "new FILE", registrar_run_registrar, NEED_NOTHING, 2},
+    {"witness", "request, or add FILE", witness_run, NEED_CONFIG, 2},
 };
 
 static const struct verb *find_verb(const char *name) {
@@ -359,6 +273,13 @@ static int option(struct task *task, int id, const char *value) {
     case OPTION_VERSION: task->version = true; break;
     case OPTION_FINGERPRINT: task->fingerprint = value; break;
     case OPTION_REASON: task->reason = value; break;
+    case OPTION_CARD: task->card_path = value; break;
+    case OPTION_NAME: task->name = value; break;
+    case OPTION_KIND: task->kind = value; break;
+    case OPTION_LEGS: task->legs = value; break;
+    case OPTION_BYTES: task->bytes = value; break;
+    case OPTION_OLD: task->old = value; break;
+    case 'o': task->out = value; break;
     case OPTION_KEY:
         if (task->key_count == LENGTH(task->keys)) return cli_fail(&task->cli, E_USAGE, "too many --registrar-key");
         task->keys[task->key_count++] = value;
@@ -369,12 +290,13 @@ static int option(struct task *task, int id, const char *value) {
 }
 
 static int word(struct task *task, const char *value) {
-    if (!task->verb)
+    if (!task->verb) {
         task->verb = value;
-    else if (!task->subject)
-        task->subject = value;
-    else
-        return cli_fail(&task->cli, E_USAGE, "one word too many: %.80s", value);
+        return 0;
+    }
+    if (task->word_count == TASK_WORDS_MAX) return cli_fail(&task->cli, E_USAGE, "one word too many: %.80s", value);
+    task->words[task->word_count++] = value;
+    task->subject = task->words[0];
     return 0;
 }
 
@@ -409,12 +331,18 @@ static int run(struct task *task) {
     const struct verb *verb = find_verb(task->verb);
     if (!verb) return unknown_verb(task);
     if (verb->subject && !task->subject) return cli_fail(&task->cli, E_USAGE, "%s needs %s", verb->name, verb->subject);
-    if (!verb->subject && task->subject)
-        return cli_fail(&task->cli, E_USAGE, "one word too many: %.80s", task->subject);
+    if (task->word_count > verb->words_max)
+        return cli_fail(&task->cli, E_USAGE, "one word too many: %.80s", task->words[verb->words_max]);
     bool check = verb->run == run_check;
+    bool needs = verb->need == NEED_CONFIG || (verb->need == NEED_UNLESS_OUT && !task->out);
+    if (!task->config_path && !needs) return verb->run(task);
     if (!task->config_path) {
         if (check) return say_check(task, ICINGA_UNKNOWN, "--config FILE is missing", NULL);
-        return cli_fail_hint(&task->cli, E_USAGE, "add --config FILE, the relay's relay.yaml", "which relay?");
+        return cli_fail_hint(&task->cli, E_USAGE,
+                             verb->need == NEED_UNLESS_OUT
+                                 ? "add --config FILE, the relay's relay.yaml, or -o FILE to write the order"
+                                 : "add --config FILE, the relay's relay.yaml",
+                             "which relay?");
     }
     int code = load(task);
     if (code && check) return say_check(task, ICINGA_UNKNOWN, "the configuration cannot be read", NULL);

@@ -140,8 +140,12 @@ static void begin_stop(struct parent *parent, int code) {
     if (parent->gate.pid == 0) signal_child(&parent->ledger, SIGTERM);
 }
 
-/* Exit codes that a restart cannot mend: 1 the operator can fix it, 2 internal fault (CLI exit codes). */
-static bool hopeless(int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 1 || WEXITSTATUS(status) == 2); }
+/* Exit codes that a restart cannot mend: 1 the operator can fix it, 2 internal fault, 4 key or trust refused (CLI exit
+ * codes). */
+static bool hopeless(int status) {
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+    return code == 1 || code == 2 || code == 4;
+}
 
 static void log_end(const struct child *child, int status, bool stopping) {
     if (WIFSIGNALED(status))

@@ -2,9 +2,9 @@
  * the ledger and the gate, and starts them again.
  *
  *   gate ends, however                     restarted: the first deaths at once, later ones after a pause that grows up
- * to SUPERVISE_PAUSE_MAX_MS; the count starts over when one has lived a second. Exit code 1 or 2 before any gate was
+ * to SUPERVISE_PAUSE_MAX_MS; the count starts over when one has lived a second. Exit code 1, 2 or 4 before any gate was
  * ever ready: stop with that code, since the configuration cannot work ledger ends by a signal, 0, 3, other   the gate
- * is killed, both are started again, with the same pauses ledger ends with exit code 1 or 2      the gate is killed;
+ * is killed, both are started again, with the same pauses ledger ends with exit code 1, 2 or 4   the gate is killed;
  * stop with that code SIGTERM, SIGINT                        SIGTERM to the gate, then to the ledger; after stop_ms
  * SIGKILL; 0 SIGHUP                                 a line in the log: the configuration is read at start only
  *

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "contact.h"
 #include "header.h"
 
 struct verifier {
@@ -137,6 +138,29 @@ static enum error verify_publish(struct verifier *verifier) {
     return E_OK;
 }
 
+/* ---- PUTCONTACT ---- */
+
+static enum error check_contact(struct verifier *verifier, const struct putcontact *put) {
+    struct bytes payload;
+    struct contact contact;
+    if (!put->has_statement) return E_OK;
+    TRY(stamp_peek(put->statement, &payload));
+    TRY(contact_decode(payload, &contact));
+    TRY(own_words(verifier, contact.device, contact.post));
+    return stamp_verify_cached(LABEL_CONTACT, contact.device, put->statement, &verifier->cache, NULL);
+}
+
+static enum error verify_putcontact(struct verifier *verifier) {
+    struct putcontact put;
+    struct sealedsheet sheet;
+    TRY(decode(verifier, &put));
+    TRY(at_field(verifier, check_contact(verifier, &put), "statement"));
+    struct bytes post = bytes_text(verifier->question->device->post->name);
+    for (size_t i = 0; sealedsheet_next(&put.sheets, &sheet); i++)
+        TRY(at_item(verifier, sheet_check_sealed(&sheet, post), "sheets", i));
+    return E_OK;
+}
+
 /* ---- the rest ---- */
 
 /* Room for whatever object a client may send. */
@@ -150,6 +174,12 @@ union any_object {
     struct getfeed getfeed;
     struct fetch fetch;
     struct track track;
+    struct getheads getheads;
+    struct getcheckpoint getcheckpoint;
+    struct cosign cosign;
+    struct put put;
+    struct get get;
+    struct getcontact getcontact;
 };
 
 static enum error verify_shape(struct verifier *verifier) {
@@ -165,5 +195,6 @@ enum error verify_message(const struct verify_question *question, char ret_detai
     if (question->row->type == MESSAGE_SUBMIT) return verify_submit(&verifier);
     if (question->row->type == MESSAGE_STATE) return verify_state(&verifier);
     if (question->row->type == MESSAGE_PUBLISH) return verify_publish(&verifier);
+    if (question->row->type == MESSAGE_PUTCONTACT) return verify_putcontact(&verifier);
     return verify_shape(&verifier);
 }

@@ -5,6 +5,8 @@
  *            that header and signed by a live device of the same post
  *   STATE    every statement is made and signed by the asking device for its post; a wrap set beside one as above
  *   PUBLISH  every prekey is the asking device's own, and signed by it
+ *   PUTCONTACT  the contact statement, if there is one, is signed by the asking device and speaks for its post; a public sheet
+ *            is what its commitment says, and keeps the rules of contact.h; a sealed one has the size of one
  *   others   decode. (ENROL, DECLARE: the ledger replays their statements, which verifies them.)
  *
  * One bad part fails the whole message. */

@@ -26,11 +26,32 @@ void response_free(struct response *response) {
     *response = (struct response){0};
 }
 
+enum error book_fill_tree(struct book *book) {
+    uint64_t size = directory_size(book->directory);
+    for (uint64_t i = merkle_tree_size(&book->tree); i < size; i++) {
+        AUTO_BUF leaf = {0};
+        uint8_t hash[HASH_SIZE];
+        TRY(book->store->ops->leaf_get(book->store, i, &leaf));
+        merkle_leaf(buf_bytes(&leaf), hash);
+        TRY(merkle_tree_add(&book->tree, hash));
+    }
+    return E_OK;
+}
+
+enum error book_grow(struct book *book) {
+    if (!book->growing) return E_OK;
+    directory_free(book->directory);
+    book->directory = book->growing;
+    book->growing = NULL;
+    return book_fill_tree(book);
+}
+
 void book_undo(struct book *book) {
     book->store->ops->rollback(book->store);
     directory_free(book->growing);
     book->growing = NULL;
     book->wake_count = 0;
+    book->head_made = false;
 }
 
 const struct directory_device *book_device(const struct book *book, const struct job *job) {

@@ -56,6 +56,10 @@ struct book {
     struct directory *directory; /* as committed */
     struct directory *growing;   /* with this batch's leaves; NULL while there are none */
     uint8_t statement_secret[SIGN_SECRET_SIZE], statement_key[KEY_SIZE];
+    struct note_key log_key; /* signs the directory's heads; its name is their origin */
+    uint8_t log_secret[SIGN_SECRET_SIZE];
+    struct merkle_tree tree; /* the leaf hashes of `directory` */
+    bool head_made;          /* in this batch */
     struct ledger_clock clock;
     struct scribe scribe;
     struct instant now; /* of this batch */
@@ -68,6 +72,11 @@ struct book {
 static inline const struct directory *book_directory(const struct book *book) {
     return book->growing ? book->growing : book->directory;
 }
+
+/* After the commit: what grew is what stands. */
+CHECKED enum error book_grow(struct book *book);
+/* The leaf hashes of `directory` that `tree` lacks. */
+CHECKED enum error book_fill_tree(struct book *book);
 
 /* Undoes the batch, in the store and in memory; the next begins as this one did. */
 void book_undo(struct book *book);
@@ -96,14 +105,43 @@ CHECKED enum error submission_submit(struct book *book, const struct job *job, c
 CHECKED enum error submission_chunk(struct book *book, const struct job *job, const struct chunk *chunk,
                                     struct response *response);
 CHECKED enum error submission_sweep(struct book *book); /* drops stale stagings */
+/* Are the wraps for exactly the readers of `to` as this ledger names them, and is the directory that they were made by this
+ * one? The peer's error in *ret_wrong. */
+CHECKED enum error submission_check_readers(const struct book *book, struct bytes to, const struct wrapset *set,
+                                            enum error *ret_wrong);
+CHECKED enum error submission_check_seen(struct book *book, const struct wrapset *set, enum error *ret_wrong);
 
 /* transition.c: one event on one leg */
 CHECKED enum error transition_state(struct book *book, const struct job *job, const struct state *state,
                                     struct response *response);
-/* The relay's own event on a leg: STORED, EXPIRED. Writes the entry, the feed items and the effects. */
+/* The relay's own event on a leg: STORED, EXPIRED, REKEY_NEEDED. Writes the entry, the feed items and the effects. */
 CHECKED enum error transition_relay(struct book *book, struct store_leg *leg, const uint8_t header[static HASH_SIZE],
                                     enum leg_event event, const uint64_t *reason, unsigned precedence,
                                     int *ret_pending);
+/* What every entry brings with it once the scribe has moved the leg: the leg's row, the feeds of both sides, quota, and
+ * ciphertext that nobody waits for any more. */
+CHECKED enum error transition_follow(struct book *book, struct store_leg *leg, bool was_settled, int pending,
+                                     unsigned precedence);
+
+/* reseal.c: RESEALED and FORWARDED, by a statement that may be made and the wrap set that it brings */
+CHECKED enum error reseal_apply(struct book *book, const struct scribe_note *note, const struct statement *statement,
+                                const struct said *said, struct store_leg *leg, struct outcome *outcome);
+/* The post that has forwarded the leg last; empty: nobody. */
+CHECKED enum error reseal_forwarder(struct book *book, const struct store_leg *leg, char ret[static POST_MAX + 1]);
+/* Was the leg with this post, which has forwarded it since? By the entry with *ret_ordinal. */
+CHECKED enum error reseal_left(struct book *book, const struct store_leg *leg, struct bytes post, uint32_t *ret_ordinal,
+                               bool *ret);
+
+/* rekey.c: REKEY_NEEDED */
+/* Writes it, once, if no live device can open the leg. */
+CHECKED enum error rekey_judge(struct book *book, struct store_leg *leg, const uint8_t header[static HASH_SIZE]);
+/* A device says that it cannot open it. */
+CHECKED enum error rekey_cannot_open(struct book *book, struct store_leg *leg, const struct statement *statement);
+/* These statements entered the directory: posts that have lost a device are to be gone through. */
+CHECKED enum error rekey_directory_grew(struct book *book, struct list statements);
+CHECKED enum error rekey_housekeep(struct book *book); /* the same for certificates that have run out */
+/* Goes on with that, a piece a batch. */
+CHECKED enum error rekey_run(struct book *book, bool *ret_more);
 
 /* expiry.c: deadlines that have passed */
 CHECKED enum error expiry_run(struct book *book, bool *ret_more);
@@ -116,6 +154,55 @@ CHECKED enum error enrolment_publish(struct book *book, const struct job *job, c
                                      struct response *response);
 /* The registrar's: charters and admissions. E_OK, or the peer's error in *ret_error. */
 CHECKED enum error enrolment_record(struct book *book, struct list statements, enum error *ret_error);
+
+/* The statement that commits to a contact card, which the caller has looked at. */
+CHECKED enum error enrolment_contact(struct book *book, struct bytes statement, struct response *response);
+
+/* contacts.c: contact cards */
+CHECKED enum error contacts_put(struct book *book, const struct job *job, const struct putcontact *put,
+                                struct response *response);
+CHECKED enum error contacts_get(const struct book *book, const struct job *job, const struct getcontact *get,
+                                struct response *response);
+
+/* boxes.c: what one device leaves for another */
+CHECKED enum error boxes_put(struct book *book, const struct job *job, const struct put *put,
+                             struct response *response);
+CHECKED enum error boxes_drop(struct book *book, const struct job *job, const struct get *get); /* what was got */
+CHECKED enum error boxes_get(struct book *book, const struct job *job, const struct get *get,
+                             struct response *response);
+CHECKED enum error boxes_sweep(struct book *book); /* drops what nobody fetched in time */
+
+/* heads.c: the directory's signed heads */
+#define HEAD_INTERVAL_MS ((uint64_t)60 * 60 * 1000) /* so old the newest head may become before it is made anew */
+#define HEAD_ASKED_MS (HEAD_TIME_MS / 2)            /* so old when a witness is about to look at its time */
+/* Signs one if the directory has grown since the newest, or that one is older than age_ms. E_CORRUPT, and why in the log, when
+ * the store is older than the newest head or contradicts it: the relay must stop. */
+CHECKED enum error heads_write(struct book *book, uint64_t age_ms);
+/* After the commit: a head that the batch has made is written into the file beside the store (headfile.h); at start that one
+ * must be of this directory too (E_CORRUPT). */
+void heads_keep_outside(struct book *book);
+CHECKED enum error heads_check_outside(const struct book *book);
+/* Is there none, or has its time passed by age_ms? */
+bool heads_old(const struct book *book, uint64_t age_ms);
+CHECKED enum error heads_newest(const struct book *book, struct buf *ret_note, bool *ret_has);
+CHECKED enum error heads_answer(const struct book *book, struct response *response);
+/* The body of an add-checkpoint request for the newest head. Wrong: E_OUT_OF_RANGE (old is larger), E_NO_HEAD (the
+ * directory is empty). */
+CHECKED enum error heads_request(const struct book *book, uint64_t old, struct buf *ret_body, enum error *ret_wrong);
+CHECKED enum error heads_answer_request(const struct book *book, uint64_t old, struct response *response);
+/* A head with witnesses' cosignatures. Wrong: E_BAD_SIGNATURE, E_UNKNOWN_WITNESS, E_DIRECTORY_FORKED (signed by the log's key,
+ * but not of this log), head_open's errors. */
+CHECKED enum error heads_cosign(struct book *book, struct bytes note, enum error *ret_wrong);
+CHECKED enum error heads_answer_cosign(struct book *book, struct bytes note, struct response *response);
+struct heads_numbers {
+    uint64_t size; /* 0: no head */
+    struct instant time;
+    size_t witnesses, fresh; /* in the card; those whose word is no older than the card's freshness */
+};
+CHECKED enum error heads_count(const struct book *book, struct heads_numbers *ret);
+/* Through the operator: a request as file was made of the newest head; an answer as file, of signature lines or a note. */
+CHECKED enum error heads_remember_asked(struct book *book);
+CHECKED enum error heads_add_answer(struct book *book, struct bytes answer, enum error *ret_wrong);
 
 /* handover.c: questions, answered after the commit */
 CHECKED enum error handover_answer(struct book *book, const struct job *job, enum message type, struct bytes body,

@@ -2,6 +2,8 @@
  * rules that every client replays; here stands only who may send what. A message is taken whole or not at all. */
 #include "book.h"
 
+#include "promise.h"
+
 enum { PREKEY_DAYS_BACK = 2, PREKEY_DAYS_SLACK = 2 };
 
 /* One statement on the trial copy; its leaf, and the root once it is in, are laid by for the store. */
@@ -58,6 +60,14 @@ static bool contradicts(struct bytes a, struct bytes b) {
     return prekey_a.day == prekey_b.day && !bytes_equal(payload_a, payload_b);
 }
 
+/* A device that has lost the secrets of its day keys gives out others, with a higher serial. */
+static bool replaces(const struct prekey *prekey, struct bytes held) {
+    struct prekey before;
+    struct bytes payload;
+    if (!prekey->has_serial || peek_prekey(held, &payload, &before) != E_OK) return false;
+    return before.day == prekey->day && (!before.has_serial || prekey->serial > before.serial);
+}
+
 /* Against those before it in the message, and the one that the store has for its day. */
 static enum error check_contradiction(const struct book *book, struct list before, size_t count,
                                       const struct prekey *prekey, struct bytes stamped, enum error *ret_wrong) {
@@ -68,7 +78,8 @@ static enum error check_contradiction(const struct book *book, struct list befor
     enum error error = book->store->ops->prekey_newest(book->store, prekey->device, (uint32_t)prekey->day, &held);
     if (error == E_UNKNOWN_REQUEST) return E_OK;
     TRY(error);
-    if (contradicts(buf_bytes(&held), stamped)) *ret_wrong = E_CONFLICT;
+    bool new = replaces(prekey, buf_bytes(&held));
+    if (!new && contradicts(buf_bytes(&held), stamped)) *ret_wrong = E_CONFLICT;
     return E_OK;
 }
 
@@ -106,7 +117,7 @@ static enum error add_all(struct book *book, struct list statements, const uint8
     }
     directory_free(book->growing);
     book->growing = trial;
-    return E_OK;
+    return rekey_directory_grew(book, statements);
 }
 
 /* Those that check_prekeys has let pass. */
@@ -116,7 +127,9 @@ static enum error add_prekeys(struct book *book, const uint8_t device[static KEY
     while (list_next_bytes(&prekeys, &stamped)) {
         if (peek_prekey(stamped, &payload, &prekey) != E_OK) return E_INTERNAL;
         enum error error = book->store->ops->prekey_put(book->store, device, (uint32_t)prekey.day, stamped);
-        TRY(error == E_CONFLICT ? E_INTERNAL : error); /* it was looked at a moment ago */
+        if (error == E_CONFLICT) /* it was looked at a moment ago: this one takes its place */
+            error = book->store->ops->prekey_replace(book->store, device, (uint32_t)prekey.day, stamped);
+        TRY(error);
     }
     return E_OK;
 }
@@ -128,8 +141,22 @@ static enum error answer_done(const struct book *book, struct response *response
     return buf_error(&response->body);
 }
 
-/* A guest may bring a post, devices and countersignatures; charters and admissions are the registrar's to bring, and
- * are passed over here where the directory holds them already (a certificate file carries its charter along). */
+/* With the relay's promise: they stand in the directory that this batch makes durable. */
+static enum error answer_promised(const struct book *book, struct list statements, struct response *response) {
+    AUTO_BUF promise = {0};
+    uint8_t root[HASH_SIZE];
+    struct done done = {.has_size = true, .size = directory_size(book_directory(book)), .has_promise = true};
+    directory_root(book_directory(book), root);
+    TRY(promise_make(statements, done.size, root, book->now, book->statement_secret, &promise));
+    done.promise = buf_bytes(&promise);
+    response->type = MESSAGE_DONE;
+    done_encode(&done, &response->body);
+    return buf_error(&response->body);
+}
+
+/* A guest may bring a post, devices and countersignatures, and the successions that lead to the key under which they are
+ * signed; charters and admissions are the registrar's to bring, and are passed over here where the directory holds them
+ * already (a certificate file carries its charter along). */
 static enum error check_enrol(const struct book *book, const struct job *job, const struct enrol *enrol,
                               uint8_t ret_device[static KEY_SIZE]) {
     struct list list = enrol->statements;
@@ -139,7 +166,7 @@ static enum error check_enrol(const struct book *book, const struct job *job, co
         bool held = directory_holds(book_directory(book), (enum leaf_kind)statement.kind, statement.statement);
         if (statement.kind == LEAF_CHARTER && !held) return E_NOT_ADMITTED;
         bool may =
-            held || statement.kind == LEAF_POST || statement.kind == LEAF_DEVICE || statement.kind == LEAF_COUNTERSIGN;
+            held || statement.kind == LEAF_SUCCESSION || statement.kind == LEAF_POST || statement.kind == LEAF_DEVICE || statement.kind == LEAF_COUNTERSIGN;
         if (!may) return E_NOT_ALLOWED;
         struct bytes payload;
         struct device device;
@@ -160,7 +187,7 @@ enum error enrolment_enrol(struct book *book, const struct job *job, const struc
     if (wrong == E_OK) TRY(add_all(book, enrol->statements, device, enrol->prekeys, &wrong));
     if (wrong == E_OK) {
         TRY(add_prekeys(book, device, enrol->prekeys));
-        return answer_done(book, response);
+        return answer_promised(book, enrol->statements, response);
     }
     response_fail(response, wrong, NULL);
     return E_OK;
@@ -180,7 +207,7 @@ enum error enrolment_declare(struct book *book, const struct declare *declare, s
     while (dirstatement_next(&list, &statement))
         if (!may_declare(statement.kind)) wrong = E_NOT_ALLOWED;
     if (wrong == E_OK) TRY(add_all(book, declare->statements, NULL, (struct list){0}, &wrong));
-    if (wrong == E_OK) return answer_done(book, response);
+    if (wrong == E_OK) return answer_promised(book, declare->statements, response);
     response_fail(response, wrong, NULL);
     return E_OK;
 }
@@ -193,6 +220,17 @@ enum error enrolment_publish(struct book *book, const struct job *job, const str
         TRY(add_prekeys(book, job->device, publish->prekeys));
         return answer_done(book, response);
     }
+    response_fail(response, wrong, NULL);
+    return E_OK;
+}
+
+enum error enrolment_contact(struct book *book, struct bytes statement, struct response *response) {
+    AUTO_BUF item = {0};
+    enum error wrong;
+    dirstatement_encode(&(struct dirstatement){LEAF_CONTACT, statement}, &item);
+    TRY(buf_error(&item));
+    TRY(add_all(book, list_of(&item, 1), NULL, (struct list){0}, &wrong));
+    if (wrong == E_OK) return answer_done(book, response);
     response_fail(response, wrong, NULL);
     return E_OK;
 }

@@ -23,7 +23,10 @@ static enum error answer_hello(struct book *book, const struct job *job, struct 
                               .body_max = book->config->body_max,
                               .registered = device != NULL,
                               .legs_max = book->config->legs_max};
+    AUTO_BUF head = {0};
     directory_root(book->directory, welcome.root);
+    TRY(heads_newest(book, &head, &welcome.has_checkpoint));
+    welcome.checkpoint = buf_bytes(&head);
     TRY(book->store->ops->entry_count(book->store, &welcome.entries));
     if (device) {
         welcome.has_newest = true;
@@ -44,8 +47,11 @@ static enum error answer_leaves(struct book *book, struct bytes body, struct res
         TRY(book->store->ops->leaf_get(book->store, i, &leaf));
         cbor_put_bytes(&list, buf_bytes(&leaf));
     }
+    AUTO_BUF head = {0};
     struct leaves leaves = {.from = ask.from, .leaves = list_of(&list, count), .size = size};
     directory_root(book->directory, leaves.root);
+    TRY(heads_newest(book, &head, &leaves.has_checkpoint));
+    leaves.checkpoint = buf_bytes(&head);
     leaves_encode(&leaves, &response->body);
     return list.failed ? E_NO_MEMORY : finish(response, MESSAGE_LEAVES);
 }
@@ -239,10 +245,14 @@ static enum error answer_track(struct book *book, const char *post, struct bytes
     TRY(track_decode(body, &ask));
     enum error error = book->store->ops->leg_by_id(book->store, ask.leg, &leg);
     if (error != E_OK && error != E_UNKNOWN_REQUEST) return error;
-    if (error == E_UNKNOWN_REQUEST || (strcmp(leg.from, post) != 0 && strcmp(leg.to, post) != 0)) {
+    uint32_t last = 0;
+    bool theirs = error == E_OK && (strcmp(leg.from, post) == 0 || strcmp(leg.to, post) == 0), left = false;
+    if (error == E_OK && !theirs) TRY(reseal_left(book, &leg, bytes_text(post), &last, &left));
+    if (!theirs && !left) {
         response_fail(response, E_UNKNOWN_REQUEST, NULL);
         return E_OK;
     }
+    if (left) leg.ordinal = last + 1; /* what came after it was forwarded is not for the old post */
     AUTO_BUF list = {0};
     size_t count = 0;
     for (uint32_t i = (uint32_t)ask.ordinal; i < leg.ordinal && count < TRACKED_MAX; i++, count++) {
@@ -254,10 +264,33 @@ static enum error answer_track(struct book *book, const char *post, struct bytes
     return list.failed ? E_NO_MEMORY : finish(response, MESSAGE_TRACKED);
 }
 
+static enum error answer_box(struct book *book, const struct job *job, struct bytes body, struct response *response) {
+    struct get get;
+    TRY(get_decode(body, &get));
+    return boxes_get(book, job, &get, response);
+}
+
+static enum error answer_checkpoint(const struct book *book, struct bytes body, struct response *response) {
+    struct getcheckpoint ask;
+    TRY(getcheckpoint_decode(body, &ask));
+    return heads_answer_request(book, ask.old, response);
+}
+
+static enum error answer_contact(const struct book *book, const struct job *job, struct bytes body,
+                                 struct response *response) {
+    struct getcontact get;
+    TRY(getcontact_decode(body, &get));
+    return contacts_get(book, job, &get, response);
+}
+
 enum error handover_answer(struct book *book, const struct job *job, enum message type, struct bytes body,
                            struct response *response) {
     if (type == MESSAGE_HELLO) return answer_hello(book, job, body, response);
     if (type == MESSAGE_GETLEAVES) return answer_leaves(book, body, response);
+    if (type == MESSAGE_GETHEADS) return heads_answer(book, response);
+    if (type == MESSAGE_GETCHECKPOINT) return answer_checkpoint(book, body, response);
+    if (type == MESSAGE_GET) return answer_box(book, job, body, response);
+    if (type == MESSAGE_GETCONTACT) return answer_contact(book, job, body, response);
     const struct directory_device *device = book_device(book, job);
     if (!device) {
         response_fail(response, E_UNKNOWN_DEVICE, NULL);

@@ -73,6 +73,15 @@ static enum error read_statement_key(struct book *book) {
     return memcmp(book->statement_key, book->card.statement, KEY_SIZE) == 0 ? E_OK : E_WRONG_FINGERPRINT;
 }
 
+static enum error read_log_key(struct book *book) {
+    uint8_t seed[KEY_SIZE], public[KEY_SIZE];
+    TRY(card_log_key(&book->card, "directory", &book->log_key));
+    TRY(keys_read(".", "log.key", seed));
+    crypto_sign_seed_keypair(public, book->log_secret, seed);
+    sodium_memzero(seed, sizeof seed);
+    return memcmp(public, book->card.log, KEY_SIZE) == 0 ? E_OK : E_WRONG_FINGERPRINT;
+}
+
 /* The directory is what its leaves say, replayed by the rules that every client uses. */
 static enum error replay(struct book *book) {
     uint64_t count;
@@ -82,13 +91,29 @@ static enum error replay(struct book *book) {
     for (uint64_t i = 0; i < count; i++) {
         AUTO_BUF leaf = {0};
         TRY(book->store->ops->leaf_get(book->store, i, &leaf));
-        if (directory_apply(book->directory, buf_bytes(&leaf)) != E_OK) return E_CORRUPT;
+        enum error error = directory_apply(book->directory, buf_bytes(&leaf));
+        /* The log stands; the card was changed so that it no longer knows who signed it. */
+        if (error == E_UNKNOWN_REGISTRAR || error == E_TOO_FEW_SIGNERS) return error;
+        if (error != E_OK) return E_CORRUPT;
     }
     uint8_t stored[HASH_SIZE], computed[HASH_SIZE];
     if (count == 0) return E_OK;
     TRY(book->store->ops->leaf_root(book->store, count, stored));
     directory_root(book->directory, computed);
     return memcmp(stored, computed, HASH_SIZE) == 0 ? E_OK : E_CORRUPT;
+}
+
+/* The newest head must be of this directory; one is made where there is none, or only an old one. */
+static enum error check_head(struct book *book) {
+    TRY(heads_check_outside(book));
+    TRY(book->store->ops->begin(book->store));
+    enum error error = heads_write(book, HEAD_INTERVAL_MS);
+    if (error == E_OK) error = book->store->ops->commit(book->store);
+    if (error == E_STORE_FULL) book_undo(book); /* a full disk keeps nobody from reading */
+    if (error != E_STORE_FULL) TRY(error);
+    book->head_made = true; /* perhaps just before it was killed */
+    heads_keep_outside(book);
+    return E_OK;
 }
 
 static enum error open_book(struct book *book, const struct config *config, const char **ret_what) {
@@ -98,12 +123,16 @@ static enum error open_book(struct book *book, const struct config *config, cons
     TRY(read_card(&book->card));
     *ret_what = "statement.key";
     TRY(read_statement_key(book));
+    *ret_what = "log.key";
+    TRY(read_log_key(book));
     *ret_what = config->store_file;
     TRY(store_sqlite_open(config->store_file, false, &book->store));
     TRY(replay(book));
     TRY(book->store->ops->meta_get(book->store, "time", &last));
     clock_start(&book->clock, (struct instant){last});
-    return E_OK;
+    book->now = clock_read(&book->clock);
+    TRY(book_fill_tree(book));
+    return check_head(book);
 }
 
 enum error ledger_create(const struct config *config) {
@@ -131,6 +160,10 @@ static enum error apply_job(struct ledger *ledger, struct task *task) {
         struct enrol enrol;
         struct declare declare;
         struct publish publish;
+        struct cosign cosign;
+        struct put put;
+        struct get get;
+        struct putcontact putcontact;
         uint8_t room[4096];
     } body;
     if (task->row->object->size > sizeof body) return E_INTERNAL;
@@ -146,15 +179,29 @@ static enum error apply_job(struct ledger *ledger, struct task *task) {
     case MESSAGE_ENROL: return enrolment_enrol(book, &task->job, &body.enrol, response);
     case MESSAGE_DECLARE: return enrolment_declare(book, &body.declare, response);
     case MESSAGE_PUBLISH: return enrolment_publish(book, &task->job, &body.publish, response);
+    case MESSAGE_COSIGN: return heads_answer_cosign(book, body.cosign.note, response);
+    case MESSAGE_PUT: return boxes_put(book, &task->job, &body.put, response);
+    case MESSAGE_GET: return boxes_drop(book, &task->job, &body.get);
+    case MESSAGE_PUTCONTACT: return contacts_put(book, &task->job, &body.putcontact, response);
     default: return E_OK; /* a question: after the commit */
     }
+}
+
+static enum error add_witness_answer(struct book *book, struct task *task, enum error *ret_wrong) {
+    TRY(heads_add_answer(book, task->command.note, ret_wrong));
+    if (*ret_wrong == E_BAD_SIGNATURE)
+        snprintf(task->response.detail, sizeof task->response.detail,
+                 "the lines are under none of the heads that were asked about lately; bring the whole note");
+    return E_OK;
 }
 
 static enum error apply_command(struct ledger *ledger, struct task *task) {
     enum error wrong = E_OK;
     if (task->command.verb == COMMAND_RECORD)
         TRY(enrolment_record(&ledger->book, task->command.statements, &wrong));
-    else if (task->command.verb != COMMAND_STATUS)
+    else if (task->command.verb == COMMAND_WITNESS_ADD)
+        TRY(add_witness_answer(&ledger->book, task, &wrong));
+    else if (task->command.verb != COMMAND_STATUS && task->command.verb != COMMAND_WITNESS_REQUEST)
         wrong = E_UNKNOWN_MESSAGE;
     task->response.error = wrong;
     return E_OK;
@@ -171,10 +218,32 @@ static enum error housekeep(struct ledger *ledger) {
     if (book->now.ms < ledger->housekept.ms + HOUSEKEEPING_MS) return E_OK;
     uint64_t today = book->now.ms / DAY_MS;
     TRY(submission_sweep(book));
+    TRY(rekey_housekeep(book));
+    TRY(boxes_sweep(book));
     TRY(book->store->ops->prekey_drop(book->store,
                                       (uint32_t)(today > PREKEY_WINDOW_DAYS ? today - PREKEY_WINDOW_DAYS : 0)));
     ledger->housekept = book->now;
     return E_OK;
+}
+
+static bool is_asked_by_operator(const struct task *task) {
+    return task->control && task->command.verb == COMMAND_WITNESS_REQUEST;
+}
+
+/* Whoever takes a head to a witness needs one whose time is right. */
+static bool asks_for_head(const struct task *task) {
+    return task->control ? is_asked_by_operator(task) : task->row->type == MESSAGE_GETCHECKPOINT;
+}
+
+static enum error write_head(struct ledger *ledger) {
+    struct book *book = &ledger->book;
+    bool asked = false, by_operator = false, housekept = ledger->housekept.ms == book->now.ms;
+    for (size_t i = 0; i < ledger->count; i++) {
+        asked = asked || asks_for_head(&ledger->tasks[i]);
+        by_operator = by_operator || is_asked_by_operator(&ledger->tasks[i]);
+    }
+    if (asked || book->growing || housekept) TRY(heads_write(book, asked ? HEAD_ASKED_MS : HEAD_INTERVAL_MS));
+    return by_operator ? heads_remember_asked(book) : E_OK;
 }
 
 static enum error write_batch(struct ledger *ledger) {
@@ -184,9 +253,13 @@ static enum error write_batch(struct ledger *ledger) {
         struct task *task = &ledger->tasks[i];
         TRY(task->control ? apply_command(ledger, task) : apply_job(ledger, task));
     }
+    bool legs_left;
     TRY(expiry_run(book, &ledger->more));
+    TRY(rekey_run(book, &legs_left));
+    ledger->more |= legs_left;
     TRY(housekeep(ledger));
     FAULT("ledger.applied");
+    TRY(write_head(ledger));
     TRY(scribe_sign(&book->scribe, book->store, book->statement_secret));
     FAULT("ledger.signed");
     return book->store->ops->meta_put(book->store, "time", book->now.ms);
@@ -207,6 +280,7 @@ static enum error try_batch(struct ledger *ledger) {
         error = book->store->ops->commit(book->store);
         if (error == E_OK) {
             FAULT("ledger.committed");
+            heads_keep_outside(book);
             return E_OK;
         }
     }
@@ -216,8 +290,15 @@ static enum error try_batch(struct ledger *ledger) {
 }
 
 static bool changes(enum message type) {
-    return type == MESSAGE_ENROL || type == MESSAGE_DECLARE || type == MESSAGE_PUBLISH || type == MESSAGE_SUBMIT ||
-           type == MESSAGE_CHUNK || type == MESSAGE_STATE;
+    return type == MESSAGE_COSIGN || type == MESSAGE_ENROL || type == MESSAGE_DECLARE || type == MESSAGE_PUBLISH || type == MESSAGE_SUBMIT ||
+           type == MESSAGE_CHUNK || type == MESSAGE_STATE || type == MESSAGE_PUT ||
+           type == MESSAGE_PUTCONTACT;
+}
+
+/* Looking into a box changes nothing, unless the question also says what was got. */
+static bool drops(const struct task *task) {
+    struct get get;
+    return task->row->type == MESSAGE_GET && get_decode(task->frame.body, &get) == E_OK && get.after > 0;
 }
 
 /* Reading goes on: only what would have changed something is told to wait. */
@@ -326,12 +407,23 @@ static void add_directory_numbers(const struct directory *directory, struct buf 
     add_number(out, count, "directory_size", directory_size(directory));
 }
 
+static void add_head_numbers(const struct book *book, struct buf *out, size_t *count) {
+    struct heads_numbers numbers;
+    if (heads_count(book, &numbers) != E_OK) give_up(E_IO);
+    add_number(out, count, "head_size", numbers.size);
+    add_number(out, count, "head_time_ms", numbers.time.ms);
+    add_number(out, count, "witnesses", numbers.witnesses);
+    add_number(out, count, "witnesses_fresh", numbers.fresh);
+    add_number(out, count, "witnesses_needed", book->card.quorum);
+}
+
 static void add_status(struct ledger *ledger, struct buf *out, size_t *count) {
     struct book *book = &ledger->book;
     struct store_counts counts;
     struct statvfs disk;
     if (book->store->ops->counts(book->store, &counts) != E_OK) give_up(E_IO);
     add_directory_numbers(book->directory, out, count);
+    add_head_numbers(book, out, count);
     add_number(out, count, "requests", counts.requests - counts.staged);
     add_number(out, count, "staged", counts.staged);
     add_number(out, count, "legs_total", counts.legs);
@@ -353,10 +445,17 @@ static void add_status(struct ledger *ledger, struct buf *out, size_t *count) {
 }
 
 static void send_answer(struct ledger *ledger, struct task *task) {
-    AUTO_BUF numbers = {0};
+    AUTO_BUF numbers = {0}, data = {0};
     size_t count = 0;
     if (task->command.verb == COMMAND_STATUS) add_status(ledger, &numbers, &count);
-    struct answer packet = {.error = task->response.error, .numbers = list_of(&numbers, count)};
+    if (is_asked_by_operator(task) && heads_request(&ledger->book, task->command.old, &data, &task->response.error) != E_OK)
+        give_up(E_IO);
+    struct answer packet = {.error = task->response.error,
+                            .numbers = list_of(&numbers, count),
+                            .has_detail = task->response.detail[0] != 0,
+                            .detail = bytes_text(task->response.detail),
+                            .has_data = data.n > 0,
+                            .data = buf_bytes(&data)};
     if (link_put(task->control, PACKET_ANSWER, &answer_object, &packet) != E_OK) link_close(task->control);
 }
 
@@ -386,9 +485,7 @@ static void publish_growth(struct ledger *ledger) {
     struct book *book = &ledger->book;
     if (!book->growing) return;
     uint64_t from = directory_size(book->directory);
-    directory_free(book->directory);
-    book->directory = book->growing;
-    book->growing = NULL;
+    if (book_grow(book) != E_OK) give_up(E_IO);
     if (ledger->gate.fd >= 0 && send_leaves(ledger, from) != E_OK) link_close(&ledger->gate);
 }
 
@@ -420,7 +517,9 @@ static void send_all(struct ledger *ledger) {
 static bool changes_anything(const struct ledger *ledger) {
     for (size_t i = 0; i < ledger->count; i++) {
         const struct task *task = &ledger->tasks[i];
-        if (task->control ? task->command.verb == COMMAND_RECORD : changes(task->row->type)) return true;
+        if (task->control ? task->command.verb != COMMAND_STATUS : changes(task->row->type) || drops(task))
+            return true;
+        if (asks_for_head(task) && heads_old(&ledger->book, HEAD_ASKED_MS)) return true;
     }
     return false;
 }
@@ -597,8 +696,10 @@ static void close_all(struct ledger *ledger) {
     for (size_t i = 0; i < CONTROLS; i++) link_close(&ledger->controls[i]);
     if (book->store) book->store->ops->close(book->store);
     directory_free(book->directory);
+    merkle_tree_free(&book->tree);
     scribe_free(&book->scribe);
     sodium_memzero(book->statement_secret, sizeof book->statement_secret);
+    sodium_memzero(book->log_secret, sizeof book->log_secret);
     free(book->wakes);
     free(ledger->tasks);
     close(ledger->signals);

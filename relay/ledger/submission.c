@@ -252,8 +252,8 @@ static enum error add_want(struct work *work, unsigned number) {
 /* The wraps are for exactly the devices that this ledger would name: neither a forgotten nor a strange one. A device
  * that has no fresh prekey cannot be sealed to and is left out; when it comes back it is resealed to, nobody is refused
  * for it. */
-static enum error check_readers(const struct book *book, struct bytes to, const struct wrapset *set,
-                                enum error *ret_wrong) {
+enum error submission_check_readers(const struct book *book, struct bytes to, const struct wrapset *set,
+                                    enum error *ret_wrong) {
     const struct directory_device *readers[DEVICES_PER_POST_MAX];
     size_t count = directory_readers(book_directory(book), to, book->now, readers), expected = 0, found = 0;
     for (size_t i = 0; i < count; i++) {
@@ -274,7 +274,7 @@ static enum error check_readers(const struct book *book, struct bytes to, const 
 }
 
 /* The directory that the sender sealed for is this one, at that size. */
-static enum error check_seen_directory(struct book *book, const struct wrapset *set, enum error *ret_wrong) {
+enum error submission_check_seen(struct book *book, const struct wrapset *set, enum error *ret_wrong) {
     *ret_wrong = E_OK;
     uint64_t committed = directory_size(book->directory);
     if (set->size == 0 || set->size > committed) {
@@ -326,15 +326,16 @@ static enum error check_leg(struct work *work, const struct wrapset *set, const 
     if (work->header.has_parent)
         TRY(check_parent(work, opening->to, parent, ret_wrong));
     else
-        *ret_wrong = directory_may_submit(work->device, book->now);
+        *ret_wrong = directory_may_receive(post);
+    if (*ret_wrong == E_OK && !work->header.has_parent) *ret_wrong = directory_may_submit(work->device, book->now);
     if (*ret_wrong != E_OK) return E_OK;
     TRY(book->store->ops->leg_sequence_used(book->store, work->header.device, to, opening->sequence, &used));
     if (used)
         *ret_wrong = E_CONFLICT;
     else
-        TRY(check_readers(book, opening->to, set, ret_wrong));
+        TRY(submission_check_readers(book, opening->to, set, ret_wrong));
     if (*ret_wrong != E_OK) return E_OK;
-    TRY(check_seen_directory(book, set, ret_wrong));
+    TRY(submission_check_seen(book, set, ret_wrong));
     if (*ret_wrong != E_OK) return E_OK;
     if (book->refuse_new) *ret_wrong = E_STORE_FULL;
     if (*ret_wrong != E_OK) return E_OK;
@@ -393,7 +394,8 @@ static enum error store_leg(struct work *work, size_t which, const struct openin
     work->response->outcomes[work->response->outcome_count - 1].pending = pending;
     struct store_feed item = {
         .kind = ITEM_OFFERED, .request = leg.request, .leg = leg.id, .receipt = scribe_id(&book->scribe, pending)};
-    return book_feed(book, leg.to, &item, precedence);
+    TRY(book_feed(book, leg.to, &item, precedence));
+    return rekey_judge(book, &leg, work->digest);
 }
 
 /* A leg that is already there is answered with its first receipt. */

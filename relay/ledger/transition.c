@@ -1,6 +1,8 @@
 /* transition.c - one event on one leg: who may, whether leg.def allows it, the entry, who hears of it, what follows. */
 #include "book.h"
 
+#include <stdio.h>
+
 #include "header.h"
 
 enum { RECEIPTS_PER_LEG_MAX = 256 };
@@ -35,7 +37,8 @@ static void move_deadline(const struct book *book, struct store_leg *leg) {
 }
 
 /* Everything that an entry brings with it, after the scribe has moved the leg. */
-static enum error follow(struct book *book, struct store_leg *leg, bool was_settled, int pending, unsigned precedence) {
+enum error transition_follow(struct book *book, struct store_leg *leg, bool was_settled, int pending,
+                             unsigned precedence) {
     int64_t receipt = scribe_id(&book->scribe, pending);
     move_deadline(book, leg);
     TRY(book->store->ops->leg_update(book->store, leg));
@@ -57,7 +60,7 @@ enum error transition_relay(struct book *book, struct store_leg *leg, const uint
     note.statement = buf_bytes(&payload);
     bool was_settled = settled(leg);
     TRY(scribe_entry(&book->scribe, &note, leg, to, ret_pending));
-    return follow(book, leg, was_settled, *ret_pending, precedence);
+    return transition_follow(book, leg, was_settled, *ret_pending, precedence);
 }
 
 /* ---- statements of devices ---- */
@@ -76,6 +79,7 @@ static enum error judge_repeat(const struct statement *statement, const struct s
     case EVENT_WITHDRAWN: return leg->state == STATE_WITHDRAWN ? E_OK : E_WRONG_STATE;
     case EVENT_CLOSED: return leg->state == STATE_CLOSED ? E_OK : E_WRONG_STATE;
     case EVENT_CANNOT_OPEN: return E_OK;
+    case EVENT_FORWARDED: return E_WRONG_STATE;
     default: *ret_keep = false; return E_NOT_ALLOWED;
     }
     if (target <= leg->furthest) return E_OK;
@@ -99,28 +103,63 @@ static enum error receipt_quota(struct book *book, const struct store_leg *leg, 
 static enum error keep_receipt(struct book *book, const struct scribe_note *note, const struct statement *statement,
                                const struct store_leg *leg, struct outcome *outcome) {
     bool full;
-    bool of_recipient = bytes_are(statement->post, leg->to);
+    bool of_recipient = !bytes_are(statement->post, leg->from);
     TRY(receipt_quota(book, leg, of_recipient, &full));
     if (full) {
         outcome->error = E_OVER_QUOTA;
         return E_OK;
     }
     TRY(scribe_record(&book->scribe, note, leg->id, &outcome->pending));
-    const char *post = of_recipient ? leg->to : leg->from;
+    char post[POST_MAX + 1];
+    snprintf(post, sizeof post, "%.*s", (int)statement->post.n, (const char *)statement->post.p);
     return tell(book, leg, scribe_id(&book->scribe, outcome->pending), post, PRECEDENCE_ROUTINE);
 }
 
 static enum error apply(struct book *book, const struct scribe_note *note, const struct statement *statement,
-                        struct store_leg *leg, struct outcome *outcome) {
+                        const struct said *said, struct store_leg *leg, struct outcome *outcome) {
     enum leg_state to;
-    if (leg_step(leg->state, statement->event, leg->kind, &to) == E_OK && statement->event != EVENT_FORWARDED) {
+    bool reseals = statement->event == EVENT_RESEALED || statement->event == EVENT_FORWARDED;
+    if (reseals) {
+        TRY(reseal_apply(book, note, statement, said, leg, outcome));
+        bool lost = statement->event == EVENT_FORWARDED && outcome->error == E_WRONG_STATE;
+        return lost ? keep_receipt(book, note, statement, leg, outcome) : E_OK;
+    }
+    if (leg_step(leg->state, statement->event, leg->kind, &to) == E_OK) {
         bool was_settled = settled(leg);
         TRY(scribe_entry(&book->scribe, note, leg, to, &outcome->pending));
-        return follow(book, leg, was_settled, outcome->pending, PRECEDENCE_ROUTINE);
+        return transition_follow(book, leg, was_settled, outcome->pending, PRECEDENCE_ROUTINE);
     }
     bool keep;
     outcome->error = judge_repeat(statement, leg, &keep);
-    return keep ? keep_receipt(book, note, statement, leg, outcome) : E_OK;
+    if (keep) TRY(keep_receipt(book, note, statement, leg, outcome));
+    return statement->event == EVENT_CANNOT_OPEN ? rekey_cannot_open(book, leg, statement) : E_OK;
+}
+
+/* Said by a post that has forwarded the leg meanwhile: it comes too late, and is kept as what it was. */
+static enum error apply_late(struct book *book, const struct scribe_note *note, const struct statement *statement,
+                             const struct store_leg *leg, struct outcome *outcome) {
+    bool notes = statement->event == EVENT_NOTIFIED || statement->event == EVENT_OPENED ||
+                 statement->event == EVENT_CANNOT_OPEN;
+    outcome->error = notes ? E_OK : E_WRONG_STATE;
+    return keep_receipt(book, note, statement, leg, outcome);
+}
+
+/* May it be said by this post? *ret_late: it might have been, before this post forwarded the leg. */
+static enum error judge_speaker(struct book *book, const struct statement *statement, const struct store_leg *leg,
+                                enum error *ret, bool *ret_late) {
+    char forwarder[POST_MAX + 1] = "";
+    uint32_t ordinal;
+    *ret_late = false;
+    bool stranger = !bytes_are(statement->post, leg->to) && !bytes_are(statement->post, leg->from);
+    if (stranger && statement->event == EVENT_RESEALED) TRY(reseal_forwarder(book, leg, forwarder));
+    struct leg_posts posts = {bytes_text(leg->from), bytes_text(leg->to), bytes_text(forwarder)};
+    *ret = statement_may_on(statement, book_directory(book), book->statement_key, &posts);
+    if (*ret != E_NOT_ALLOWED || !stranger || statement->event == EVENT_RESEALED) return E_OK;
+    posts.recipient = statement->post;
+    if (statement_may_on(statement, book_directory(book), book->statement_key, &posts) != E_OK) return E_OK;
+    TRY(reseal_left(book, leg, statement->post, &ordinal, ret_late));
+    if (*ret_late) *ret = E_OK;
+    return E_OK;
 }
 
 /* What was answered once is answered the same again: the statement's hash names it. */
@@ -165,7 +204,13 @@ static enum error judge_again(struct book *book, const struct statement *stateme
     struct store_leg leg;
     bool keep;
     TRY(find_leg(book, statement, &leg, &outcome->error));
-    if (outcome->error == E_OK) outcome->error = judge_repeat(statement, &leg, &keep);
+    if (outcome->error != E_OK) return E_OK;
+    uint32_t ordinal;
+    bool left;
+    TRY(reseal_left(book, &leg, statement->post, &ordinal, &left));
+    outcome->error = judge_repeat(statement, &leg, &keep);
+    bool decides = leg_event_row(statement->event)->decider;
+    if (left) outcome->error = decides ? E_WRONG_STATE : E_OK;
     return E_OK;
 }
 
@@ -192,10 +237,11 @@ static enum error one(struct book *book, const struct job *job, const struct sai
     if (outcome->error != E_OK) return E_OK;
     TRY(find_leg(book, &statement, &leg, &outcome->error));
     if (outcome->error != E_OK) return E_OK;
-    outcome->error =
-        statement_may(&statement, book_directory(book), book->statement_key, bytes_text(leg.from), bytes_text(leg.to));
+    bool late;
+    TRY(judge_speaker(book, &statement, &leg, &outcome->error, &late));
     if (outcome->error != E_OK) return E_OK;
-    return apply(book, &note, &statement, &leg, outcome);
+    return late ? apply_late(book, &note, &statement, &leg, outcome)
+                : apply(book, &note, &statement, said, &leg, outcome);
 }
 
 enum error transition_state(struct book *book, const struct job *job, const struct state *state,

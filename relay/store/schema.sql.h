@@ -1,10 +1,13 @@
-/* schema.sql.h - the embedded store's tables. user_version 1. */
+/* schema.sql.h - the embedded store's tables. A new store is made as the first version and then upgraded like an old one, so that
+ * both ways end at the same tables. PRAGMA user_version tells how far a store has come. */
 #ifndef SCHEMA_SQL_H
 #define SCHEMA_SQL_H
 
-enum { SCHEMA_VERSION = 1 };
+enum { SCHEMA_VERSION = 2 };
 
-static const char schema_sql[] =
+/* The step that leads to each version, from the one before it. */
+static const char *const schema_sql[SCHEMA_VERSION] = {
+    /* 1 */
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE leaf(idx INTEGER PRIMARY KEY, bytes BLOB NOT NULL, root BLOB NOT NULL);"
     "CREATE TABLE request(id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, device BLOB NOT NULL, request BLOB NOT "
@@ -33,6 +36,20 @@ static const char schema_sql[] =
     "  leg INTEGER NOT NULL, receipt INTEGER NOT NULL, PRIMARY KEY(post, number)) WITHOUT ROWID;"
     "CREATE TABLE prekey(device BLOB NOT NULL, day INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY(device, day))"
     "  WITHOUT ROWID;"
-    "CREATE TABLE quota(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;";
+    "CREATE TABLE quota(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;",
+    /* 2. A box's items are numbered from one counter of the whole store (AUTOINCREMENT): so no number comes back after it
+     * was dropped, and no counter is left behind by a box that is empty. */
+    "ALTER TABLE leg ADD COLUMN rekey INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX leg_at ON leg(recipient, id) WHERE state < 8;"
+    "CREATE TABLE head(who TEXT PRIMARY KEY, size INTEGER NOT NULL, note BLOB NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE box(number INTEGER PRIMARY KEY AUTOINCREMENT, box BLOB NOT NULL, guest INTEGER NOT NULL, expires INTEGER NOT NULL, data BLOB NOT "
+    "NULL);"
+    "CREATE INDEX box_box ON box(box, number);"
+    "CREATE INDEX box_expires ON box(expires);"
+    "CREATE INDEX box_guest ON box(guest);"
+    "CREATE TABLE sheet(id INTEGER PRIMARY KEY, post TEXT NOT NULL, commitment BLOB NOT NULL UNIQUE, audience INTEGER NOT "
+    "NULL, data BLOB NOT NULL, UNIQUE(post, commitment));"
+    "CREATE TABLE sheetwrap(commitment BLOB NOT NULL, device BLOB NOT NULL, wrap BLOB NOT NULL, PRIMARY KEY(commitment, "
+    "device)) WITHOUT ROWID;"};
 
 #endif

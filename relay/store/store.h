@@ -17,6 +17,9 @@
  *   receipt   statement + record by number, by statement hash, and by (leg, ordinal) where it is an entry
  *   feed      per post, numbered from 1 without gaps: what its devices have to fetch
  *   prekey    (device, day) -> stamped prekey
+ *   head      a signed head of the directory with its cosignatures: the newest, and each witness's newest
+ *   box       numbered items under a 32-byte name, until fetched or swept
+ *   sheet     (post, commitment) -> sealed part of a contact card; sheetwrap: (commitment, device) -> its key
  *   quota     counters by key */
 #ifndef STORE_H
 #define STORE_H
@@ -104,8 +107,8 @@ struct store_ops {
     enum error (*leg_by_id)(struct store *store, const uint8_t *leg, struct store_leg *ret);
     enum error (*leg_by_row)(struct store *store, int64_t id, struct store_leg *ret);
     enum error (*leg_sealed)(struct store *store, int64_t id, struct buf *ret_opening, struct buf *ret_wrapset);
-    enum error (*leg_update)(struct store *store,
-                             const struct store_leg *row); /* state, furthest, ordinal, head, expires */
+    /* state, furthest, ordinal, head, expires, needs_rekey, and the post that it is with */
+    enum error (*leg_update)(struct store *store, const struct store_leg *row);
     enum error (*leg_reseal)(struct store *store, int64_t id, uint32_t generation, struct bytes wrapset);
     /* Is this number taken for (device, recipient post)? */
     enum error (*leg_sequence_used)(struct store *store, const uint8_t *device, const char *to, uint64_t sequence,
@@ -144,16 +147,21 @@ struct store_ops {
     enum error (*head_get)(struct store *store, const char *who, uint64_t *ret_size,
                            struct buf *ret_note); /* E_UNKNOWN_REQUEST */
 
-    /* Boxes: numbered items, oldest first. box_next: the first item numbered above `after`, or E_UNKNOWN_REQUEST. */
-    enum error (*box_add)(struct store *store, const uint8_t *box, struct instant at, struct bytes data);
+    /* Boxes: numbered items, oldest first. A box's numbers rise, with gaps, and none comes back after it was dropped.
+     * guest: anybody may put it, so all of them together are counted and bounded. box_next: the first item numbered above
+     * `after`, or E_UNKNOWN_REQUEST. box_sweep drops what has expired before `now`. */
+    enum error (*box_add)(struct store *store, const uint8_t *box, bool guest, struct instant expires,
+                          struct bytes data);
     enum error (*box_next)(struct store *store, const uint8_t *box, uint64_t after, uint64_t *ret_number,
                            struct buf *ret);
     enum error (*box_count)(struct store *store, const uint8_t *box, uint64_t *ret);
-    enum error (*box_total)(struct store *store, uint64_t *ret); /* items in all boxes */
+    enum error (*box_total)(struct store *store, bool guest, uint64_t *ret); /* items in all boxes of that kind */
     enum error (*box_drop)(struct store *store, const uint8_t *box, uint64_t upto);
-    enum error (*box_sweep)(struct store *store, struct instant before);
+    enum error (*box_sweep)(struct store *store, struct instant now);
 
-    /* Contact cards: the sealed sheets of a post; the wraps beside them, one a device and sheet. */
+    /* Contact cards: the sealed sheets of a post; the wraps beside them, one a device and sheet. A commitment belongs to the
+     * first post that puts it (E_CONFLICT for another). What is erased is overwritten, and gone from the file and its journal once
+     * the transaction is committed. */
     enum error (*sheet_put)(struct store *store, const char *post, const uint8_t *commitment, unsigned audience,
                             struct bytes data);
     /* The nth sheet (from 0) of a post, or E_UNKNOWN_REQUEST. */
@@ -178,8 +186,8 @@ struct store {
     const struct store_ops *ops;
 };
 
-/* Opens, or with `create` makes (mode 0600), the embedded store: SQLite, WAL, synchronous FULL, one connection. E_IO, E_CORRUPT (not a
- * store, damaged, or of another schema), E_STORE_FULL. */
+/* Opens, or with `create` makes (mode 0600), the embedded store: SQLite, WAL, synchronous FULL, one connection. An older
+ * version's store is upgraded in one transaction. E_IO, E_CORRUPT (not a store, damaged, or of a newer version), E_STORE_FULL. */
 CHECKED enum error store_sqlite_open(const char *path, bool create, struct store **ret);
 
 #endif

@@ -18,6 +18,9 @@ enum {
     RECIPIENT = DEVICE + 10,
     SISTER = DEVICE + 11,
     RELAY_KEY = 70,
+    LOG_KEY = 71,
+    WITNESS = 72,
+    OTHER_WITNESS = 73,
     TEXT = 100
 };
 
@@ -54,6 +57,26 @@ static void replay_world(struct bench *bench) {
     }
 }
 
+static struct note_key witness_key(unsigned number) {
+    struct note_key key;
+    char name[40];
+    snprintf(name, sizeof name, "witness-%u.example", number);
+    assert_ok(note_key_make(bytes_text(name), NOTE_COSIGNATURE, pair_of(number).public, &key));
+    return key;
+}
+
+/* The card's part in the directory's heads: the log's key, and two witnesses. */
+static void give_log_key(struct bench *bench) {
+    struct card *card = &bench->book.card;
+    snprintf(card->name, sizeof card->name, "relay.example");
+    memcpy(card->log, pair_of(LOG_KEY).public, KEY_SIZE);
+    memcpy(card->statement, pair_of(RELAY_KEY).public, KEY_SIZE);
+    memcpy(bench->book.log_secret, pair_of(LOG_KEY).secret, SIGN_SECRET_SIZE);
+    card->witnesses[card->witness_count++] = witness_key(WITNESS);
+    card->witnesses[card->witness_count++] = witness_key(OTHER_WITNESS);
+    assert_ok(card_log_key(card, "directory", &bench->book.log_key));
+}
+
 UNUSED static int setup(void **state) {
     struct bench *bench = calloc(1, sizeof *bench);
     assert_non_null(bench);
@@ -66,8 +89,10 @@ UNUSED static int setup(void **state) {
     bench->book.now.ms = WORLD_TIME + 3600 * 1000;
     memcpy(bench->book.statement_key, pair_of(RELAY_KEY).public, KEY_SIZE);
     memcpy(bench->book.statement_secret, pair_of(RELAY_KEY).secret, SIGN_SECRET_SIZE);
+    give_log_key(bench);
     assert_ok(store_sqlite_open(bench->path, true, &bench->book.store));
     replay_world(bench);
+    assert_ok(book_fill_tree(&bench->book));
     uint32_t today = (uint32_t)(bench->book.now.ms / DAY_MS);
     for (unsigned number = DEVICE; number <= DEVICE + 11; number++) publish_prekey(bench, number, today);
     *state = bench;
@@ -80,6 +105,7 @@ UNUSED static int teardown(void **state) {
     bench->book.store->ops->close(bench->book.store);
     directory_free(bench->book.directory);
     directory_free(bench->book.growing);
+    merkle_tree_free(&bench->book.tree);
     scribe_free(&bench->book.scribe);
     free(bench->book.wakes);
     world_free(&bench->world);
@@ -100,13 +126,11 @@ UNUSED static void begin(struct bench *bench) {
 
 UNUSED static void commit_batch(struct bench *bench) {
     struct book *book = &bench->book;
+    if (book->growing) assert_ok(heads_write(book, HEAD_INTERVAL_MS));
     assert_ok(scribe_sign(&book->scribe, book->store, book->statement_secret));
     assert_ok(book->store->ops->commit(book->store));
     book->wake_count = 0;
-    if (!book->growing) return;
-    directory_free(book->directory);
-    book->directory = book->growing;
-    book->growing = NULL;
+    assert_ok(book_grow(book));
 }
 
 UNUSED static struct job job_of(unsigned number) {
@@ -138,7 +162,7 @@ struct cargo {
     size_t legs, chunk_count;
 };
 
-static void parcel_free(struct cargo *parcel) {
+UNUSED static void parcel_free(struct cargo *parcel) {
     buf_free(&parcel->stamped);
     buf_free(&parcel->places);
     buf_free(&parcel->chunks);

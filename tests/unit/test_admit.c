@@ -115,8 +115,8 @@ static void each_message_is_for_members_or_for_all_as_its_table_says(void **stat
         relays_own += !row->from_client;
         members_only += row->from_client && !row->anyone;
     }
-    assert_int_equal(members_only, 8);
-    assert_int_equal(relays_own, 11);
+    assert_int_equal(members_only, 9);
+    assert_int_equal(relays_own, 15);
     assert_error(admit((enum message)77, (struct bytes){0}, &member), E_UNKNOWN_MESSAGE);
 }
 

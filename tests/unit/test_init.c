@@ -59,8 +59,10 @@ static int end(void **state) {
     return chdir("/") == 0 && rmdir(base) == 0 ? 0 : -1;
 }
 
+static struct card wanted; /* of the next init */
+
 static enum error init(enum error (*create)(const struct config *), struct card *ret_card, char ret_where[static 256]) {
-    struct init init = {.folder = folder, .create_store = create};
+    struct init init = {.folder = folder, .create_store = create, .wanted = wanted};
     config_defaults(&init.config);
     snprintf(init.config.listen[0], sizeof init.config.listen[0], "tcp://*:443");
     snprintf(init.config.name, sizeof init.config.name, "relay.example");
@@ -197,6 +199,83 @@ static void running_relay_keeps_its_folder_locked(void **state) {
     empty_folder();
 }
 
+static void public_of(uint8_t number, uint8_t ret[static KEY_SIZE]) {
+    uint8_t seed[KEY_SIZE] = {number}, secret[SIGN_SECRET_SIZE];
+    crypto_sign_seed_keypair(ret, secret, seed);
+}
+
+static void no_registrars_key_is_made_where_registrars_are_named(void **state) {
+    (void)state;
+    struct card card, read;
+    char where[256];
+    bool has;
+    wanted = (struct card){.registrar_count = 3, .threshold = 2, .quorum = 1, .freshness_s = 7200};
+    for (uint8_t i = 0; i < 3; i++) public_of((uint8_t)(10 + i), wanted.registrars[i]);
+    uint8_t witness[KEY_SIZE];
+    public_of(20, witness);
+    assert_int_equal(note_key_make(bytes_text("w.example"), NOTE_COSIGNATURE, witness, &wanted.witnesses[0]), E_OK);
+    wanted.witness_count = 1;
+    assert_int_equal(init(store_made, &card, where), E_OK);
+    assert_false(exists("registrar.key"));
+    assert_int_equal(init_check_card(folder, &read, &has, where, sizeof where), E_OK);
+    assert_true(has);
+    assert_int_equal(read.registrar_count, 3);
+    assert_int_equal(read.threshold, 2);
+    assert_int_equal(read.witness_count, 1);
+    assert_int_equal(read.quorum, 1);
+    assert_int_equal(read.freshness_s, 7200);
+    uint8_t hash[HASH_SIZE], again[HASH_SIZE];
+    card_hash(&card, hash); /* what init prints is the fingerprint of what it has written */
+    card_hash(&read, again);
+    assert_memory_equal(hash, again, HASH_SIZE);
+    wanted = (struct card){0};
+    empty_folder();
+}
+
+static void write_card(const struct card *card) {
+    AUTO_BUF text = {0};
+    char path[128];
+    snprintf(path, sizeof path, "%s/relay.card", folder);
+    card_format(card, &text);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text.p, 1, text.n, file), text.n);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void card_that_does_not_fit_the_keys_beside_it_is_named(void **state) {
+    (void)state;
+    struct card card, read;
+    char where[256], path[128];
+    bool has = true;
+    assert_int_equal(init_check_card(folder, &read, &has, where, sizeof where), E_OK);
+    assert_false(has); /* no card: nothing to complain of */
+    assert_int_equal(init(store_made, &card, where), E_OK);
+    assert_int_equal(init_check_card(folder, &read, &has, where, sizeof where), E_OK);
+    assert_true(has);
+    struct card changed[3] = {card, card, card};
+    static const char *const names[] = {"curve.key", "statement.key", "log.key"};
+    uint8_t secret[KEY_SIZE] = {9};
+    assert_int_equal(crypto_scalarmult_base(changed[0].curve, secret), 0);
+    public_of(30, changed[1].statement);
+    public_of(31, changed[2].log);
+    for (size_t i = 0; i < LENGTH(names); i++) {
+        write_card(&changed[i]);
+        assert_int_equal(init_check_card(folder, &read, &has, where, sizeof where), E_WRONG_FINGERPRINT);
+        assert_non_null(strstr(where, names[i]));
+        assert_false(has);
+    }
+    write_card(&card);
+    snprintf(path, sizeof path, "%s/relay.card", folder);
+    FILE *file = fopen(path, "a");
+    assert_non_null(file);
+    fputs("colour blue\n", file);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(init_check_card(folder, &read, &has, where, sizeof where), E_UNKNOWN_FIELD);
+    assert_non_null(strstr(where, "relay.card:"));
+    empty_folder();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folder_is_made_for_the_owner_with_keys_that_the_card_names),
@@ -206,6 +285,8 @@ int main(void) {
         cmocka_unit_test(folder_that_others_may_write_is_refused),
         cmocka_unit_test(damaged_key_is_named_and_kept),
         cmocka_unit_test(running_relay_keeps_its_folder_locked),
+        cmocka_unit_test(no_registrars_key_is_made_where_registrars_are_named),
+        cmocka_unit_test(card_that_does_not_fit_the_keys_beside_it_is_named),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -181,6 +181,55 @@ static void a_prekey_that_contradicts_another_leaves_nothing_of_its_message_behi
     commit_batch(bench);
 }
 
+static void draft_replacement(struct dossier_draft *draft, uint32_t day, unsigned key, uint64_t serial) {
+    AUTO_BUF payload = {0}, stamped = {0};
+    struct prekey prekey = {.day = day, .has_serial = true, .serial = serial};
+    memcpy(prekey.device, pair_of(SENDER).public, KEY_SIZE);
+    transport_of(key, prekey.key);
+    prekey_encode(&prekey, &payload);
+    assert_ok(stamp_sign_one(LABEL_PREKEY, pair_of(SENDER).secret, buf_bytes(&payload), &stamped));
+    cbor_put_bytes(&draft->prekeys, buf_bytes(&stamped));
+    draft->prekey_count++;
+}
+
+static void assert_handed_out(struct bench *bench, uint32_t day, unsigned key) {
+    AUTO_BUF held = {0};
+    struct bytes payload;
+    struct prekey prekey;
+    uint8_t public[KEY_SIZE];
+    transport_of(key, public);
+    assert_ok(bench->book.store->ops->prekey_newest(bench->book.store, pair_of(SENDER).public, day, &held));
+    assert_ok(stamp_peek(buf_bytes(&held), &payload));
+    assert_ok(prekey_decode(payload, &prekey));
+    assert_memory_equal(prekey.key, public, KEY_SIZE);
+}
+
+static void a_device_that_lost_its_day_keys_replaces_them_by_a_higher_serial_only(void **state) {
+    struct bench *bench = *state;
+    static const struct {
+        unsigned key, then;
+        uint64_t serial;
+        enum error error;
+    } steps[] = {{910, 910, 7, E_OK},
+                 {911, 910, 7, E_CONFLICT},
+                 {912, 910, 6, E_CONFLICT},
+                 {910, 910, 7, E_OK},
+                 {913, 913, 8, E_OK}};
+    for (size_t i = 0; i < LENGTH(steps); i++) {
+        AUTO_DRAFT draft = {0};
+        draft_replacement(&draft, today(bench), steps[i].key, steps[i].serial);
+        begin(bench);
+        assert_int_equal(publish_in_batch(bench, SENDER, &draft), steps[i].error);
+        commit_batch(bench);
+        assert_handed_out(bench, today(bench), steps[i].then);
+    }
+    AUTO_DRAFT plain = {0}; /* one without a serial never takes a place */
+    draft_prekey(&plain, SENDER, today(bench), SENDER + 500);
+    begin(bench);
+    assert_error(publish_in_batch(bench, SENDER, &plain), E_CONFLICT);
+    commit_batch(bench);
+}
+
 /* The entries of a batch name the directory that was committed before it, and are judged by that: so who is revoked in
  * a batch is still heard in it, and never after it. */
 static void a_revocation_counts_from_the_end_of_its_batch_on_as_the_entries_say(void **state) {
@@ -333,6 +382,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST_CAUGHT(the_same_enrolment_twice_in_one_batch_is_one),
         TEST_CAUGHT(a_prekey_that_contradicts_another_leaves_nothing_of_its_message_behind),
+        TEST_CAUGHT(a_device_that_lost_its_day_keys_replaces_them_by_a_higher_serial_only),
         TEST_CAUGHT(a_revocation_counts_from_the_end_of_its_batch_on_as_the_entries_say),
         TEST_CAUGHT(the_submission_of_a_revoked_device_stays_where_it_was),
         TEST_CAUGHT(a_full_disk_undoes_the_whole_batch_and_decisions_still_pass),

@@ -51,7 +51,8 @@ static bool route_end(const enum leg_event *route, enum leg_kind kind, enum leg_
 }
 
 static unsigned signer_of(enum leg_event event) {
-    return leg_event_row(event)->actor == ACTOR_SENDER ? SENDER : RECIPIENT;
+    enum leg_actor actor = leg_event_row(event)->actor;
+    return actor == ACTOR_SENDER || actor == ACTOR_SEALER ? SENDER : RECIPIENT;
 }
 
 static void force_forwarded(struct bench *bench, const struct cargo *parcel) {
@@ -84,8 +85,9 @@ struct verdict {
 static struct verdict documented(enum leg_state state, enum leg_state furthest, enum leg_kind kind,
                                  enum leg_event event) {
     struct verdict verdict = {.to = state};
-    if (leg_event_row(event)->actor == ACTOR_RELAY || event == EVENT_FORWARDED || event == EVENT_RESEALED) {
-        verdict.error = E_NOT_ALLOWED;
+    bool sealing = event == EVENT_FORWARDED || event == EVENT_RESEALED; /* here without a wrap set: see test_rekey.c */
+    if (leg_event_row(event)->actor == ACTOR_RELAY || sealing) {
+        verdict.error = sealing ? E_MISSING_FIELD : E_NOT_ALLOWED;
         return verdict;
     }
     verdict.receipt = true;
@@ -213,7 +215,8 @@ static void nobody_moves_a_leg_for_somebody_else(void **state) {
             for (size_t who = 0; who < LENGTH(everybody); who++) {
                 bool recipient = everybody[who] >= RECIPIENT, bell = everybody[who] == DEVICE + 2;
                 bool decider = everybody[who] == SENDER || everybody[who] == RECIPIENT;
-                bool side = row->actor == ACTOR_EITHER || row->actor == (recipient ? ACTOR_RECIPIENT : ACTOR_SENDER);
+                bool side = row->actor == ACTOR_EITHER || row->actor == (recipient ? ACTOR_RECIPIENT : ACTOR_SENDER) ||
+                            (row->actor == ACTOR_SEALER && !recipient);
                 bool receipt;
                 if (row->actor != ACTOR_RELAY && side && !bell && (decider || !row->decider)) continue;
                 struct store_leg before = leg_of(bench, &parcel, 0), after;

@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <sodium.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "leg.h"
+#include "schema.sql.h"
 #include "store.h"
 
 static char folder[] = "/tmp/pouch-store-XXXXXX";
@@ -324,6 +326,279 @@ static void directory_leaves_keep_the_root_of_every_size(void **state) {
     assert_int_equal(count, 2);
 }
 
+static void a_lost_prekey_is_replaced_on_its_own_day_only(void **state) {
+    struct store *store = *state;
+    uint8_t device[KEY_SIZE] = {4};
+    AUTO_BUF ten = {0}, eleven = {0};
+    assert_int_equal(store->ops->prekey_put(store, device, 10, bytes_text("ten")), E_OK);
+    assert_int_equal(store->ops->prekey_put(store, device, 11, bytes_text("eleven")), E_OK);
+    assert_int_equal(store->ops->prekey_replace(store, device, 10, bytes_text("other ten")), E_OK);
+    assert_int_equal(store->ops->prekey_newest(store, device, 10, &ten), E_OK);
+    assert_int_equal(store->ops->prekey_newest(store, device, 11, &eleven), E_OK);
+    assert_true(bytes_are(buf_bytes(&ten), "other ten"));
+    assert_true(bytes_are(buf_bytes(&eleven), "eleven"));
+    assert_int_equal(store->ops->prekey_replace(store, device, 12, bytes_text("twelve")),
+                     E_OK); /* or put, if none is */
+    buf_clear(&ten);
+    assert_int_equal(store->ops->prekey_newest(store, device, 12, &ten), E_OK);
+    assert_true(bytes_are(buf_bytes(&ten), "twelve"));
+}
+
+static void the_newest_head_is_kept_for_each_who(void **state) {
+    struct store *store = *state;
+    AUTO_BUF a = {0}, b = {0}, none = {0};
+    uint64_t size = 77;
+    assert_int_equal(store->ops->head_get(store, "", &size, &none), E_UNKNOWN_REQUEST);
+    assert_int_equal(size, 77);
+    assert_int_equal(none.n, 0);
+    assert_int_equal(store->ops->head_put(store, "", 3, bytes_text("note 3")), E_OK);
+    assert_int_equal(store->ops->head_put(store, "", 5, bytes_text("note 5")), E_OK);
+    assert_int_equal(store->ops->head_put(store, "witness.example/w", 3, bytes_text("cosigned 3")), E_OK);
+    assert_int_equal(store->ops->head_get(store, "", &size, &a), E_OK);
+    assert_int_equal(size, 5);
+    assert_true(bytes_are(buf_bytes(&a), "note 5"));
+    assert_int_equal(store->ops->head_get(store, "witness.example/w", &size, &b), E_OK);
+    assert_int_equal(size, 3);
+    assert_true(bytes_are(buf_bytes(&b), "cosigned 3"));
+    assert_int_equal(store->ops->head_get(store, "witness.example/v", &size, &none), E_UNKNOWN_REQUEST);
+}
+
+static uint64_t box_number(struct store *store, const uint8_t *box, uint64_t after, const char *expected) {
+    AUTO_BUF data = {0};
+    uint64_t number = 0;
+    enum error error = store->ops->box_next(store, box, after, &number, &data);
+    assert_int_equal(error, expected ? E_OK : E_UNKNOWN_REQUEST);
+    if (expected) assert_true(bytes_are(buf_bytes(&data), expected));
+    return number;
+}
+
+static void a_box_gives_its_items_in_order_and_no_number_twice(void **state) {
+    struct store *store = *state;
+    uint8_t box[HASH_SIZE] = {1}, other[HASH_SIZE] = {2};
+    uint64_t count, total;
+    assert_int_equal(store->ops->box_add(store, box, false, (struct instant){10}, bytes_text("a")), E_OK);
+    assert_int_equal(store->ops->box_add(store, other, false, (struct instant){10}, bytes_text("x")), E_OK);
+    assert_int_equal(store->ops->box_add(store, box, false, (struct instant){20}, bytes_text("b")), E_OK);
+    uint64_t first = box_number(store, box, 0, "a"), second = box_number(store, box, first, "b");
+    assert_true(first > 0 && second > first);
+    box_number(store, box, second, NULL);
+    assert_int_equal(store->ops->box_count(store, box, &count), E_OK);
+    assert_int_equal(store->ops->box_total(store, false, &total), E_OK);
+    assert_int_equal(count, 2);
+    assert_int_equal(total, 3);
+    assert_int_equal(store->ops->box_add(store, other, true, (struct instant){20}, bytes_text("guest's")), E_OK);
+    assert_int_equal(store->ops->box_total(store, true, &total), E_OK);
+    assert_int_equal(total, 1);
+    assert_int_equal(store->ops->box_drop(store, box, first), E_OK);
+    assert_int_equal(box_number(store, box, 0, "b"), second);
+    assert_int_equal(store->ops->box_drop(store, box, second), E_OK);
+    box_number(store, box, 0, NULL);
+    box_number(store, other, 0, "x");
+    /* Emptied altogether, and the store opened anew: a device that asks for what follows `second` must not miss this. */
+    assert_int_equal(store->ops->box_drop(store, other, INT64_MAX), E_OK);
+    store->ops->close(store);
+    *state = store = open_store(false);
+    assert_int_equal(store->ops->box_add(store, box, false, (struct instant){30}, bytes_text("c")), E_OK);
+    assert_true(box_number(store, box, second, "c") > second);
+}
+
+static void a_sweep_takes_the_old_items_of_all_boxes(void **state) {
+    struct store *store = *state;
+    uint8_t box[HASH_SIZE] = {1}, other[HASH_SIZE] = {2};
+    uint64_t total;
+    assert_int_equal(store->ops->box_add(store, box, false, (struct instant){10}, bytes_text("old")), E_OK);
+    assert_int_equal(store->ops->box_add(store, other, false, (struct instant){19}, bytes_text("old")), E_OK);
+    assert_int_equal(store->ops->box_add(store, box, false, (struct instant){20}, bytes_text("new")), E_OK);
+    assert_int_equal(store->ops->box_sweep(store, (struct instant){20}), E_OK);
+    assert_int_equal(store->ops->box_total(store, false, &total), E_OK);
+    assert_int_equal(total, 1);
+    box_number(store, box, 0, "new");
+}
+
+static void a_contact_cards_sheets_come_back_with_the_asking_devices_wraps(void **state) {
+    struct store *store = *state;
+    uint8_t one[HASH_SIZE] = {1}, two[HASH_SIZE] = {2}, device[KEY_SIZE] = {9}, got[HASH_SIZE] = {0};
+    AUTO_BUF data = {0}, wrap = {0}, none = {0};
+    unsigned audience = 0;
+    assert_int_equal(store->ops->sheet_put(store, "de/technical", one, AUDIENCE_MEMBERS, bytes_text("sealed")), E_OK);
+    assert_int_equal(store->ops->sheet_put(store, "de/technical", two, AUDIENCE_PUBLIC, bytes_text("plain")), E_OK);
+    assert_int_equal(store->ops->sheet_nth(store, "de/technical", 1, got, &audience, &data), E_OK);
+    assert_memory_equal(got, two, HASH_SIZE);
+    assert_int_equal(audience, AUDIENCE_PUBLIC);
+    assert_true(bytes_are(buf_bytes(&data), "plain"));
+    assert_int_equal(store->ops->sheet_nth(store, "de/technical", 2, got, &audience, &none), E_UNKNOWN_REQUEST);
+    assert_int_equal(store->ops->sheet_nth(store, "fj/technical", 0, got, &audience, &none), E_UNKNOWN_REQUEST);
+    assert_int_equal(store->ops->sheetwrap_get(store, one, device, &none), E_UNKNOWN_REQUEST);
+    assert_int_equal(store->ops->sheetwrap_put(store, one, device, bytes_text("wrap")), E_OK);
+    assert_int_equal(store->ops->sheetwrap_put(store, one, device, bytes_text("newer wrap")), E_OK);
+    assert_int_equal(store->ops->sheetwrap_get(store, one, device, &wrap), E_OK);
+    assert_true(bytes_are(buf_bytes(&wrap), "newer wrap"));
+    assert_int_equal(store->ops->sheet_put(store, "fj/technical", one, AUDIENCE_PUBLIC, bytes_text("mine")),
+                     E_CONFLICT);
+    assert_int_equal(store->ops->sheet_put(store, "de/technical", one, AUDIENCE_MEMBERS, bytes_text("again")), E_OK);
+    buf_clear(&data);
+    assert_int_equal(store->ops->sheet_nth(store, "de/technical", 0, got, &audience, &data), E_OK);
+    assert_true(bytes_are(buf_bytes(&data), "again"));
+}
+
+static bool file_holds(const char *name, const char *canary) {
+    FILE *file = fopen(name, "rb");
+    if (!file) return false;
+    static char whole[4 * 1024 * 1024];
+    size_t n = fread(whole, 1, sizeof whole, file);
+    fclose(file);
+    assert_true(n < sizeof whole);
+    return memmem(whole, n, canary, strlen(canary)) != NULL;
+}
+
+static bool store_holds(const char *canary) {
+    char journal[80];
+    snprintf(journal, sizeof journal, "%s-wal", path);
+    return file_holds(path, canary) || file_holds(journal, canary);
+}
+
+static void an_erased_contact_card_is_gone_from_the_file_and_its_journal(void **state) {
+    struct store *store = *state;
+    uint8_t one[HASH_SIZE] = {1}, other[HASH_SIZE] = {2}, device[KEY_SIZE] = {9};
+    static char sheet[SHEET_MAX];
+    AUTO_BUF left = {0}, none = {0};
+    memset(sheet, 'x', sizeof sheet);
+    memcpy(sheet + sizeof sheet / 2, "+49 30 canary in the middle", 27);
+    struct bytes data = bytes_of(sheet, sizeof sheet);
+    assert_int_equal(store->ops->begin(store), E_OK);
+    assert_int_equal(store->ops->sheet_put(store, "de/technical", one, AUDIENCE_PUBLIC, data), E_OK);
+    assert_int_equal(store->ops->sheetwrap_put(store, one, device, bytes_text("canary of a wrap")), E_OK);
+    assert_int_equal(
+        store->ops->sheet_put(store, "fj/technical", other, AUDIENCE_PUBLIC, bytes_text("canary of others")), E_OK);
+    assert_int_equal(store->ops->commit(store), E_OK);
+    assert_true(store_holds("+49 30 canary in the middle"));
+    assert_true(store_holds("canary of a wrap"));
+    assert_int_equal(store->ops->begin(store), E_OK);
+    assert_int_equal(store->ops->sheets_erase(store, "de/technical"), E_OK);
+    assert_int_equal(store->ops->commit(store), E_OK);
+    assert_false(store_holds("+49 30 canary in the middle"));
+    assert_false(store_holds("canary of a wrap"));
+    assert_true(store_holds("canary of others"));
+    uint8_t got[HASH_SIZE];
+    unsigned audience;
+    assert_int_equal(store->ops->sheet_nth(store, "de/technical", 0, got, &audience, &none), E_UNKNOWN_REQUEST);
+    assert_int_equal(store->ops->sheetwrap_get(store, one, device, &none), E_UNKNOWN_REQUEST);
+    assert_int_equal(store->ops->sheet_nth(store, "fj/technical", 0, got, &audience, &left), E_OK);
+}
+
+static void open_legs_of_a_post_are_walked_row_by_row(void **state) {
+    struct store *store = *state;
+    int64_t request = add_request(store, 7);
+    struct store_leg a = sample_leg(request, 1), over = sample_leg(request, 2), elsewhere = sample_leg(request, 3),
+                     b = sample_leg(request, 4), got;
+    over.state = STATE_EXPIRED;
+    snprintf(elsewhere.to, sizeof elsewhere.to, "ke/national");
+    struct store_leg *all[] = {&a, &over, &elsewhere, &b};
+    for (size_t i = 0; i < LENGTH(all); i++)
+        assert_int_equal(store->ops->leg_add(store, all[i], bytes_text("o"), bytes_text("w"), &all[i]->id), E_OK);
+    assert_int_equal(store->ops->leg_open_at(store, "de/technical", 0, &got), E_OK);
+    assert_int_equal(got.id, a.id);
+    assert_int_equal(store->ops->leg_open_at(store, "de/technical", a.id, &got), E_OK);
+    assert_int_equal(got.id, b.id);
+    assert_int_equal(store->ops->leg_open_at(store, "de/technical", b.id, &got), E_UNKNOWN_REQUEST);
+    /* Forwarded: it is with another post now, and its number stays taken where it was addressed. */
+    bool used;
+    snprintf(a.to, sizeof a.to, "de/policy");
+    assert_int_equal(store->ops->leg_update(store, &a), E_OK);
+    assert_int_equal(store->ops->leg_open_at(store, "de/technical", 0, &got), E_OK);
+    assert_int_equal(got.id, b.id);
+    assert_int_equal(store->ops->leg_open_at(store, "de/policy", 0, &got), E_OK);
+    assert_int_equal(got.id, a.id);
+    assert_int_equal(store->ops->leg_sequence_used(store, a.device, "de/technical", 1, &used), E_OK);
+    assert_true(used);
+}
+
+static void the_condition_rekey_needed_is_kept_beside_the_rung(void **state) {
+    struct store *store = *state;
+    struct store_leg plain = sample_leg(add_request(store, 7), 1), needs = sample_leg(plain.request, 2), got;
+    needs.needs_rekey = true;
+    assert_int_equal(store->ops->leg_add(store, &plain, bytes_text("o"), bytes_text("w"), &plain.id), E_OK);
+    assert_int_equal(store->ops->leg_add(store, &needs, bytes_text("o"), bytes_text("w"), &needs.id), E_OK);
+    assert_int_equal(store->ops->leg_by_row(store, plain.id, &got), E_OK);
+    assert_false(got.needs_rekey);
+    assert_int_equal(store->ops->leg_by_row(store, needs.id, &got), E_OK);
+    assert_true(got.needs_rekey);
+    got.needs_rekey = false;
+    assert_int_equal(store->ops->leg_update(store, &got), E_OK);
+    assert_int_equal(store->ops->leg_by_row(store, needs.id, &got), E_OK);
+    assert_false(got.needs_rekey);
+}
+
+/* As the first version made it, with a request and a leg in it. */
+static void make_first_version(void) {
+    sqlite3 *db;
+    char command[128];
+    snprintf(command, sizeof command, "rm -f %s*", path);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, schema_sql[0], NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db,
+                                  "PRAGMA user_version = 1;"
+                                  "INSERT INTO meta VALUES('n', 41);"
+                                  "INSERT INTO request VALUES(3, zeroblob(32), zeroblob(32), zeroblob(16), "
+                                  "'fj/technical', 0, 1, 5, 6, 'k', NULL);"
+                                  "INSERT INTO leg VALUES(8, 3, zeroblob(32), zeroblob(32), 'fj/technical', "
+                                  "'de/technical', 1, 60, 7, 1, 1, 1, 1, 1,"
+                                  " 0, zeroblob(32), 5000, 0, 'o', 'w', 'de/technical');",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void a_store_of_the_first_version_is_upgraded_with_all_that_is_in_it(void **state) {
+    struct store *store = *state;
+    store->ops->close(store);
+    make_first_version();
+    *state = store = open_store(false);
+    struct store_leg got;
+    uint64_t value;
+    uint8_t box[HASH_SIZE] = {1};
+    assert_int_equal(store->ops->meta_get(store, "n", &value), E_OK);
+    assert_int_equal(value, 41);
+    assert_int_equal(store->ops->leg_open_at(store, "de/technical", 0, &got), E_OK);
+    assert_int_equal(got.id, 8);
+    assert_false(got.needs_rekey);
+    assert_int_equal(store->ops->box_add(store, box, false, (struct instant){1}, bytes_text("a")), E_OK);
+    store->ops->close(store);
+    *state = store = open_store(false); /* upgraded once */
+    box_number(store, box, 0, "a");
+}
+
+static void an_upgrade_that_fails_leaves_the_first_version_as_it_was(void **state) {
+    struct store *store = *state, *none = NULL;
+    sqlite3 *db;
+    store->ops->close(store);
+    *state = NULL;
+    make_first_version();
+    /* A table in the way of one of the upgrade's last steps. */
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "CREATE TABLE sheetwrap(x)", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    assert_true(store_sqlite_open(path, false, &none) != E_OK);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "SELECT rekey FROM leg", NULL, NULL, NULL), SQLITE_ERROR);
+    assert_int_equal(sqlite3_exec(db, "DROP TABLE sheetwrap", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    *state = open_store(false);
+}
+
+static void a_store_of_a_newer_version_is_refused(void **state) {
+    struct store *store = *state, *none = NULL;
+    sqlite3 *db;
+    store->ops->close(store);
+    *state = NULL;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA user_version = 999", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    assert_int_equal(store_sqlite_open(path, false, &none), E_CORRUPT);
+    assert_int_equal(store_sqlite_open(path, true, &none), E_CORRUPT);
+}
+
 /* A child writes until it is killed and reports each commit through a pipe: everything reported must be there. */
 static void what_was_committed_survives_a_kill(void **state) {
     struct store *store = *state;
@@ -430,6 +705,17 @@ int main(void) {
         TEST(a_device_has_one_prekey_a_day_and_the_newest_not_later_is_given),
         TEST(quotas_count_and_never_go_below_zero),
         TEST(directory_leaves_keep_the_root_of_every_size),
+        TEST(a_lost_prekey_is_replaced_on_its_own_day_only),
+        TEST(the_newest_head_is_kept_for_each_who),
+        TEST(a_box_gives_its_items_in_order_and_no_number_twice),
+        TEST(a_sweep_takes_the_old_items_of_all_boxes),
+        TEST(a_contact_cards_sheets_come_back_with_the_asking_devices_wraps),
+        TEST(an_erased_contact_card_is_gone_from_the_file_and_its_journal),
+        TEST(open_legs_of_a_post_are_walked_row_by_row),
+        TEST(the_condition_rekey_needed_is_kept_beside_the_rung),
+        TEST(a_store_of_the_first_version_is_upgraded_with_all_that_is_in_it),
+        TEST(an_upgrade_that_fails_leaves_the_first_version_as_it_was),
+        TEST(a_store_of_a_newer_version_is_refused),
         TEST(what_was_committed_survives_a_kill),
         TEST(a_full_disk_is_named_and_keeps_what_there_was),
         TEST(a_file_that_is_no_store_is_refused),
