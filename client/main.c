@@ -15,11 +15,13 @@ static const struct command_row {
     const struct cli_option *options;
     const size_t *count;
 } rows[] = {
-    {"authority init", "PARTY --name NAME [--kind state|intergovernmental|observer]", "make a party's authority key",
+    {"authority init", "PARTY --name NAME [--kind state|intergovernmental|observer] [--recovery FILE | --no-recovery]", "make a party's authority key",
      "pouch --home ~/authority authority init fj --name \"Republic of Fiji\"\n"
      "pouch --home A authority init org.first --name FIRST --kind observer --passphrase-file pp",
      "Writes PARTY.charter, for the registrar, and PARTY.nomination, a sheet with the fingerprint, into the current\n"
-     "folder. Keep the home on a machine that is not connected: it alone says who the party's posts are.",
+     "folder. Keep the home on a machine that is not connected: it alone says who the party's posts are.\n"
+     "The recovery key, a separately sealed file (recovery.key in the home, or --recovery FILE), can name a new key for\n"
+     "the party after this home is lost: take it away, and keep it elsewhere.",
      ROW(authority_init), &authority_init_count},
     {"authority certify", "FILE [--functions diplomatic,policy,technical] [-o CERT]", "certify a post's request",
      "pouch --home ~/authority authority certify fj-technical.request -o fj-technical.cert",
@@ -32,10 +34,50 @@ static const struct command_row {
      "Makes a signed statement: a file (-o), and with --card sent to the relay at once. DEVICE is the key that\n"
      "pouch directory show POST prints. FILE sends a revocation that was made before.",
      ROW(authority_revoke), &authority_revoke_count},
-    {"init", "POST", "make a post's keys",
-     "pouch --home ~/fj init fj/technical\npouch --home H init fj/technical --no-passphrase",
+    {"authority succeed", "[-o FILE] [--card CARD] [--again]", "renew the authority's key with the one it has committed to",
+     "pouch --home ~/authority authority succeed --card relay.card\n"
+     "pouch --home A authority succeed -o fj.succession      then, from any computer: pouch authority send fj.succession ...",
+     "Every member is told. What the old key signed stays good; certificates made from now on carry the succession along.\n"
+     "A run that was interrupted is repeated, and gives the same statement. --again gives the last one once more.",
+     ROW(authority_succeed), &authority_succeed_count},
+    {"authority recover", "--recovery-key FILE --card CARD [--directory FILE] [-o FILE]",
+     "name this home's key the party's, by its recovery key",
+     "pouch --home ~/new authority init fj --name \"Republic of Fiji\"\n"
+     "pouch --home ~/new authority recover --recovery-key recovery.key --card relay.card",
+     "For a home that authority init has made after the party's own was lost. The directory is fetched from the relay and\n"
+     "checked; or read from FILE, which pouch directory export has written at a post: then nothing is sent. The recovery\n"
+     "key's pass-phrase is asked for, or read from --recovery-passphrase-file. It is used up: the new home has another.",
+     ROW(authority_recover), &authority_recover_count},
+    {"authority take", "--card CARD [--directory FILE] [-o FILE]",
+     "take over with this home's key, 14 days after the registrars' notice of it",
+     "pouch --home ~/new authority take --card relay.card",
+     "For a party that has lost all its keys: authority init makes new ones, the registrars give notice of them (pouchctl\n"
+     "takeover), every member is told, and if nobody objects for 14 days they can be taken.",
+     ROW(authority_take), &authority_take_count},
+    {"authority object", "--card CARD [--recovery-key FILE] [--directory FILE] [-o FILE]",
+     "object to the registrars' notice of another key",
+     "pouch --home ~/authority authority object --card relay.card",
+     "The notice is void at once. By the authority's key, or by its recovery key with --recovery-key.",
+     ROW(authority_object), &authority_object_count},
+    {"authority depart", "[--reason TEXT] [-o FILE] [--card CARD]", "leave the directory",
+     "pouch --home ~/authority authority depart --reason \"merged\" --card relay.card",
+     "Nothing new can be sent by or to the party's posts; what is open goes on. The registrars can admit it again.",
+     ROW(authority_depart), &authority_depart_count},
+    {"authority split", "POST --into POST,POST... | --back  [-o FILE] [--card CARD]",
+     "let several posts take over what one did",
+     "pouch --home ~/authority authority split fj/national --into fj/diplomatic,fj/technical --card relay.card\n"
+     "pouch --home ~/authority authority split fj/national --back --card relay.card",
+     "The posts exist already, and have all functions of the one that is split. New requests go to the one with the\n"
+     "request's function; what is open finishes where it is.",
+     ROW(authority_split), &authority_split_count},
+    {"authority send", "FILE --card CARD", "send a statement file to a relay; needs no home",
+     "pouch authority send fj.succession --card relay.card", "", ROW(authority_send), &authority_send_count},
+    {"init", "POST [--device [--role decider|reader|bell]] [--validity 400d]", "make a post's keys",
+     "pouch --home ~/fj init fj/technical\npouch --home H init fj/technical --no-passphrase\n"
+     "pouch --home ~/second init fj/technical --device      a further device, which the authority certifies",
      "Writes POST's request, for the authority to certify, and its revocation slip into the current folder; the post\n"
-     "key is a separately sealed file in the home, to be taken away.",
+     "key is a separately sealed file in the home, to be taken away. --validity, 1d to 400d: how long the device's\n"
+     "certificate is good, unless it renews itself, which it does in time.",
      ROW(post_init), &post_init_count},
     {"join", "--card CARD --cert CERT [--fingerprint N]", "register this device at a relay",
      "pouch --home ~/fj join --card relay.card --cert fj-technical.cert\n"
@@ -57,12 +99,39 @@ static const struct command_row {
      "Blanks, dashes and dots are passed over. --at: the size that the other side reads aloud; else this home's.\n"
      "Exit code 4 when the digits differ, 1 when this home has not seen that many entries.",
      ROW(directory_compare), &directory_compare_count},
-    {"directory export", "[--public] [-o FILE]", "the whole directory, for others to check or to read",
-     "pouch directory export -o directory.hex\npouch directory export --public -o directory.jsonl",
+    {"directory export", "[--public [--html]] [-o FILE]", "the whole directory, for others to check or to read",
+     "pouch directory export -o directory.hex\npouch directory export --public -o directory.json\n"
+     "pouch directory export --public --html -o directory.html",
      "One line an entry of the log, in order: its bytes as the relay gave them, in hex; with --json {\"index\",\n"
      "\"leaf\"}.\n"
-     "--public: JSON lines to hand on, without keys: first size, root and digits, then the parties, then the posts.",
+     "--public: only what posts have made public of their contact cards, by party, as one JSON object or, with --html,\n"
+     "as one page that needs nothing beside it and prints on A4. Who made nothing public is not in it.",
      ROW(directory_export), &directory_export_count},
+    {"card show", "[POST]", "a contact card: this post's own, with who may see what; or another's",
+     "pouch card show\npouch card show de/technical --json | jq .fields.phone.value", "", ROW(card_show),
+     &card_show_count},
+    {"card edit", "[FILE|-]", "this post's contact card, in $EDITOR",
+     "pouch card edit\npouch card edit card.txt",
+     "One field a line: field: value  [audience]. An audience is nobody (it never leaves this post's devices),\n"
+     "members, public, or parties: [fj, fr]. A line that is taken out is taken off the card. With FILE or - the text is\n"
+     "read from there.",
+     ROW(card_edit), &card_edit_count},
+    {"card set", "FIELD VALUE [--for nobody|members|public|PARTY,PARTY] | FIELD --for ... | FIELD --erase",
+     "one field of this post's contact card",
+     "pouch card set phone \"+49 30 1234567\"\npouch card set mobile \"+49 170 1234567\" --for fj,fr\n"
+     "pouch card set hours \"Mon-Fri 08:00-17:00\" ; pouch card set time-zone Europe/Berlin\n"
+     "pouch card set mobile --erase",
+     "Fields: office, person, title, organisation, level, phone, mobile, e-mail, languages, hours, time-zone, region,\n"
+     "fallback, away-until, stand-in, note. Without --for a field keeps its audience; at first person and mobile are\n"
+     "for nobody, all else for members. The new card takes the old one's place at the relay, which erases that.",
+     ROW(card_set), &card_set_count},
+    {"card erase", "", "take this post's contact card back, here and at the relay", "pouch card erase", "",
+     ROW(card_erase), &card_erase_count},
+    {"away", "--until T [--to POST] | --end", "tell senders that nobody is here, and who stands in",
+     "pouch away --until 3d --to de/national\npouch away --until 2026-12-24T12:00Z\npouch away --end",
+     "Stands on the contact card. T: a duration, a date, or a time (Z: UTC; else this machine's). POST: of the same\n"
+     "party.",
+     ROW(card_away), &card_away_count},
     {"send",
      "--to POST[,POST...] [-s SUBJECT] [--kind incident|clarification|assistance|notice|ping] [--tlp LABEL]\n"
      "           [--pap LABEL] [--precedence routine|priority|immediate|flash] [--answer-by 24h] [--keep 30d]\n"
@@ -96,6 +165,11 @@ static const struct command_row {
      &decide_decline_count},
     {"ack", "ID [--note TEXT]", "say: we have it", "pouch ack 3\npouch ack 3 --note \"Received; under analysis.\"", "",
      ROW(decide_ack), &decide_ack_count},
+    {"forward", "ID POST", "pass a request on to another post of this party",
+     "pouch forward 3 de/diplomatic\npouch forward K7Q-M2F fj/national --json",
+     "Possible until this post has decided; then the other post decides, and its replies go to the sender, who sees\n"
+     "where it went. This post keeps what it has read, and hears no more of it. Needs the relay.", ROW(decide_forward),
+     &decide_forward_count},
     {"close", "ID", "close an exchange to further replies", "pouch close 3", "", ROW(decide_close),
      &decide_close_count},
     {"withdraw", "ID [--to POST]", "take a request back", "pouch withdraw 2\npouch withdraw 2 --to de/technical",
@@ -110,6 +184,95 @@ static const struct command_row {
      ROW(evidence_wait), &evidence_wait_count},
     {"explain", "ID", "the history in plain words, and what can be done next", "pouch explain 3", "",
      ROW(evidence_explain), &evidence_explain_count},
+    {"device invite",
+     "[--role decider|reader|bell] [--post-key FILE] [--for 15m] [--new] [--no-wait] [--qr] [--fingerprint N]",
+     "link another device of this post by a one-time code",
+     "pouch device invite\npouch device invite --role bell --post-key /media/usb/post.key --for 1h",
+     "Shows a code (and a QR code) for the new device: there, pouch link CODE. Then it waits for it, shows its\n"
+     "fingerprint, asks whether the new device shows the same, certifies it with the post key and countersigns it with\n"
+     "this device's. Interrupted, it goes on with the same code as long as that is good; --new gives out another one.\n"
+     "--no-wait only makes the code; run it again, without, once the new device is at work. Only a decider can.",
+     ROW(device_invite), &device_invite_count},
+    {"device list", "", "this post's devices", "pouch device list\npouch device list --json", "", ROW(device_list),
+     &device_list_count},
+    {"device revoke", "DEVICE|N [--reason N]", "revoke a device of this post, at once",
+     "pouch device revoke 2\npouch device revoke 3fa94c --yes",
+     "For a device that is lost or no longer used: from any decider of the post, or the device itself. DEVICE is the\n"
+     "beginning of its key, N its number in pouch device list. Nothing takes it back; link a new device instead.",
+     ROW(device_revoke), &device_revoke_count},
+    {"link", "CODE [--card CARD] [--name NAME] [--for 15m]", "make this machine a further device of a post",
+     "pouch --home ~/desk link 9F3K-0TQA-... --card relay.card --name \"night desk\"\n"
+     "pouch --home ~/desk link \"POUCH-LINK:9F3K-...:pouch-relay-card 0 ...\"",
+     "CODE is what pouch device invite shows on an older device of the post; the text of its QR code holds the relay's\n"
+     "card as well. Makes keys in a new home, shows their fingerprint, waits for the older device, joins, and reads what\n"
+     "the post has received and sent. Interrupted, it goes on when it is run again with the same code. Exit code 6\n"
+     "when nobody answered in time.",
+     ROW(device_link), &device_link_count},
+    {"agent", "[--once]", "keep this home up to date in the background",
+     "pouch agent\npouch agent --json | while read -r line; do ...; done",
+     "Keeps the link to the relay, syncs at every hint, renews day keys, and says on stderr (with --json on stdout) what\n"
+     "has come, one line each. Other commands work beside it. Ends at SIGTERM; --once syncs once.",
+     ROW(agent_agent), &agent_agent_count},
+    {"pair new", "PARTY [-o FILE] [--require]", "make a secret shared with another party",
+     "pouch pair new de\npouch pair new de --require -o de.secret",
+     "Shows the secret once (or writes it to FILE), to be carried to the other party by hand. Requests to it are then\n"
+     "sealed under the secret as well, which also withstands a quantum computer. With --require nothing goes to the\n"
+     "party without one.",
+     ROW(pair_new), &pair_new_count},
+    {"pair add", "PARTY [-|--file FILE] [--require]", "read in a secret that another party has made",
+     "pouch pair add fj\npouch pair add fj --file fj.secret",
+     "Asks for the secret on the terminal; - reads it from standard input. The id shown must be the same on both\n"
+     "sides. What was sealed under it before is opened now.",
+     ROW(pair_add), &pair_add_count},
+    {"pair list", "", "secrets shared with other parties", "pouch pair list\npouch pair list --json", "",
+     ROW(pair_list), &pair_list_count},
+    {"pair require", "PARTY [--off]", "send nothing to a party without a shared secret",
+     "pouch pair require de\npouch pair require de --off",
+     "Where recipients with a shared secret and others without meet in one request, the client sends two. What comes\n"
+     "from such a party without the secret is shown with a warning.",
+     ROW(pair_require), &pair_require_count},
+    {"pair remove", "PARTY ID", "destroy a shared secret", "pouch pair remove de 3f2a",
+     "On the post's other devices, too, when they next sync. ID may be any unique beginning.", ROW(pair_remove),
+     &pair_remove_count},
+    {"backup", "DIR [--keep N]", "keys and archive as one sealed file, and its key on paper",
+     "pouch backup /media/usb\npouch backup /media/usb --keep 3",
+     "Writes pouch-POST-TIME.backup and pouch-POST-TIME.sheet.txt, which holds its key: print the sheet, put it in a\n"
+     "safe and delete the file. --keep N deletes all but the N newest backups of this post. The home's pass-phrase\n"
+     "is still needed after a restore.",
+     ROW(backup_backup), &backup_backup_count},
+    {"restore", "FILE|DIR [--key-file FILE]", "make a home from a backup",
+     "pouch --home ~/new restore pouch-fj-technical-20260131T120000Z.backup\n"
+     "pouch --home ~/new restore /media/usb --key-file sheet.txt",
+     "The home must be empty. Asks for the key on the sheet. Then run pouch sync: what was sent and received after the\n"
+     "backup comes back from the relay, and only then can anything new be sent. If the old device may be in foreign\n"
+     "hands, revoke it and use init instead.",
+     ROW(backup_restore), &backup_restore_count},
+    {"witness init", "NAME", "make a witness's key",
+     "pouch --home ~/witness witness init witness.example",
+     "Prints the line that the relay's operator puts into the card. NAME is the witness's own, without blanks.",
+     ROW(witness_init), &witness_init_count},
+    {"witness run", "--card CARD [--once] [--interval 10s]", "cosign the relay's directory, as long as it holds",
+     "pouch --home ~/witness witness run --card relay.card\n"
+     "pouch --home ~/witness witness run --card relay.card --once",
+     "Asks the relay for its newest signed directory head, cosigns it if it continues the last one and its time is\n"
+     "right, and gives it back. Ends with exit code 4 when the relay contradicts itself; the proof is kept in proofs/.",
+     ROW(witness_run), &witness_run_count},
+    {"witness sign", "FILE --card CARD -o FILE", "cosign by file, where there is no link",
+     "pouch --home ~/witness witness sign request.txt --card relay.card -o cosigned.txt",
+     "FILE is an add-checkpoint request that the relay's operator made; the answer is the head's note with this\n"
+     "witness's signature.",
+     ROW(witness_sign), &witness_sign_count},
+    {"witness status", "", "what this witness has cosigned last", "pouch --home ~/witness witness status", "",
+     ROW(witness_status), &witness_status_count},
+    {"verify", "FILE [--card CARD]", "check a proof, offline",
+     "pouch verify proofs/fraud-1f0c23ab.proof\npouch verify fraud.proof --card relay.card --json",
+     "Says what is proven, under which keys, and what is not. Needs no home and no network. Exit code 4 when anything\n"
+     "does not hold, or the file proves nothing.",
+     ROW(verify_verify), &verify_verify_count},
+    {"news", "[--all]", "what has changed in the directory", "pouch news\npouch news --all --json",
+     "Keys that changed, notices, admissions, suspensions, departures, splits, revocations; devices of this post. Each is\n"
+     "also told once, on stderr, by whatever command comes first. Without --all: what was not listed here before.",
+     ROW(home_news), &home_news_count},
     {"sync", "", "send what waits, fetch what is new", "pouch sync", "", ROW(home_sync), &home_sync_count},
     {"status", "", "how things stand; also bare pouch", "pouch\npouch status --json", "", ROW(home_status),
      &home_status_count},
@@ -174,8 +337,9 @@ static const struct command_row *find(struct cli_args *args) {
         args->argv++;
         return &rows[i];
     }
-    bool bare = strcmp(first, "directory") == 0 && (!second || second[0] == '-');
-    return bare ? named("directory list") : NULL;
+    bool bare = !second || second[0] == '-';
+    if (bare && strcmp(first, "directory") == 0) return named("directory list");
+    return bare && strcmp(first, "card") == 0 ? named("card show") : NULL;
 }
 
 static int unknown_command(struct run *run) {
@@ -183,7 +347,10 @@ static int unknown_command(struct run *run) {
     char near[64], word[96];
     const char *second = *run->args.argv;
     for (size_t i = 0; i < LENGTH(rows); i++) names[i] = rows[i].name;
-    bool family = strcmp(run->args.value, "authority") == 0 || strcmp(run->args.value, "directory") == 0;
+    bool family = strcmp(run->args.value, "authority") == 0 || strcmp(run->args.value, "directory") == 0 ||
+                  strcmp(run->args.value, "pair") == 0 ||
+                  strcmp(run->args.value, "card") == 0 || strcmp(run->args.value, "witness") == 0 ||
+                  strcmp(run->args.value, "device") == 0;
     snprintf(word, sizeof word, "%.40s%s%.40s", run->args.value, family && second ? " " : "",
              family && second ? second : "");
     cli_suggest(word, names, LENGTH(rows), near, sizeof near);

@@ -254,12 +254,23 @@ const char *present_state(const struct request_view *view) {
     return first;
 }
 
+const char *present_leg_trouble(const struct leg_view *leg) {
+    if (leg->refused != E_OK) return error_row(leg->refused)->text;
+    return leg->needs_rekey ? "no device there can open it yet; it waits" : NULL;
+}
+
+bool present_is_error(enum leg_event event) {
+    return event == EVENT_REFUSED || event == EVENT_REKEY_NEEDED || event == EVENT_CANNOT_OPEN;
+}
+
 json_t *present_json_legs(const struct request_view *view) {
     json_t *legs = json_array();
     for (size_t i = 0; i < view->leg_count; i++) {
         const struct leg_view *leg = &view->legs[i];
         json_t *one = json_pack("{s:s, s:s}", "to", leg->to, "state", present_leg_state(leg));
         if (leg->refused != E_OK) json_object_set_new(one, "error", json_string(error_row(leg->refused)->name));
+        if (leg->needs_rekey) json_object_set_new(one, "needs_rekey", json_true());
+        if (leg->forwarder[0]) json_object_set_new(one, "forwarded_by", json_string(leg->forwarder));
         json_array_append_new(legs, one);
     }
     return legs;
@@ -283,7 +294,34 @@ json_t *present_json_request(const struct request_view *view) {
     json_object_set_new(line, "received", present_json_time(view->stored));
     json_object_set_new(line, "parent", view->is_reply ? present_json_id(view->parent_header) : json_null());
     if (view->mine) json_object_set_new(line, "legs", present_json_legs(view));
+    if (view->mine || view->leg_count == 0) return line;
+    if (view->legs[0].away) json_object_set_new(line, "forwarded_to", json_string(view->legs[0].to));
+    if (view->legs[0].forwarder[0]) json_object_set_new(line, "forwarded_by", json_string(view->legs[0].forwarder));
     return line;
+}
+
+void present_json_freshness(json_t *object, const struct freshness_view *view) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < view->count; i++) {
+        const struct witness_view *witness = &view->witnesses[i];
+        json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:b}", "name", witness->name, "size",
+                                              witness->time.ms ? json_integer((json_int_t)witness->size) : json_null(),
+                                              "time", present_json_time(witness->time), "current", witness->current));
+    }
+    json_object_set_new(object, "witnessed", json_boolean(view->witnessed));
+    json_object_set_new(object, "quorum", json_integer((json_int_t)view->quorum));
+    json_object_set_new(object, "witnesses", list);
+}
+
+void present_freshness(const struct freshness_view *view, char *ret, size_t size) {
+    char late[FAILURE_WHERE_SIZE];
+    client_freshness_late(view, late, sizeof late);
+    if (view->quorum == 0)
+        (void)snprintf(ret, size, "freshness unproven: the card asks for no witnesses");
+    else if (view->witnessed)
+        (void)snprintf(ret, size, "cosigned by %u witnesses; the card asks for %u", view->current, view->quorum);
+    else
+        (void)snprintf(ret, size, "NOT cosigned by the %u witnesses that the card asks for: %s", view->quorum, late);
 }
 
 json_t *present_json_event(const struct event_view *event) {
@@ -299,10 +337,11 @@ json_t *present_json_event(const struct event_view *event) {
     if (event->has_reason) {
         const struct leg_state_row *rung = leg_state_row(event->reason); /* an expiry names the furthest rung */
         const char *name = event->event == EVENT_EXPIRED   ? (rung ? rung->name : NULL)
-                           : event->event == EVENT_REFUSED ? error_row((enum error)event->reason)->name
-                                                           : words_reason(event->reason);
+                           : present_is_error(event->event) ? error_row((enum error)event->reason)->name
+                                                            : words_reason(event->reason);
         json_object_set_new(one, "reason", name ? json_string(name) : json_integer(event->reason));
     }
+    if (event->forward[0]) json_object_set_new(one, "forward", json_string(event->forward));
     if (event->note.n) json_object_set_new(one, "note", present_json_text(buf_bytes(&event->note)));
     return one;
 }

@@ -60,11 +60,20 @@ json_t *present_json_id(const uint8_t digest[static HASH_SIZE]);
 json_t *present_json_request(const struct request_view *view); /* a line of inbox and sent */
 json_t *present_json_legs(const struct request_view *view);    /* [{"to", "state"}] */
 json_t *present_json_event(const struct event_view *event);
+/* "witnessed", "quorum" and "witnesses": [{"name", "size", "time", "current"}] into the object. */
+void present_json_freshness(json_t *object, const struct freshness_view *view);
 /* One object on one line, and frees it. False when memory or the output failed. */
 bool present_json(FILE *out, json_t *object);
 
+/* How fresh the directory is, in one line: "cosigned by 2 of the 2 witnesses asked for", "freshness unproven: ..." */
+void present_freshness(const struct freshness_view *view, char *ret, size_t size);
+
 /* What a leg's state is called: as in leg.def, or "refused" when the relay refused it for good. */
 const char *present_leg_state(const struct leg_view *leg);
+/* Why it does not go on, for people: the relay's refusal, or that nobody there can open it; NULL when it goes on. */
+const char *present_leg_trouble(const struct leg_view *leg);
+/* The reason's number is an error's (enum error). */
+bool present_is_error(enum leg_event event);
 /* The one state of all legs, or "mixed". */
 const char *present_state(const struct request_view *view);
 void present_id(const uint8_t digest[static HASH_SIZE], char out[static 2 * TEXT_ID_BYTES + 1]);

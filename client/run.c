@@ -6,9 +6,11 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "files.h"
+#include "text.h"
 #include "units.h"
 #include "words.h"
 
@@ -192,19 +194,19 @@ static bool credential(char *ret, size_t size) {
     return n > 0 && (size_t)n < size && files_exists(ret);
 }
 
-static enum error needs_passphrase(struct run *run, bool *ret) {
+static enum error needs_passphrase(struct run *run, const char *file, bool *ret) {
     char home[4096], keys[4200];
     TRY(home_path(run->home_path, home, sizeof home, &run->failure));
-    TRY(files_join(home, "keys", keys, sizeof keys, &run->failure));
+    TRY(files_join(home, file, keys, sizeof keys, &run->failure));
     *ret = false;
     return files_exists(keys) ? keystore_is_sealed(keys, ret, &run->failure) : E_OK;
 }
 
-enum error run_passphrase(struct run *run, bool fresh) {
+static enum error get_passphrase(struct run *run, const char *file, bool fresh) {
     char path[4096];
     bool sealed = true;
     if (run->passphrase.p || run->no_passphrase) return E_OK;
-    if (!fresh) TRY(needs_passphrase(run, &sealed));
+    if (!fresh) TRY(needs_passphrase(run, file, &sealed));
     if (!sealed) return E_OK;
     if (run->passphrase_file) return secret_from(run, run->passphrase_file);
     if (credential(path, sizeof path)) return secret_from(run, path);
@@ -213,6 +215,106 @@ enum error run_passphrase(struct run *run, bool fresh) {
     enum error error = fail(&run->failure, E_NEEDS_TERMINAL, "a pass-phrase for the new home");
     fail_hint(&run->failure, "give --passphrase-file FILE (- for standard input), or --no-passphrase");
     return error;
+}
+
+/* ---- secrets on paper ---- */
+
+enum { CODE_FILE_MAX = 16 * 1024 };
+
+static enum error read_secret_file(struct run *run, const char *path, struct secret *ret) {
+    bool standard = strcmp(path, "-") == 0;
+    AUTO_SECRET text = {0};
+    TRY(secret_new(CODE_FILE_MAX, &text));
+    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return files_failure(&run->failure, path);
+    size_t n = 0;
+    ssize_t got = 0;
+    while (n < text.n && ((got = read(fd, text.p + n, text.n - n)) > 0 || (got < 0 && errno == EINTR)))
+        n += got > 0 ? (size_t)got : 0;
+    enum error error = got < 0 ? files_failure(&run->failure, path) : E_OK;
+    if (!standard) close(fd);
+    TRY(error);
+    *ret = (struct secret){text.p, text.n};
+    text = (struct secret){0};
+    return E_OK;
+}
+
+/* A line of a code: seven groups of four, with nothing but blanks around them. */
+static bool is_code_line(struct bytes line) {
+    if (line.n != TEXT_CODE_SIZE - 1) return false;
+    for (size_t i = 0; i < line.n; i++)
+        if ((line.p[i] == '-') != (i % 5 == 4) || line.p[i] <= ' ') return false;
+    return true;
+}
+
+static struct bytes next_line(struct bytes *text) {
+    const uint8_t *end = memchr(text->p, '\n', text->n);
+    struct bytes line = {text->p, end ? (size_t)(end - text->p) : text->n};
+    size_t used = line.n + (end ? 1 : 0);
+    *text = bytes_of(text->p + used, text->n - used);
+    while (line.n && line.p[0] <= ' ') line = bytes_of(line.p + 1, line.n - 1);
+    while (line.n && line.p[line.n - 1] <= ' ') line.n--;
+    return line;
+}
+
+/* The code alone, or the lines of it that stand on a sheet. */
+static enum error find_code(struct bytes text, size_t rows, struct secret *ret) {
+    AUTO_SECRET lines = {0};
+    AUTO_SECRET code = {0};
+    size_t n = 0;
+    TRY(secret_new(rows * TEXT_CODE_ROW, &code));
+    TRY(secret_new(rows * TEXT_CODE_SIZE, &lines));
+    enum error error = text_code_parse(text, code.p, rows);
+    for (struct bytes rest = text; error != E_OK && rest.n > 0;) {
+        struct bytes line = next_line(&rest);
+        if (!is_code_line(line) || n + line.n > lines.n) continue;
+        memcpy(lines.p + n, line.p, line.n);
+        n += line.n;
+    }
+    if (error != E_OK) error = text_code_parse(bytes_of(lines.p, n), code.p, rows);
+    TRY(error);
+    *ret = code;
+    code = (struct secret){0};
+    return E_OK;
+}
+
+static enum error type_code(struct run *run, const char *prompt, struct secret *ret) {
+    if (!find_terminal() || run->yes) {
+        enum error error = fail(&run->failure, E_NEEDS_TERMINAL, "the code");
+        fail_hint(&run->failure, "give it in a file, or - for standard input");
+        return error;
+    }
+    fputs(prompt, stderr);
+    return secret_line(terminal_fd, ret);
+}
+
+enum error run_code(struct run *run, const char *path, const char *prompt, size_t rows, struct secret *ret) {
+    AUTO_SECRET text = {0};
+    if (path && strcmp(path, "-") == 0 && run->passphrase_file && strcmp(run->passphrase_file, "-") == 0)
+        return fail(&run->failure, E_USAGE, "standard input cannot be both the code and the pass-phrase");
+    TRY(path ? read_secret_file(run, path, &text) : type_code(run, prompt, &text));
+    enum error error = find_code(bytes_of(text.p, strnlen((const char *)text.p, text.n)), rows, ret);
+    if (error != E_BAD_CODE) return error;
+    fail(&run->failure, error, "%s", path ? path : "what was typed");
+    fail_hint(&run->failure, "read it again: %zu groups of four letters and digits; there is no O, I, L or U", 7 * rows);
+    return error;
+}
+
+enum error run_passphrase(struct run *run, bool fresh) { return get_passphrase(run, "keys", fresh); }
+
+enum error run_passphrase_of(struct run *run, const char *file) { return get_passphrase(run, file, false); }
+
+enum error run_other_passphrase(struct run *run, const char *file, const char *prompt, struct secret *ret) {
+    struct secret own = run->passphrase;
+    if (file) {
+        run->passphrase = (struct secret){0};
+        enum error error = secret_from(run, file);
+        *ret = run->passphrase;
+        run->passphrase = own;
+        return error;
+    }
+    if (!run->passphrase_file && find_terminal()) return secret_asked(run, prompt, ret);
+    return own.p ? secret_copy(own.p, own.n, ret) : E_OK; /* keystore_open says what is missing */
 }
 
 /* ---- the home and the relay ---- */
@@ -249,11 +351,33 @@ static void say_summary(const struct run *run, const struct sync_summary *summar
                 summary->alarms, summary->alarms == 1 ? "" : "s");
 }
 
+static void say_news(void *context, const struct news_view *news) {
+    struct run *run = context;
+    struct look look = look_of(stderr, run->no_color);
+    fputs("NEWS ", stderr);
+    present_text(stderr, &look, STYLE_BOLD, bytes_text(news->text), false);
+    fputc('\n', stderr);
+}
+
+static void say_advice(void *context, const char *text) { run_say(context, "pouch: %s", text); }
+
+/* What it cannot tell - the store fails - shows in the command itself. */
+void run_tell(struct run *run) {
+    struct home_status status = {0};
+    if (run->quiet || !run->home.archive || !run->home.joined) return;
+    if (!run->tells_news && client_news(&run->home, NEWS_TOLD, false, say_news, run, NULL) != E_OK) return;
+    if (client_status(&run->home, &status, NULL) != E_OK) return;
+    struct timespec time;
+    clock_gettime(CLOCK_REALTIME, &time);
+    client_advise_keys(&run->home, &status, (struct instant){(uint64_t)time.tv_sec * 1000}, say_advice, run);
+}
+
 enum error run_sync(struct run *run) {
     struct client_options options = run_client_options(run);
     struct sync_summary summary = {0};
     if (run->offline) {
         run->link = fail(&run->link_failure, E_UNREACHABLE, "--offline was asked for");
+        run_tell(run);
         return E_OK;
     }
     enum error error = client_connect(&run->home, &options, &run->relay, &run->failure);
@@ -261,6 +385,7 @@ enum error run_sync(struct run *run) {
     bar_end(&run->bar);
     run->link = error;
     if (error == E_OK) say_summary(run, &summary);
+    run_tell(run);
     if (error == E_OK) return E_OK;
     client_disconnect(&run->relay);
     run->link_failure = run->failure;

@@ -31,6 +31,7 @@ struct run {
     struct cli_option options[RUN_OPTIONS_MAX];
     const char *home_path, *passphrase_file;
     bool no_passphrase, yes, quiet, no_color, offline, officer;
+    bool tells_news; /* the command itself: the sync need not */
     struct look look; /* of stdout */
     struct secret passphrase;
     struct home home;
@@ -62,6 +63,10 @@ void run_catch_interrupt(void);
 /* ---- the home and the relay ---- */
 /* The pass-phrase, if one was given; asked for (twice when `fresh`) on a terminal. With fresh and none: E_NEEDS_TERMINAL. */
 CHECKED enum error run_passphrase(struct run *run, bool fresh);
+/* The same for a key file of that name in the folder, not `keys`. */
+CHECKED enum error run_passphrase_of(struct run *run, const char *file);
+/* Of something else than the home: from the file (may be NULL), else asked for; where nobody can be asked, the home's own. */
+CHECKED enum error run_other_passphrase(struct run *run, const char *file, const char *prompt, struct secret *ret);
 struct home_options run_home_options(struct run *run);
 CHECKED enum error run_open(struct run *run);
 /* A post's home that has joined: E_NOT_ALLOWED, E_NOT_JOINED. */
@@ -70,8 +75,15 @@ CHECKED enum error run_open_post(struct run *run);
 CHECKED enum error run_sync(struct run *run);
 /* run_sync for commands that only look: no trouble stops them. */
 void run_try_sync(struct run *run);
+/* On stderr: what the directory has new, each piece once, and what ends soon of this home's keys. */
+void run_tell(struct run *run);
 struct client_options run_client_options(struct run *run);
 void run_close(struct run *run);
+
+/* ---- secrets on paper ---- */
+/* A code of `rows` rows (text.h), never from the command line: from a file ("-": standard input) that holds it, alone or as
+ * lines of seven groups among others; or, path NULL, typed at the terminal. E_BAD_CODE, E_NEEDS_TERMINAL. */
+CHECKED enum error run_code(struct run *run, const char *path, const char *prompt, size_t rows, struct secret *ret);
 
 /* ---- ends ---- */
 /* Says the error with the run's failure; the exit code. */

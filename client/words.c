@@ -68,6 +68,22 @@ void words_list(enum words table, char *ret, size_t size) {
     for (unsigned i = 0; i < WORDS_MAX && tables[table][i]; i++) list_add(ret, size, tables[table][i], ", ");
 }
 
+void words_language(struct bytes tag, char *ret, size_t size) {
+    static const struct {
+        const char *tag, *name;
+    } names[] = {
+#define LANGUAGE(tag, name) {tag, name},
+#include "languages.def"
+#undef LANGUAGE
+    };
+    const uint8_t *dash = memchr(tag.p, '-', tag.n);
+    size_t n = dash ? (size_t)(dash - tag.p) : tag.n;
+    snprintf(ret, size, "%.*s", (int)tag.n, (const char *)tag.p);
+    for (size_t i = 0; i < LENGTH(names); i++)
+        if (n == strlen(names[i].tag) && strncasecmp((const char *)tag.p, names[i].tag, n) == 0)
+            snprintf(ret, size, "%s", names[i].name);
+}
+
 const char *words_reason(unsigned number) {
     for (size_t i = 0; i < LENGTH(reasons); i++)
         if (reasons[i].number == number) return reasons[i].name;

@@ -14,6 +14,9 @@ CHECKED enum error words_parse(enum words table, const char *word, unsigned *ret
 /* "incident, clarification, ..." for messages and help. */
 void words_list(enum words table, char *ret, size_t size);
 
+/* What a language of a BCP 47 tag is called in English; the tag itself where that is not known (languages.def). */
+void words_language(struct bytes tag, char *ret, size_t size);
+
 /* Reasons by name or number (reasons.def). */
 const char *words_reason(unsigned number);      /* the name, or NULL */
 const char *words_reason_text(unsigned number); /* never NULL */

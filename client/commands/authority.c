@@ -7,11 +7,12 @@
 #include "stamp.h"
 #include "text.h"
 
-enum { OPTION_NAME = 1, OPTION_KIND, OPTION_FUNCTIONS, OPTION_CARD, OPTION_POST, OPTION_REASON };
+enum { OPTION_NAME = 1, OPTION_KIND, OPTION_FUNCTIONS, OPTION_CARD, OPTION_POST, OPTION_REASON, OPTION_RECOVERY, OPTION_NO_RECOVERY };
 
 /* ---- authority init ---- */
 
-COMMAND_OPTIONS(authority_init, {"name", OPTION_NAME, true}, {"kind", OPTION_KIND, true});
+COMMAND_OPTIONS(authority_init, {"name", OPTION_NAME, true}, {"kind", OPTION_KIND, true},
+                {"recovery", OPTION_RECOVERY, true}, {"no-recovery", OPTION_NO_RECOVERY, false});
 
 /* The fingerprint of the charter that was just written. */
 static enum error charter_fingerprint(struct run *run, const char *path, char ret[static TEXT_FINGERPRINT_SIZE]) {
@@ -29,18 +30,27 @@ static enum error charter_fingerprint(struct run *run, const char *path, char re
     return E_OK;
 }
 
-static int authority_made(struct run *run, const char *party) {
+static int authority_made(struct run *run, const struct home_new_authority *what) {
+    const char *party = what->party;
+    char home[4096], recovery[4200] = "";
     char charter[PARTY_MAX + 16], sheet[PARTY_MAX + 16], fingerprint[TEXT_FINGERPRINT_SIZE];
     snprintf(charter, sizeof charter, "%s.charter", party);
     snprintf(sheet, sizeof sheet, "%s.nomination", party);
     enum error error = charter_fingerprint(run, charter, fingerprint);
+    if (error == E_OK) error = home_path(run->home_path, home, sizeof home, &run->failure);
+    if (error == E_OK && !what->no_recovery && !what->recovery)
+        error = files_join(home, "recovery.key", recovery, sizeof recovery, &run->failure);
+    if (what->recovery) snprintf(recovery, sizeof recovery, "%s", what->recovery);
     if (error != E_OK) return run_fail(run, error);
     if (run->cli.json) {
-        present_json(stdout, json_pack("{s:s, s:s, s:s, s:s}", "party", party, "charter", charter, "nomination", sheet,
-                                       "fingerprint", fingerprint));
+        present_json(stdout, json_pack("{s:s, s:s, s:s, s:s, s:o}", "party", party, "charter", charter, "nomination",
+                                       sheet, "fingerprint", fingerprint, "recovery_key",
+                                       what->no_recovery ? json_null() : json_string(recovery)));
         return 0;
     }
     printf("%s: for the registrar\n%s: the sheet that goes with it\nfingerprint  %s\n", charter, sheet, fingerprint);
+    if (!what->no_recovery)
+        printf("%s: the recovery key: take it away, and keep it apart from this home\n", recovery);
     run_say(run, "Keep the home offline: its key says who the posts of %s are.", party);
     return 0;
 }
@@ -54,6 +64,8 @@ int authority_init(struct run *run) {
         case OPTION_KIND:
             if (!run_word(run, WORDS_PARTY_KIND, &kind, &exit_code)) return exit_code;
             break;
+        case OPTION_RECOVERY: what.recovery = run->args.value; break;
+        case OPTION_NO_RECOVERY: what.no_recovery = true; break;
         case CLI_WORD:
             if (what.party) return run_usage(run);
             what.party = run->args.value;
@@ -65,7 +77,7 @@ int authority_init(struct run *run) {
     enum error error = run_passphrase(run, true);
     struct home_options options = run_home_options(run);
     if (error == E_OK) error = home_init_authority(&options, &what, &run->failure);
-    return error == E_OK ? authority_made(run, what.party) : run_fail(run, error);
+    return error == E_OK ? authority_made(run, &what) : run_fail(run, error);
 }
 
 /* ---- authority certify ---- */
@@ -135,19 +147,37 @@ struct revoking {
     unsigned reason;
 };
 
-static enum error send_file(struct run *run, const struct revoking *revoking, const char *path) {
+static enum error send_file(struct run *run, const struct revoking *revoking, const char *path,
+                            struct client_promise *ret) {
     struct client_options options = run_client_options(run);
-    return client_send_dossier(revoking->card, path, &options, &run->failure);
+    struct home *home = run->home.archive ? &run->home : NULL;
+    return client_declare(home, revoking->card, path, &options, ret, &run->failure);
+}
+
+/* A relay that says nothing of when it will show it has only said that it took it. */
+static void print_promise(const struct run *run, const struct client_promise *promise) {
+    char time[TIME_SIZE];
+    if (!promise->given)
+        run_say(run, "The relay has given no promise by when every directory contains it.");
+    else
+        printf("the relay has promised that every directory shown after %s contains it: %s\n",
+               present_time(&run->look, promise->deadline, time), promise->file);
 }
 
 static enum error revoked(struct run *run, const struct revoking *revoking, const char *path) {
-    enum error error = revoking->card ? send_file(run, revoking, path) : E_OK;
+    struct client_promise promise = {0};
+    enum error error = revoking->card ? send_file(run, revoking, path, &promise) : E_OK;
     if (error != E_OK) return error;
     const char *said = revoking->card ? "sent to the relay" : "send it with --card CARD";
-    if (run->cli.json)
-        present_json(stdout, json_pack("{s:s, s:b}", "file", path, "sent", revoking->card != NULL));
-    else
-        printf("%s: revocation; %s\n", path, said);
+    if (run->cli.json) {
+        json_t *object = json_pack("{s:s, s:b}", "file", path, "sent", revoking->card != NULL);
+        json_object_set_new(object, "promise", promise.given ? json_string(promise.file) : json_null());
+        json_object_set_new(object, "deadline", promise.given ? present_json_time(promise.deadline) : json_null());
+        present_json(stdout, object);
+        return E_OK;
+    }
+    printf("%s: revocation; %s\n", path, said);
+    if (revoking->card) print_promise(run, &promise);
     return E_OK;
 }
 

@@ -1,4 +1,4 @@
-/* decide.c - what a post says about a request: accept, decline, acknowledge, close; and the sender's withdrawal. */
+/* decide.c - what a post says about a request: accept, decline, acknowledge, forward, close; and the sender's withdrawal. */
 #include "../words.h"
 #include "commands.h"
 
@@ -71,3 +71,32 @@ int decide_decline(struct run *run) { return decide(run, (struct act){.event = E
 int decide_ack(struct run *run) { return decide(run, (struct act){.event = EVENT_ACKNOWLEDGED}, "acknowledged"); }
 int decide_close(struct run *run) { return decide(run, (struct act){.event = EVENT_CLOSED}, "closed"); }
 int decide_withdraw(struct run *run) { return decide(run, (struct act){.event = EVENT_WITHDRAWN}, "withdrawn"); }
+
+/* ---- forward ---- */
+
+COMMAND_OPTIONS(decide_forward);
+
+static enum error forward(struct run *run, const char *typed, const char *to) {
+    uint8_t digest[HASH_SIZE];
+    char done[POST_MAX + 32];
+    struct client_options options = run_client_options(run);
+    TRY(run_open_post(run));
+    TRY(run_sync(run));
+    TRY(client_find(&run->home, typed, digest, &run->failure));
+    TRY(client_forward(&run->home, run->relay, digest, to, &options, &run->failure));
+    snprintf(done, sizeof done, "forwarded to %s", to);
+    command_print_result(run, digest, done);
+    return E_OK;
+}
+
+int decide_forward(struct run *run) {
+    const char *words[2];
+    size_t count = 0;
+    for (int id; (id = run_next(run)) != CLI_END;) {
+        if (id != CLI_WORD || count == LENGTH(words)) return run_usage(run);
+        words[count++] = run->args.value;
+    }
+    if (count < LENGTH(words)) return run_usage_text(run, "ID and POST are needed");
+    enum error error = forward(run, words[0], words[1]);
+    return error == E_OK ? 0 : run_fail(run, error);
+}

@@ -3,10 +3,11 @@
 
 #include "../words.h"
 #include "commands.h"
+#include "contact.h"
 #include "files.h"
 #include "text.h"
 
-enum { OPTION_AT = 1, OPTION_PUBLIC, DIGITS_COUNT = 50 };
+enum { OPTION_AT = 1, OPTION_PUBLIC, OPTION_HTML, DIGITS_COUNT = 50 };
 
 static struct instant now(void) {
     struct timespec time;
@@ -22,10 +23,16 @@ static unsigned live_devices(const struct directory *directory, const struct dir
     return live;
 }
 
+static const char *party_standing(const struct directory_party *party) {
+    if (party->departed) return "departed";
+    if (party->suspended) return "suspended";
+    if (party->nominated) return "nominated";
+    return party->admitted ? "admitted" : "not admitted";
+}
+
 static const char *standing(const struct directory_post *post) {
     if (post->revoked) return "revoked";
-    if (post->party->suspended) return "suspended";
-    return post->party->admitted ? "admitted" : "not admitted";
+    return post->into_count > 0 ? "split" : party_standing(post->party);
 }
 
 static json_t *functions_json(unsigned functions) {
@@ -36,12 +43,46 @@ static json_t *functions_json(unsigned functions) {
     return list;
 }
 
+/* The registrars' notice that stands, and the newest succession. */
+static void party_keys_json(const struct directory_party *party, json_t *object) {
+    json_t *notice = json_null();
+    char key[2 * KEY_SIZE + 1];
+    if (party->notice.stands) {
+        text_hex(party->notice.authority, KEY_SIZE, key);
+        notice = json_pack("{s:s, s:o, s:o}", "authority", key, "since", present_json_time(party->notice.since), "due",
+                           present_json_time((struct instant){party->notice.since.ms + NOTICE_MS}));
+    }
+    text_hex(party->authority, KEY_SIZE, key);
+    json_object_set_new(object, "party_standing", json_string(party_standing(party)));
+    json_object_set_new(object, "authority", party->nominated ? json_null() : json_string(key));
+    json_object_set_new(object, "recovery", json_boolean(party->has_recovery));
+    json_object_set_new(object, "succession",
+                        party->succeeded_size ? json_integer((json_int_t)party->succeeded_size) : json_null());
+    json_object_set_new(object, "notice", notice);
+}
+
+static json_t *into_json(const struct directory_post *post) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < post->into_count; i++) json_array_append_new(list, json_string(post->into[i]));
+    return list;
+}
+
+static json_t *party_json(const struct directory_party *party) {
+    json_t *object = json_pack("{s:n, s:s, s:s, s:s, s:[], s:i, s:s, s:[]}", "post", "party", party->name, "name",
+                               party->title, "kind", words_name(WORDS_PARTY_KIND, party->kind), "functions", "devices",
+                               0, "standing", party_standing(party), "split_into");
+    party_keys_json(party, object);
+    return object;
+}
+
 static json_t *post_json(const struct directory *directory, const struct directory_post *post) {
     const struct directory_party *party = post->party;
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:i, s:s}", "post", post->name, "party", party->name, "name",
-                     party->title, "kind", words_name(WORDS_PARTY_KIND, party->kind), "functions",
-                     functions_json(post->functions), "devices", (int)live_devices(directory, post), "standing",
-                     standing(post));
+    json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:o, s:i, s:s, s:o}", "post", post->name, "party", party->name,
+                               "name", party->title, "kind", words_name(WORDS_PARTY_KIND, party->kind), "functions",
+                               functions_json(post->functions), "devices", (int)live_devices(directory, post),
+                               "standing", standing(post), "split_into", into_json(post));
+    party_keys_json(party, object);
+    return object;
 }
 
 /* ---- directory list ---- */
@@ -55,34 +96,55 @@ static bool has_post(const struct directory *directory, const struct directory_p
     return false;
 }
 
-static void list_json(const struct directory *directory) {
-    const struct directory_post *post;
-    const struct directory_party *party;
-    for (size_t i = 0; (post = directory_post_nth(directory, i)); i++) present_json(stdout, post_json(directory, post));
-    for (size_t i = 0; (party = directory_party_nth(directory, i)); i++) {
-        if (has_post(directory, party)) continue;
-        present_json(stdout, json_pack("{s:n, s:s, s:s, s:s, s:[], s:i, s:s}", "post", "party", party->name, "name",
-                                       party->title, "kind", words_name(WORDS_PARTY_KIND, party->kind), "functions",
-                                       "devices", 0, "standing",
-                                       party->suspended  ? "suspended"
-                                       : party->admitted ? "admitted"
-                                                         : "not admitted"));
-    }
+/* Who is away, and whom to try otherwise, from the contact card. */
+static enum error add_card(struct run *run, const struct directory_post *post, json_t *object) {
+    struct card_brief brief;
+    TRY(command_card_brief(run, post->name, &brief));
+    struct bytes list = bytes_text(brief.fallback), name;
+    json_t *fallback = json_array();
+    while (contact_list_next(&list, &name)) json_array_append_new(fallback, present_json_text(name));
+    json_object_set_new(object, "away_until", present_json_time(brief.away_until));
+    json_object_set_new(object, "stand_in", *brief.stand_in ? json_string(brief.stand_in) : json_null());
+    json_object_set_new(object, "fallback", fallback);
+    return E_OK;
 }
 
-static void list_table(const struct run *run, const struct directory *directory) {
-    static const char *const heads[] = {"POST", "PARTY", "FUNCTIONS", "DEVICES>", "STANDING"};
+static enum error list_json(struct run *run, const struct directory *directory) {
+    const struct directory_post *post;
+    const struct directory_party *party;
+    for (size_t i = 0; (post = directory_post_nth(directory, i)); i++) {
+        json_t *object = post_json(directory, post);
+        enum error error = add_card(run, post, object);
+        if (error == E_OK)
+            present_json(stdout, object);
+        else
+            json_decref(object);
+        TRY(error);
+    }
+    for (size_t i = 0; (party = directory_party_nth(directory, i)); i++) {
+        if (has_post(directory, party)) continue;
+        present_json(stdout, party_json(party));
+    }
+    return E_OK;
+}
+
+static enum error list_table(struct run *run, const struct directory *directory) {
+    static const char *const heads[] = {"POST", "PARTY", "FUNCTIONS", "DEVICES>", "STANDING", "FALLBACK"};
     AUTO_TABLE table = {.heads = heads, .columns = LENGTH(heads), .elastic = 1};
     const struct directory_post *post;
     const struct directory_party *party;
     char functions[64];
+    struct card_brief brief;
     for (size_t i = 0; (post = directory_post_nth(directory, i)); i++) {
         words_functions(post->functions, functions, sizeof functions);
         table_add(&table, STYLE_BOLD, "%s", post->name);
         table_add(&table, STYLE_NONE, "%s", post->party->title);
         table_add(&table, STYLE_NONE, "%s", functions);
         table_add(&table, STYLE_NONE, "%u", live_devices(directory, post));
-        table_add(&table, STYLE_NONE, "%s", standing(post));
+        TRY(command_card_brief(run, post->name, &brief));
+        table_add(&table, STYLE_NONE, "%s%s%s", standing(post), brief.away_until.ms ? ", away: " : "",
+                  brief.away_until.ms && !*brief.stand_in ? "nobody stands in" : brief.stand_in);
+        table_add(&table, STYLE_NONE, "%s", *brief.fallback ? brief.fallback : "-");
     }
     for (size_t i = 0; (party = directory_party_nth(directory, i)); i++) {
         if (has_post(directory, party)) continue;
@@ -91,11 +153,11 @@ static void list_table(const struct run *run, const struct directory *directory)
         table_add(&table, STYLE_NONE, "-");
         table_add(&table, STYLE_NONE, "0");
         table_add(&table, STYLE_NONE, "%s",
-                  party->suspended  ? "suspended"
-                  : party->admitted ? "admitted"
-                                    : "not admitted");
+                  party_standing(party));
+        table_add(&table, STYLE_NONE, "-");
     }
     table_print(&table, stdout, &run->look);
+    return E_OK;
 }
 
 int directory_list(struct run *run) {
@@ -103,11 +165,8 @@ int directory_list(struct run *run) {
     enum error error = run_open_post(run);
     if (error != E_OK) return run_fail(run, error);
     run_try_sync(run);
-    if (run->cli.json)
-        list_json(run->home.directory);
-    else
-        list_table(run, run->home.directory);
-    return run_shown(run);
+    error = run->cli.json ? list_json(run, run->home.directory) : list_table(run, run->home.directory);
+    return error == E_OK ? run_shown(run) : run_fail(run, error);
 }
 
 /* ---- directory show ---- */
@@ -128,12 +187,21 @@ static void devices_json(const struct directory *directory, const struct directo
         char key[2 * KEY_SIZE + 1];
         if (device->post != post) continue;
         text_hex(device->device, KEY_SIZE, key);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o, s:o}", "device", key, "role",
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:b, s:o, s:o}", "device", key, "role",
                                               words_name(WORDS_ROLE, device->role), "standing", device_standing(device),
-                                              "not_before", present_json_time(device->not_before), "not_after",
+                                              "countersigned", device->countersigned, "not_before", present_json_time(device->not_before), "not_after",
                                               present_json_time(device->not_after)));
     }
     json_object_set_new(object, "device_list", list);
+}
+
+static void show_party_keys(const struct run *run, const struct directory_party *party) {
+    char time[TIME_SIZE];
+    if (party->succeeded_size)
+        printf("authority  another key since entry %llu of the directory\n", (unsigned long long)party->succeeded_size);
+    if (party->notice.stands)
+        printf("NOTICE     the registrars have announced another authority key; it can be taken from %s on\n",
+               present_time(&run->look, (struct instant){party->notice.since.ms + NOTICE_MS}, time));
 }
 
 static void show_people(const struct run *run, const struct directory *directory, const struct directory_post *post) {
@@ -144,8 +212,11 @@ static void show_people(const struct run *run, const struct directory *directory
     words_functions(post->functions, functions, sizeof functions);
     printf("post       %s\nparty      ", post->name);
     present_text(stdout, &run->look, STYLE_NONE, bytes_text(post->party->title), false);
-    printf(" (%s)\nfunctions  %s\nstanding   %s\n\n", words_name(WORDS_PARTY_KIND, post->party->kind), functions,
+    printf(" (%s)\nfunctions  %s\nstanding   %s\n", words_name(WORDS_PARTY_KIND, post->party->kind), functions,
            standing(post));
+    for (size_t i = 0; i < post->into_count; i++) printf("split into %s\n", post->into[i]);
+    show_party_keys(run, post->party);
+    fputc('\n', stdout);
     for (size_t i = 0; (device = directory_device_nth(directory, i)); i++) {
         if (device->post != post) continue;
         text_hex(device->device, KEY_SIZE, key);
@@ -169,11 +240,15 @@ int directory_show(struct run *run) {
     if (run->cli.json) {
         json_t *object = post_json(run->home.directory, post);
         devices_json(run->home.directory, post, object);
+        json_t *card = NULL;
+        error = command_card_json(run, post->name, &card);
+        if (error == E_OK) json_object_set_new(object, "card", card);
         present_json(stdout, object);
     } else {
         show_people(run, run->home.directory, post);
+        error = command_print_card(run, post->name);
     }
-    return run_shown(run);
+    return error == E_OK ? run_shown(run) : run_fail(run, error);
 }
 
 /* ---- directory phrase, compare ---- */
@@ -209,6 +284,12 @@ static void phrase_people(const struct run *run, const struct phrase *phrase) {
            (unsigned long long)phrase->size);
 }
 
+static void say_freshness(const struct run *run, const struct freshness_view *fresh) {
+    char text[2 * FAILURE_WHERE_SIZE];
+    present_freshness(fresh, text, sizeof text);
+    run_say(run, "%s", text);
+}
+
 int directory_phrase_show(struct run *run) {
     uint64_t size = 0;
     int exit_code;
@@ -222,10 +303,17 @@ int directory_phrase_show(struct run *run) {
     run_try_sync(run);
     error = client_phrase(&run->home, size, &phrase, &run->failure);
     if (error != E_OK) return run_fail(run, error);
-    if (run->cli.json)
-        present_json(stdout, phrase_json(&phrase));
-    else
+    struct freshness_view fresh;
+    error = client_freshness(&run->home, &fresh, &run->failure);
+    if (error != E_OK) return run_fail(run, error);
+    if (run->cli.json) {
+        json_t *object = phrase_json(&phrase);
+        present_json_freshness(object, &fresh);
+        present_json(stdout, object);
+    } else {
         phrase_people(run, &phrase);
+        say_freshness(run, &fresh);
+    }
     return run_shown(run);
 }
 
@@ -280,7 +368,7 @@ int directory_compare(struct run *run) {
 
 /* ---- directory export ---- */
 
-COMMAND_OPTIONS(directory_export, {"public", OPTION_PUBLIC, false}, {"output", 'o', true});
+COMMAND_OPTIONS(directory_export, {"public", OPTION_PUBLIC, false}, {"html", OPTION_HTML, false}, {"output", 'o', true});
 
 static void add_line(struct buf *out, json_t *object) {
     char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
@@ -313,28 +401,6 @@ static enum error export_leaf(void *context, uint64_t index, struct bytes leaf) 
     return buf_error(&export->out);
 }
 
-/* What is public of an office: parties, posts, functions, standing. No keys, and not how many devices a desk has. */
-static enum error export_public(struct run *run, struct buf *out) {
-    const struct directory *directory = run->home.directory;
-    const struct directory_party *party;
-    const struct directory_post *post;
-    struct phrase phrase;
-    TRY(client_phrase(&run->home, 0, &phrase, &run->failure));
-    json_t *head = phrase_json(&phrase);
-    json_object_set_new(head, "relay", json_string(run->home.card.name));
-    add_line(out, head);
-    for (size_t i = 0; (party = directory_party_nth(directory, i)); i++)
-        add_line(out, json_pack("{s:s, s:s, s:s, s:s}", "party", party->name, "name", party->title, "kind",
-                                words_name(WORDS_PARTY_KIND, party->kind), "standing",
-                                party->suspended  ? "suspended"
-                                : party->admitted ? "admitted"
-                                                  : "not admitted"));
-    for (size_t i = 0; (post = directory_post_nth(directory, i)); i++)
-        add_line(out, json_pack("{s:s, s:s, s:o, s:s}", "post", post->name, "party", post->party->name, "functions",
-                                functions_json(post->functions), "standing", standing(post)));
-    return buf_error(out);
-}
-
 static enum error export_write(struct run *run, const char *path, struct bytes bytes) {
     if (path && strcmp(path, "-") != 0) return files_write(path, 0644, bytes, &run->failure);
     if (fwrite(bytes.p, 1, bytes.n, stdout) == bytes.n && fflush(stdout) == 0) return E_OK;
@@ -342,22 +408,21 @@ static enum error export_write(struct run *run, const char *path, struct bytes b
 }
 
 int directory_export(struct run *run) {
-    bool public = false;
+    bool only_public = false, html = false;
     const char *path = NULL;
     for (int id; (id = run_next(run)) != CLI_END;) switch (id) {
-        case OPTION_PUBLIC:
-            public
-            = true;
-            break;
+        case OPTION_PUBLIC: only_public = true; break;
+        case OPTION_HTML: html = true; break;
         case 'o': path = run->args.value; break;
         default: return run_usage(run);
         }
+    if (html && !only_public) return run_usage_text(run, "--html goes with --public");
     enum error error = run_open_post(run);
     if (error != E_OK) return run_fail(run, error);
     run_try_sync(run);
     struct export export = {.json = run->cli.json};
-    if (public)
-        error = export_public(run, &export.out);
+    if (only_public)
+        error = command_export_public(run, html, &export.out);
     else
         error = client_leaves(&run->home, export_leaf, &export, &run->failure);
     if (error == E_OK) error = export_write(run, path, buf_bytes(&export.out));

@@ -65,12 +65,19 @@ static enum error track_json(struct run *run, const struct request_view *view) {
     return error;
 }
 
+static const char *rekey_text(enum error why) {
+    if (why == E_UNKNOWN_DEVICE) return "the post has no device";
+    if (why == E_NOT_FOR_US) return "it is sealed for none of the post's devices";
+    return "the devices that it is sealed for cannot open it";
+}
+
 /* A reason's number means something else with each event: a rung reached, an error, a reason to decline. */
 static const char *reason_text(const struct event_view *event) {
     const struct leg_state_row *rung = leg_state_row(event->reason);
     if (!event->has_reason) return "";
     if (event->event == EVENT_EXPIRED) return rung ? rung->name : "";
-    if (event->event == EVENT_REFUSED) return error_text((enum error)event->reason);
+    if (event->event == EVENT_REKEY_NEEDED) return rekey_text((enum error)event->reason);
+    if (present_is_error(event->event)) return error_text((enum error)event->reason);
     return words_reason_text(event->reason);
 }
 
@@ -84,8 +91,8 @@ static void track_row(const struct run *run, struct table *table, const struct e
         table_add(table, STYLE_NONE, "%llu", (unsigned long long)event->log_index);
     else
         table_add(table, STYLE_DIM, "-");
-    table_add(table, STYLE_NONE, "%s%s%s%.*s", event->event == EVENT_EXPIRED ? "it got as far as: " : "",
-              reason_text(event), event->has_reason && event->note.n ? ": " : "", (int)event->note.n,
+    table_add(table, STYLE_NONE, "%s%s%s%s%.*s", event->event == EVENT_EXPIRED ? "it got as far as: " : "",
+              event->forward, reason_text(event), event->has_reason && event->note.n ? ": " : "", (int)event->note.n,
               event->note.n ? (const char *)event->note.p : "");
 }
 
@@ -172,7 +179,7 @@ static enum error leg_prospect(struct run *run, const struct request_view *view,
     for (size_t i = 0; i < ladder.count; i++)
         if (ladder.events[i].has_entry && ladder.events[i].to == target) return E_OK;
     bool refused = leg->refused != E_OK && !error_row(leg->refused)->again;
-    *ret = !refused && can_come(leg->state, target, kind_of(view), 1u << leg->state) ? PERHAPS : NEVER;
+    *ret = !refused && !leg->away && can_come(leg->state, target, kind_of(view), 1u << leg->state) ? PERHAPS : NEVER;
     return E_OK;
 }
 
@@ -362,7 +369,8 @@ static const char *command_for(const struct request_view *view, enum leg_event e
                     {EVENT_DECLINED, "decline"},
                     {EVENT_ACKNOWLEDGED, "ack"},
                     {EVENT_CLOSED, "close"},
-                    {EVENT_WITHDRAWN, "withdraw"}};
+                    {EVENT_WITHDRAWN, "withdraw"},
+                    {EVENT_FORWARDED, "forward"}};
     for (size_t i = 0; ours && i < LENGTH(commands); i++)
         if (commands[i].event == event) return commands[i].command;
     return NULL;
@@ -375,8 +383,14 @@ static const char *who_may(const struct request_view *view, const struct leg_vie
     case ACTOR_RECIPIENT: return view->mine ? leg->to : "this post";
     case ACTOR_SENDER: return view->mine ? "this post" : view->from;
     case ACTOR_EITHER: return "either side";
+    case ACTOR_SEALER: return view->mine ? "this post's devices, by themselves" : view->from;
     }
     return "somebody";
+}
+
+/* The relay may say at any time that nobody can open it: no need to tell, until it has. */
+static bool is_news(const struct leg_view *leg, enum leg_event event) {
+    return event != EVENT_REKEY_NEEDED && (event != EVENT_RESEALED || leg->needs_rekey);
 }
 
 /* Calls `each` for every step that the leg may take next. */
@@ -386,8 +400,9 @@ static void next_steps(const struct request_view *view, const struct leg_view *l
                        void *context) {
     const struct leg_step *step;
     if (leg->refused != E_OK && !error_row(leg->refused)->again) return;
+    if (leg->away) return;
     for (unsigned i = 0; (step = leg_step_nth(i)); i++)
-        if (step->from == leg->state && (step->kinds & kind_of(view)))
+        if (step->from == leg->state && (step->kinds & kind_of(view)) && is_news(leg, step->event))
             each(context, view, leg, leg_event_row(step->event));
 }
 
@@ -395,7 +410,9 @@ static void next_json(void *context, const struct request_view *view, const stru
                       const struct leg_event_row *row) {
     const char *command = command_for(view, row->event);
     json_t *one = json_pack("{s:s, s:s, s:s}", "event", row->name, "text", row->text, "who", who_may(view, leg, row));
-    json_object_set_new(one, "command", command ? json_sprintf("pouch %s %s", command, view->reference) : json_null());
+    const char *more = row->event == EVENT_FORWARDED ? " POST" : "";
+    json_object_set_new(one, "command",
+                        command ? json_sprintf("pouch %s %s%s", command, view->reference, more) : json_null());
     json_array_append_new(context, one);
 }
 
@@ -404,7 +421,8 @@ static void next_line(void *context, const struct request_view *view, const stru
     const char *command = command_for(view, row->event);
     (void)context;
     if (command)
-        printf("  - %s: pouch %s %s\n", row->text, command, view->reference);
+        printf("  - %s: pouch %s %s%s\n", row->text, command, view->reference,
+               row->event == EVENT_FORWARDED ? " POST" : "");
     else
         printf("  - %s: by %s\n", row->text, who_may(view, leg, row));
 }
@@ -413,8 +431,8 @@ static void sentence(const struct event_view *event, char *ret, size_t size) {
     char time[TIME_SIZE];
     const char *actor = event->actor[0] ? event->actor : "the relay";
     const char *role = !event->actor[0] ? "" : event->officer ? " (an officer)" : " (a machine)";
-    snprintf(ret, size, "%s  %s%s: %s%s", present_utc(event->at, time), actor, role, event_text(event),
-             event->has_entry ? "" : " (noted; it moved nothing)");
+    snprintf(ret, size, "%s  %s%s: %s%s%s%s", present_utc(event->at, time), actor, role, event_text(event),
+             event->forward[0] ? " to " : "", event->forward, event->has_entry ? "" : " (noted; it moved nothing)");
     if (!event->has_reason) return;
     size_t n = strlen(ret);
     if (n < size)
@@ -427,6 +445,11 @@ static void now_text(const struct leg_view *leg, char *ret, size_t size) {
     const struct error_row *refused = error_row(leg->refused);
     if (leg->refused != E_OK)
         snprintf(ret, size, "not taken by the relay: %s; %s", refused->text, refused->hint);
+    else if (leg->away)
+        snprintf(ret, size, "forwarded to %s, which decides; what happens there is told to the sender, not here", leg->to);
+    else if (leg->needs_rekey)
+        snprintf(ret, size, "%s: %s has no device that can open it; it waits, and the sender's devices seal it anew by "
+                 "themselves when there is one", row ? row->name : "unknown", leg->to);
     else if (leg->state == STATE_NONE)
         snprintf(ret, size, "in the outbox: pouch sync sends it when the relay answers");
     else
@@ -465,7 +488,7 @@ static enum error explain_leg(struct run *run, const struct request_view *view, 
     }
     now_text(leg, text, sizeof text);
     printf("Now: %s\n", text);
-    if (leg_state_row(leg->state) && leg_state_row(leg->state)->terminal)
+    if (leg->away || (leg_state_row(leg->state) && leg_state_row(leg->state)->terminal))
         puts("Nothing more will happen here.");
     else
         puts("What can happen next:");

@@ -30,6 +30,7 @@ int home_sync(struct run *run) {
     if (error == E_OK) error = client_connect(&run->home, &options, &run->relay, &run->failure);
     if (error == E_OK) error = client_sync(&run->home, run->relay, &summary, &run->failure);
     bar_end(&run->bar);
+    if (error == E_OK) run_tell(run);
     return error == E_OK ? sync_done(run, &summary) : run_fail(run, error);
 }
 
@@ -54,14 +55,18 @@ static void status_json(struct run *run, const struct home_status *status, const
     json_t *object = json_pack("{s:s, s:s, s:s, s:b, s:b}", "home", home->path, "kind", "post", "post", home->post,
                                "joined", home->joined, "reachable", run->relay != NULL);
     json_object_set_new(object, "relay", home->joined ? json_string(home->card.name) : json_null());
+    json_object_set_new(object, "restored", json_boolean(home->restored));
     json_object_set_new(object, "last_sync", present_json_time(status->last_sync));
     json_object_set_new(object, "relay_time", present_json_time(status->relay_time));
     json_object_set_new(object, "directory_size", json_integer((json_int_t)status->directory_size));
+    present_json_freshness(object, &status->freshness);
     json_object_set_new(object, "inbox_open", json_integer((json_int_t)status->inbox_open));
     json_object_set_new(object, "sent_open", json_integer((json_int_t)status->sent_open));
     json_object_set_new(object, "outbox", json_integer((json_int_t)status->outbox));
     json_object_set_new(object, "prekey_days", json_integer((json_int_t)status->prekey_days));
-    json_object_set_new(object, "certificate_expires", present_json_time(home->certificate_ends));
+    json_object_set_new(object, "certificate_expires", present_json_time(client_certificate_ends(home)));
+    json_object_set_new(object, "certificate_days", json_integer(days_left(client_certificate_ends(home))));
+    json_object_set_new(object, "news", json_integer((json_int_t)status->news));
     json_object_set_new(object, "body_max", json_integer((json_int_t)status->body_max));
     json_object_set_new(object, "alarms", json_deep_copy(alarms));
     present_json(stdout, object);
@@ -81,7 +86,7 @@ static void print_alarms(const struct run *run, const json_t *alarms) {
 
 static void status_people(const struct run *run, const struct home_status *status, const json_t *alarms) {
     const struct home *home = &run->home;
-    char time[TIME_SIZE], size[UNITS_TEXT_SIZE];
+    char time[TIME_SIZE], size[UNITS_TEXT_SIZE], witnesses[2 * FAILURE_WHERE_SIZE];
     printf("%-12s %s\n", "post", home->post);
     if (!home->joined) {
         printf("%-12s %s\n", "relay", "not joined yet: pouch join --card CARD --cert CERT");
@@ -89,15 +94,19 @@ static void status_people(const struct run *run, const struct home_status *statu
     }
     units_format_size(status->body_max, size);
     printf("%-12s %s%s\n", "relay", home->card.name, run->relay ? "" : " (not reached)");
+    if (home->restored) printf("%-12s %s\n", "restored", "from a backup; run pouch sync before anything is sent");
     printf("%-12s %s\n", "last sync", present_time(&run->look, status->last_sync, time));
     printf("%-12s %llu open\n", "inbox", (unsigned long long)status->inbox_open);
     printf("%-12s %llu open\n", "sent", (unsigned long long)status->sent_open);
     printf("%-12s %llu waiting\n", "outbox", (unsigned long long)status->outbox);
     printf("%-12s size %llu\n", "directory", (unsigned long long)status->directory_size);
+    present_freshness(&status->freshness, witnesses, sizeof witnesses);
+    printf("%-12s %s\n", "witnesses", witnesses);
     printf("%-12s for %llu days\n", "day keys", (unsigned long long)status->prekey_days);
-    printf("%-12s until %s (%lld days)\n", "certificate", present_time(&run->look, home->certificate_ends, time),
-           (long long)days_left(home->certificate_ends));
+    printf("%-12s until %s (%lld days)\n", "certificate", present_time(&run->look, client_certificate_ends(home), time),
+           (long long)days_left(client_certificate_ends(home)));
     printf("%-12s bodies up to %s\n", "limit", size);
+    printf("%-12s %llu%s\n", "news", (unsigned long long)status->news, status->news ? ": pouch news" : "");
     printf("%-12s %zu\n", "alarms", json_array_size(alarms));
     print_alarms(run, alarms);
 }
@@ -120,6 +129,7 @@ int home_status(struct run *run) {
     if (run->home.joined) run_try_sync(run);
     json_t *alarms = json_array();
     if (run->home.joined) error = client_status(&run->home, &status, &run->failure);
+    if (run->home.joined && error == E_OK) error = client_news_count(&run->home, &status.news, &run->failure);
     if (run->home.joined && error == E_OK) error = client_alarms(&run->home, collect, alarms, &run->failure);
     if (error == E_OK && run->cli.json)
         status_json(run, &status, alarms);

@@ -129,11 +129,10 @@ static void print_offer(const struct run *run, const struct request_view *view) 
 static void print_legs(const struct request_view *view) {
     for (size_t i = 0; i < view->leg_count; i++) {
         const struct leg_state_row *row = leg_state_row(view->legs[i].state);
+        const char *trouble = present_leg_trouble(&view->legs[i]), *by = view->legs[i].forwarder;
         printf("%-11s %s: %s", i == 0 ? (view->mine ? "to" : "state") : "", view->mine ? view->legs[i].to : "",
                present_leg_state(&view->legs[i]));
-        printf(" (%s)\n", view->legs[i].refused != E_OK ? error_row(view->legs[i].refused)->text
-                          : row                         ? row->text
-                                                        : "");
+        printf(" (%s)%s%s\n", trouble ? trouble : row ? row->text : "", *by ? "; forwarded by " : "", by);
     }
 }
 
@@ -148,20 +147,29 @@ void command_print_request(struct run *run, const struct request_view *view) {
         present_id(view->parent_header, id);
         line("reply to", id);
     }
+    if (view->unpaired) {
+        struct bytes party = text_party_of(bytes_text(view->from));
+        printf("%-11s not under a secret shared with %.*s, which this post requires\n", "warning", (int)party.n,
+               (const char *)party.p);
+    }
     line("urgency", words_name(WORDS_PRECEDENCE, view->precedence));
     if (view->stored.ms) line("stored", present_time(&run->look, view->stored, time));
     if (view->has_answer_by) line("answer by", present_time(&run->look, view->answer_by, time));
     if (view->expires.ms) line("kept until", present_time(&run->look, view->expires, time));
     if (!view->mine && view->leg_count) {
         const struct leg_state_row *row = leg_state_row(view->legs[0].state);
-        printf("%-11s %s (%s)\n", "state", present_leg_state(&view->legs[0]), row ? row->text : "");
+        const struct leg_view *leg = &view->legs[0];
+        printf("%-11s %s (%s)\n", "state", present_leg_state(leg), row ? row->text : "");
+        if (leg->forwarder[0]) line(leg->away ? "forwarded to" : "forwarded by", leg->away ? leg->to : leg->forwarder);
     } else {
         print_legs(view);
     }
     if (view->is_reply && !view->sealed) print_marking(run, view);
     if (view->is_reply) return;
     if (view->sealed)
-        line("offer", "cannot be read on this device yet");
+        line("offer", view->leg_count && !view->mine && view->legs[0].away
+                          ? "forwarded before this device could read it"
+                          : "cannot be read on this device yet");
     else
         print_offer(run, view);
 }
@@ -255,6 +263,8 @@ static json_t *show_json(const struct request_view *view) {
     json_object_set_new(object, "offer_only", json_boolean(view->offer_only));
     json_object_set_new(object, "expires", present_json_time(view->expires));
     json_object_set_new(object, "legs", present_json_legs(view));
+    json_object_set_new(object, "shared_secret", json_boolean(view->paired));
+    json_object_set_new(object, "shared_secret_missing", json_boolean(view->unpaired));
     json_object_set_new(object, "body", json_null());
     return object;
 }

@@ -4,12 +4,44 @@
 #include "commands.h"
 #include "files.h"
 #include "text.h"
+#include "words.h"
 
-enum { OPTION_CARD = 1, OPTION_CERT, OPTION_FINGERPRINT, CARD_MAX = 64 * 1024 };
+enum { OPTION_CARD = 1, OPTION_CERT, OPTION_FINGERPRINT, OPTION_DEVICE, OPTION_ROLE, OPTION_VALIDITY, CARD_MAX = 64 * 1024 };
 
 /* ---- init ---- */
 
-COMMAND_OPTIONS(post_init);
+COMMAND_OPTIONS(post_init, {"device", OPTION_DEVICE, false}, {"role", OPTION_ROLE, true},
+                {"validity", OPTION_VALIDITY, true});
+
+static bool read_validity(struct run *run, uint64_t *ret_s, int *ret_exit) {
+    if (!run_duration(run, ret_s, ret_exit)) return false;
+    if (*ret_s >= DAY_MS / 1000 && *ret_s <= DEVICE_VALIDITY_MAX_MS / 1000) return true;
+    *ret_exit = run_usage_text(run, "--validity is 1d to 400d");
+    return false;
+}
+
+/* Keys of a further device: no post key, no slip. */
+static int device_made(struct run *run, const struct home_new_device *what) {
+    char base[POST_MAX + 1];
+    snprintf(base, sizeof base, "%s", what->post);
+    for (char *p = base; *p; p++)
+        if (*p == '/') *p = '-';
+    if (run->cli.json) {
+        present_json(stdout, json_pack("{s:s, s:s, s:o}", "post", what->post, "role",
+                                       words_name(WORDS_ROLE, what->role), "request",
+                                       json_sprintf("%s-device.request", base)));
+        return 0;
+    }
+    printf("%s-device.request  for your authority to certify: pouch authority certify\n", base);
+    return 0;
+}
+
+static int init_device(struct run *run, const struct home_new_device *what) {
+    enum error error = run_passphrase(run, true);
+    struct home_options options = run_home_options(run);
+    if (error == E_OK) error = home_init_device(&options, what, &run->failure);
+    return error == E_OK ? device_made(run, what) : run_fail(run, error);
+}
 
 static int post_made(struct run *run, const char *post) {
     char base[POST_MAX + 1], home[4096], key[4200];
@@ -35,14 +67,29 @@ static int post_made(struct run *run, const char *post) {
 
 int post_init(struct run *run) {
     struct home_new_post what = {0};
+    unsigned role = ROLE_DECIDER;
+    bool device = false, has_role = false;
+    int exit_code;
     for (int id; (id = run_next(run)) != CLI_END;) switch (id) {
         case CLI_WORD:
             if (what.post) return run_usage(run);
             what.post = run->args.value;
             break;
+        case OPTION_DEVICE: device = true; break;
+        case OPTION_ROLE:
+            if (!run_word(run, WORDS_ROLE, &role, &exit_code)) return exit_code;
+            has_role = true;
+            break;
+        case OPTION_VALIDITY:
+            if (!read_validity(run, &what.validity_s, &exit_code)) return exit_code;
+            break;
         default: return run_usage(run);
         }
     if (!what.post) return run_usage_text(run, "POST is needed, such as fj/technical");
+    if (has_role && !device) return run_usage_text(run, "--role goes with --device: a post's first device decides");
+    if (device)
+        return init_device(run, &(struct home_new_device){.post = what.post, .outdir = ".", .role = (enum device_role)role,
+                                                           .validity_s = what.validity_s});
     enum error error = run_passphrase(run, true);
     struct home_options options = run_home_options(run);
     if (error == E_OK) error = home_init_post(&options, &what, &run->failure);

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../words.h"
@@ -25,7 +25,7 @@ enum {
     OPTION_ATTACH,
     OPTION_EXERCISE,
 };
-enum { TO_MAX = LEGS_MAX, ATTACHMENTS_MAX = PARTS_MAX - 1, EDITED_MAX = 16 * 1024 * 1024 };
+enum { TO_MAX = LEGS_MAX, ATTACHMENTS_MAX = PARTS_MAX - 1 };
 
 /* What the words of the command line ask for. The texts point into argv, the recipients into `names`. */
 struct order {
@@ -99,22 +99,6 @@ static void order_finish(struct order *order) {
 
 /* ---- the text ---- */
 
-static bool run_editor(const char *path) {
-    const char *editor = getenv("VISUAL");
-    if (!editor || !*editor) editor = getenv("EDITOR");
-    if (!editor || !*editor) editor = "vi";
-    int status;
-    pid_t child = fork();
-    if (child == 0) {
-        /* The shell splits what the variable holds; the path is its $1. */
-        execl("/bin/sh", "sh", "-c", "exec $0 \"$1\"", editor, path, (char *)NULL);
-        _exit(127);
-    }
-    while (child > 0 && waitpid(child, &status, 0) < 0)
-        if (errno != EINTR) return false;
-    return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
 /* One stream cannot carry the pass-phrase and the text. */
 static enum error order_check_input(struct run *run, const struct draft *draft) {
     bool text = draft->text_path && strcmp(draft->text_path, "-") == 0;
@@ -123,28 +107,15 @@ static enum error order_check_input(struct run *run, const struct draft *draft) 
     return fail(&run->failure, E_USAGE, "standard input cannot be both the text and the pass-phrase");
 }
 
-/* The draft lies in memory-backed storage where there is any, readable by its owner only, and goes at once. */
-static enum error edit(struct run *run, struct buf *ret) {
-    char path[] = "/dev/shm/pouch-XXXXXX", other[] = "/tmp/pouch-XXXXXX", *used = path;
-    int fd = mkstemp(path);
-    if (fd < 0) fd = mkstemp(used = other);
-    if (fd < 0) return files_failure(&run->failure, used);
-    close(fd);
-    enum error error =
-        run_editor(used) ? E_OK : fail(&run->failure, E_INTERRUPTED, "the editor gave up; nothing was sent");
-    if (error == E_OK) error = files_read(used, EDITED_MAX, ret, &run->failure);
-    unlink(used);
-    if (error == E_OK && ret->n == 0) error = fail(&run->failure, E_INTERRUPTED, "the text is empty; nothing was sent");
-    return error;
-}
-
 static enum error order_text(struct run *run, struct order *order) {
     struct draft *draft = &order->draft;
     if (draft->offer_only || draft->text_path) return E_OK;
-    if (run_can_ask(run))
-        TRY(edit(run, &order->edited));
+    bool edits = run_can_ask(run);
+    if (edits)
+        TRY(command_edit(run, (struct bytes){0}, &order->edited));
     else if (isatty(STDIN_FILENO) != 1 && draft->attachment_count == 0)
         draft->text_path = "-";
+    if (edits && order->edited.n == 0) return fail(&run->failure, E_INTERRUPTED, "the text is empty; nothing was sent");
     TRY(order_check_input(run, draft));
     draft->text = buf_bytes(&order->edited);
     return E_OK;
@@ -153,9 +124,20 @@ static enum error order_text(struct run *run, struct order *order) {
 /* ---- the recipients ---- */
 
 /* People are shown, and asked about, the posts themselves. */
-static enum error resolve(struct run *run, enum request_kind kind, char **name) {
+static void say_advice(void *context, const char *text) { run_say(context, "pouch: %s", text); }
+
+/* The relay's time; this machine's where it is not reached. */
+static struct instant time_of(const struct run *run) {
+    struct timespec time;
+    if (run->relay) return client_now(run->relay);
+    clock_gettime(CLOCK_REALTIME, &time);
+    return (struct instant){(uint64_t)time.tv_sec * 1000};
+}
+
+static enum error resolve(struct run *run, const struct draft *draft, char **name) {
     const struct directory_post *post = NULL;
-    TRY(client_resolve(&run->home, *name, kind, &post, &run->failure));
+    TRY(client_resolve(&run->home, *name, draft->kind, &post, &run->failure));
+    TRY(client_advise(&run->home, *name, draft->kind, draft->keep_s, time_of(run), say_advice, run, &run->failure));
     char *full = strdup(post->name);
     if (!full) return E_NO_MEMORY;
     free(*name);
@@ -165,9 +147,16 @@ static enum error resolve(struct run *run, enum request_kind kind, char **name) 
 
 static enum error order_resolve(struct run *run, struct order *order) {
     for (size_t i = 0; i < order->draft.to_count; i++) {
-        TRY(resolve(run, order->draft.kind, &order->names[i]));
+        TRY(resolve(run, &order->draft, &order->names[i]));
         order->to[i] = order->names[i];
     }
+    return E_OK;
+}
+
+/* What is known of the recipients, and better ones where there are. */
+static enum error order_advise(struct run *run, struct order *order) {
+    TRY(command_advise(run, order->names, order->draft.to_count));
+    for (size_t i = 0; i < order->draft.to_count; i++) order->to[i] = order->names[i];
     return E_OK;
 }
 
@@ -191,6 +180,7 @@ static enum error order_dialogue(struct run *run, struct order *order) {
     bool person = run_can_ask(run);
     if (person) home_unlock(&run->home);
     enum error error = order_text(run, order);
+    if (error == E_OK && !order->draft.parent_header) error = order_advise(run, order);
     if (error == E_OK && !order->draft.parent_header) error = order_confirm(run, order);
     if (person && error == E_OK) error = home_relock(&run->home, &run->failure);
     return error;
@@ -202,9 +192,8 @@ static enum error order_dialogue(struct run *run, struct order *order) {
 static void print_legs(const struct run *run, const struct request_view *view) {
     for (size_t i = 0; i < view->leg_count; i++) {
         const struct leg_view *leg = &view->legs[i];
-        const struct error_row *row = error_row(leg->refused);
-        printf("  %-32s %s%s%s\n", leg->to, present_leg_state(leg), leg->refused != E_OK ? ": " : "",
-               leg->refused != E_OK ? row->text : "");
+        const char *trouble = present_leg_trouble(leg);
+        printf("  %-32s %s%s%s\n", leg->to, present_leg_state(leg), trouble ? ": " : "", trouble ? trouble : "");
     }
     (void)run;
 }
@@ -223,14 +212,31 @@ void command_print_result(struct run *run, const uint8_t digest[static HASH_SIZE
     print_legs(run, &view);
 }
 
+/* Whether the directory that was sent by is one that witnesses have seen too. An error of the store shows elsewhere. */
+static void warn_freshness(struct run *run, const struct draft *draft) {
+    struct freshness_view fresh;
+    char text[2 * FAILURE_WHERE_SIZE];
+    if (!run->relay || draft->parent_header || client_freshness(&run->home, &fresh, NULL) != E_OK || fresh.witnessed)
+        return;
+    present_freshness(&fresh, text, sizeof text);
+    if (fresh.quorum == 0 && !run->cli.json) run_say(run, "%s", text);
+    if (fresh.quorum > 0 && draft->precedence >= PRECEDENCE_IMMEDIATE)
+        run_say(run, "warning: sent by a directory that is %s", text);
+}
+
+/* A draft may have become two requests: one line, or one object, each. */
 static int send_order(struct run *run, struct order *order) {
-    static const uint8_t none[HASH_SIZE];
-    uint8_t digest[HASH_SIZE] = {0};
+    AUTO_BUF digests = {0};
     struct client_options options = run_client_options(run);
-    enum error error = client_send(&run->home, run->relay, &order->draft, &options, digest, &run->failure);
+    enum error error = client_send_all(&run->home, run->relay, &order->draft, &options, &digests, &run->failure);
     bar_end(&run->bar);
-    bool kept = memcmp(digest, none, HASH_SIZE) != 0;
-    if (kept) command_print_result(run, digest, run->relay && error == E_OK ? "is with the relay" : "is in the outbox");
+    if (digests.n > 0) warn_freshness(run, &order->draft);
+    if (digests.n > HASH_SIZE)
+        run_say(run, "sent as %zu requests: not all recipients share a secret with this post's party",
+                digests.n / HASH_SIZE);
+    for (size_t at = 0; at < digests.n; at += HASH_SIZE)
+        command_print_result(run, digests.p + at,
+                             run->relay && error == E_OK ? "is with the relay" : "is in the outbox");
     if (error == E_OK) return run->relay ? 0 : run_kept(run);
     return run_fail(run, error);
 }

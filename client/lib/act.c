@@ -45,6 +45,7 @@ static bool may_act(const struct kept_request *request, enum leg_event event) {
     case ACTOR_RECIPIENT: return !request->record.mine;
     case ACTOR_SENDER: return request->record.mine;
     case ACTOR_EITHER: return true;
+    case ACTOR_SEALER: return false; /* by itself (reseal.c) */
     case ACTOR_RELAY: break;
     }
     return false;
@@ -185,6 +186,7 @@ static enum error act(struct work *work, struct relay *relay) {
 enum error client_act(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE],
                       const struct act *what, const struct client_options *options, struct failure *failure) {
     if (!home->directory) return fail(failure, E_NOT_JOINED, "%s", home->post);
+    TRY(home_check_role(home, leg_event_row(what->event)->decider ? ROLE_DECIDER : ROLE_READER, failure));
     struct work work = {
         .home = home, .digest = digest, .act = what, .officer = options && options->officer, .failure = failure};
     enum error error = act(&work, relay);

@@ -10,7 +10,7 @@
 #include "label.h"
 
 enum {
-    SCHEMA_VERSION = 1,
+    SCHEMA_VERSION = 2, /* 1 had fewer tables */
     STATEMENT_KINDS = 10,
     BUSY_MS = 5000,
     DEPTH_MAX = 8,
@@ -45,7 +45,9 @@ static const char *const table_names[TABLE_COUNT] = {
     [TABLE_ORDER] = "orders", [TABLE_LEG] = "leg",       [TABLE_ENTRY] = "entry",   [TABLE_NOTE] = "note",
     [TABLE_CHUNK] = "chunk",  [TABLE_OUTBOX] = "outbox", [TABLE_DUTY] = "duty",     [TABLE_SEQUENCE] = "sequence",
     [TABLE_VOID] = "void",    [TABLE_HEARD] = "heard",   [TABLE_THREAD] = "thread", [TABLE_ALARM] = "alarm",
-    [TABLE_SPOOL] = "spool",  [TABLE_AGAIN] = "again",
+    [TABLE_SPOOL] = "spool",  [TABLE_AGAIN] = "again",   [TABLE_HEAD] = "head",     [TABLE_PROMISE] = "promise",
+    [TABLE_NEWS] = "news",    [TABLE_PAIR] = "pair",     [TABLE_HANDED] = "handed", [TABLE_CONTACT] = "contact",
+    [TABLE_SHEETKEY] = "sheetkey", [TABLE_PARCEL] = "parcel", [TABLE_SEEN] = "seen",
 };
 
 static const char *const query_texts[STATEMENT_KINDS] = {
@@ -100,7 +102,7 @@ static enum error create_tables(struct archive *archive) {
     for (int i = 0; i < TABLE_COUNT; i++) {
         char sql[256];
         (void)snprintf(sql, sizeof sql,
-                       "CREATE TABLE %s(a BLOB NOT NULL,b BLOB NOT NULL,n INTEGER NOT NULL,v BLOB NOT NULL,"
+                       "CREATE TABLE IF NOT EXISTS %s(a BLOB NOT NULL,b BLOB NOT NULL,n INTEGER NOT NULL,v BLOB NOT NULL,"
                        "PRIMARY KEY(a,b,n)) WITHOUT ROWID",
                        table_names[i]);
         TRY(run(archive, sql));
@@ -120,13 +122,14 @@ static enum error read_version(struct archive *archive, int *ret) {
     return error;
 }
 
-/* A file that was made but never got its tables (a crash within init) is filled; another version's is left alone. */
+/* A file that was made but never got its tables (a crash within init) is filled, an older version's gets those that it
+ * lacks; a newer version's is left alone. */
 static enum error prepare_schema(struct archive *archive, bool create) {
     int version = 0;
     TRY(read_version(archive, &version));
     if (version == SCHEMA_VERSION) return E_OK;
-    if (version != 0) return E_UNKNOWN_VERSION;
-    if (!create) return E_CORRUPT;
+    if (version > SCHEMA_VERSION) return E_UNKNOWN_VERSION;
+    if (version == 0 && !create) return E_CORRUPT;
     TRY(archive_begin(archive));
     enum error error = create_tables(archive);
     if (error == E_OK) return archive_commit(archive);
@@ -455,4 +458,15 @@ enum error archive_scrub(struct archive *archive) {
     assert(archive->depth == 0);
     TRY(ready(archive));
     return run(archive, "PRAGMA wal_checkpoint(TRUNCATE)");
+}
+
+enum error archive_copy(struct archive *archive, const char *path) {
+    assert(archive->depth == 0);
+    TRY(ready(archive));
+    sqlite3_stmt *query = NULL;
+    int code = sqlite3_prepare_v2(archive->db, "VACUUM INTO ?1", -1, &query, NULL);
+    if (code == SQLITE_OK) code = sqlite3_bind_text(query, 1, path, -1, SQLITE_STATIC);
+    if (code == SQLITE_OK) code = sqlite3_step(query);
+    sqlite3_finalize(query);
+    return error_of(code);
 }

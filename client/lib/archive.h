@@ -22,7 +22,8 @@
  *   NOTE      a = leg, b = statement hash   receipt without one (a device receipt)
  *   CHUNK     a = content id, b = part number in the last byte, n = index   ciphertext
  *   OUTBOX    n = number          outgoing
- *   DUTY      a = header, b = leg, n = event   a statement that a device must make once it can
+ *   DUTY      a = header, b = leg, n = event   a statement that a device must make once it can; CANNOT_OPEN: keptnumber, why;
+ *                                 RESEALED, FORWARDED: keptseal, or nothing
  *   SEQUENCE  a = hash of a post  the last number given to it (keptnumber)
  *   VOID      a = hash of a post, n = number   a number that never arrives
  *   HEARD     a = sender device, n = number    the leg (or nothing: declared void); n = 0: the highest (keptnumber)
@@ -30,11 +31,15 @@
  *   ALARM     n = number          keptalarm
  *   AGAIN     n = number          a feed item that did not hold: it is asked for again
  *   SPOOL     n = index           text from a pipe, until it has been sealed
- *   HEAD      n = size            the relay's newest signed head of that directory size, with its cosignatures (text)
+ *   HEAD      a = zeros or a witness's key, n = size   the newest head that the relay signed, and the newest that each
+ *                                 witness has cosigned: the note's text
+ *             a = "gossip", n = size   keptgossip: a head that another member was shown and this home not yet
+ *   SEEN      a = leg, b = entry hash   keptseen: what another member saw as the leg's last entry and this home has not got
  *   PROMISE   n = number          the relay's promise that a revocation stands in the directory
- *   NEWS      n = number          keptalarm: what changed in the directory that every desk is told, not an alarm
+ *   NEWS      n = number          keptnews: what changed in the directory that every desk is told, not an alarm
  *   PAIR      a = hash of a party, b = psk id   pairsecret
  *   HANDED    a = header digest   handedkey: content keys that an older sister gave
+ *   PARCEL    a = sister, n = number   parcel that waits until it lies in her box
  *   CONTACT   a = hash of a post  keptcontact: the sheets of its contact card, as far as this device may see them
  *   SHEETKEY  a = commitment      keptsheet: an own sheet's key and whom it has been sealed to */
 #ifndef ARCHIVE_H
@@ -81,6 +86,8 @@ enum archive_table {
     TABLE_HANDED,
     TABLE_CONTACT,
     TABLE_SHEETKEY,
+    TABLE_SEEN,
+    TABLE_PARCEL,
     TABLE_COUNT
 };
 
@@ -140,5 +147,7 @@ CHECKED enum error archive_number(struct archive *archive, enum archive_table ta
 void archive_hash(const struct archive *archive, struct bytes name, uint8_t ret[static HASH_SIZE]);
 /* Overwrites what deleted rows left in the log file: after secrets were destroyed. */
 CHECKED enum error archive_scrub(struct archive *archive);
+/* A whole copy, as one new file at `path`, which must not be there. */
+CHECKED enum error archive_copy(struct archive *archive, const char *path);
 
 #endif

@@ -6,7 +6,10 @@
 
 #include "body.h"
 #include "content.h"
+#include "gossip.h"
 #include "outbox.h"
+#include "pairs.h"
+#include "parcel.h"
 #include "trail.h"
 #include "wrapping.h"
 #include "wraps.h"
@@ -21,13 +24,16 @@ struct arrival {
     uint8_t digest[HASH_SIZE];
     const uint8_t *leg; /* NULL: the own post's */
     struct kept_request request;
+    struct kept_leg ladder; /* the leg, with the evidence that is here */
     struct wrapset set;
+    bool handed;            /* opened with keys that a sister gave: what else the wrap says is not known */
     struct buf plain;       /* of the wrap */
     struct wrapped wrapped; /* views into it */
     struct buf offer;       /* plaintext of the offer part */
 };
 
 static void arrival_free(struct arrival *arrival) {
+    kept_leg_free(&arrival->ladder);
     buf_free(&arrival->plain);
     buf_free(&arrival->offer);
     sodium_memzero(&arrival->wrapped, sizeof arrival->wrapped);
@@ -42,7 +48,36 @@ static enum error check_sender(const struct arrival *arrival) {
     return bytes_are(arrival->header.from, device->post->name) ? E_OK : E_MISMATCH;
 }
 
-/* A wrap set of this request and leg, signed by a device of the sending post. */
+/* The entry that brought this generation: 1 came with the leg, later ones with a statement that names them. */
+static enum error find_seal(const struct arrival *arrival, uint64_t generation, struct buf *receipt,
+                            struct evidence *ret) {
+    struct archive_cursor cursor = archive_cursor(TABLE_ENTRY, SCOPE_A, archive_key(arrival->leg, NULL, 0));
+    for (bool found = true;;) {
+        TRY(archive_next(arrival->home->archive, &cursor, receipt, &found));
+        if (!found) return E_MISMATCH;
+        if (evidence_open(buf_bytes(receipt), arrival->home->card.statement, ret) != E_OK) return E_CORRUPT;
+        const struct statement *statement = &ret->statement;
+        if (generation == 1 && statement->event == EVENT_STORED) return E_OK;
+        bool seals = statement->event == EVENT_RESEALED || statement->event == EVENT_FORWARDED;
+        if (seals && statement->generation == generation) return E_OK;
+    }
+}
+
+/* The first set is by a device of the sending post that was live when the leg was stored; a later one by the device whose
+ * statement brought it, of which the trail has seen that it might. */
+static enum error check_sealer(const struct arrival *arrival, const struct wrapset *set,
+                               const struct directory_device *signer) {
+    AUTO_BUF receipt = {0};
+    struct evidence evidence;
+    bool first = set->generation == 1;
+    if ((first || !arrival->leg) && !bytes_are(arrival->header.from, signer->post->name)) return E_NOT_ALLOWED;
+    if (!arrival->leg) return E_OK;
+    TRY(find_seal(arrival, set->generation, &receipt, &evidence));
+    if (first) return directory_live_at(signer, evidence.entry.size, evidence.entry.time);
+    return memcmp(evidence.statement.device, set->signer, KEY_SIZE) == 0 ? E_OK : E_NOT_ALLOWED;
+}
+
+/* A wrap set of this request and leg, signed by who may seal it. */
 static enum error check_wrapset(struct arrival *arrival, struct bytes stamped) {
     struct bytes payload;
     struct wrapset set;
@@ -51,10 +86,10 @@ static enum error check_wrapset(struct arrival *arrival, struct bytes stamped) {
     const struct directory_device *signer = directory_device(arrival->home->directory, set.signer);
     if (!signer) return E_UNKNOWN_DEVICE;
     TRY(stamp_verify(LABEL_WRAPSET, set.signer, stamped, NULL));
-    if (!bytes_are(arrival->header.from, signer->post->name)) return E_NOT_ALLOWED;
     if (memcmp(set.header, arrival->digest, HASH_SIZE) != 0) return E_MISMATCH;
     if (set.has_leg != (arrival->leg != NULL)) return E_MISMATCH;
     if (arrival->leg && memcmp(set.leg, arrival->leg, HASH_SIZE) != 0) return E_MISMATCH;
+    TRY(check_sealer(arrival, &set, signer));
     arrival->set = set;
     return E_OK;
 }
@@ -83,14 +118,41 @@ static enum error check_commitment(bool has_part, const struct part *part, bool 
     return memcmp(commitment, part->commitment, HASH_SIZE) == 0 ? E_OK : E_BAD_COMMITMENT;
 }
 
+/* By another post of the own party, which has forwarded it: there is no secret to share with oneself. */
+static bool sealed_at_home(const struct arrival *arrival) {
+    const struct directory_device *signer = directory_device(arrival->home->directory, arrival->set.signer);
+    return signer && bytes_equal(text_party_of(bytes_text(signer->post->name)),
+                                 text_party_of(bytes_text(arrival->home->post)));
+}
+
+/* The shared secret that the wrap names; none in base mode. What came without one, although this post requires one of
+ * the sender's party, is shown with a warning. */
+static enum error find_pair(struct arrival *arrival, const struct wrap *wrap, struct pair_key *ret) {
+    struct keptrequest *record = &arrival->request.record;
+    struct bytes from = arrival->header.from;
+    if (wrap->mode == HPKE_PSK) {
+        if (!wrap->has_psk) return E_MISSING_FIELD;
+        TRY(pairs_find(arrival->home, from, wrap->psk, ret));
+        record->has_paired = record->paired = true;
+        return E_OK;
+    }
+    bool required = false;
+    if (arrival->leg && !sealed_at_home(arrival)) TRY(pairs_required(arrival->home, text_party_of(from), &required));
+    record->has_paired = required;
+    return E_OK;
+}
+
 /* This device's wrap: opened, and its keys held against the header's promises. */
-static enum error open_wrap(struct arrival *arrival) {
+static enum error open_own_wrap(struct arrival *arrival) {
     struct wrap wrap;
     AUTO_SECRET secret = {0};
+    AUTO_PAIR pair = {0};
     const struct header *header = &arrival->header;
     TRY(wrapping_find(&arrival->set, arrival->home->device, &wrap));
     TRY(prekey_secret(arrival, wrap.prekey, &secret));
-    TRY(wrapping_open(&arrival->set, &wrap, secret.p, NULL, &arrival->plain, &arrival->wrapped));
+    TRY(find_pair(arrival, &wrap, &pair));
+    TRY(wrapping_open(&arrival->set, &wrap, secret.p, pair.secret.p ? &pair.psk : NULL, &arrival->plain,
+                      &arrival->wrapped));
     const struct wrapped *keys = &arrival->wrapped;
     TRY(check_commitment(header->has_offer, &header->offer, keys->has_offer_key, keys->offer_key));
     TRY(check_commitment(header->has_body, &header->body, keys->has_body_key, keys->body_key));
@@ -102,8 +164,26 @@ static enum error open_wrap(struct arrival *arrival) {
     return E_OK;
 }
 
-/* The device may come too late or be too new for this wrap: nobody's fraud. */
-static bool merely_sealed(enum error error) { return error == E_NOT_FOR_US || error == E_PREKEY_GONE; }
+/* The device may come too late or be too new for this wrap, or lack a shared secret: nobody's fraud. */
+static bool merely_sealed(enum error error) {
+    return error == E_NOT_FOR_US || error == E_PREKEY_GONE || error == E_UNKNOWN_PAIR;
+}
+
+/* What this device cannot open by itself it can with the keys that an older sister gave. */
+static enum error open_wrap(struct arrival *arrival) {
+    struct handedkey keys;
+    struct keptrequest *record = &arrival->request.record;
+    enum error error = open_own_wrap(arrival);
+    if (!merely_sealed(error)) return error;
+    TRY(parcel_handed(arrival->home->archive, arrival->digest, &arrival->header, &keys, &arrival->handed));
+    if (!arrival->handed) return error;
+    record->has_offer_key = keys.has_offer_key;
+    record->has_body_key = keys.has_body_key;
+    memcpy(record->offer_key, keys.offer_key, KEY_SIZE);
+    memcpy(record->body_key, keys.body_key, KEY_SIZE);
+    sodium_memzero(&keys, sizeof keys);
+    return E_OK;
+}
 
 /* ---- the offer ---- */
 
@@ -128,16 +208,20 @@ static enum error open_offer(struct arrival *arrival) {
     return E_OK;
 }
 
-/* A relay that has erased it already (declined, expired, withdrawn) leaves the request sealed here. */
-static enum error fetch_offer(struct arrival *arrival) {
+/* A relay that has erased it already (declined, expired, withdrawn) leaves the request sealed here. *ret_sealed: what came
+ * is what the header names, and does not open or says something else inside. */
+static enum error fetch_offer(struct arrival *arrival, enum error *ret_sealed) {
     const struct header *header = &arrival->header;
+    *ret_sealed = E_OK;
     if (!header->has_offer || !arrival->request.record.has_offer_key) return E_OK;
-    if (header->offer.length > OFFER_LENGTH_MAX) return E_TOO_LARGE;
+    *ret_sealed = header->offer.length > OFFER_LENGTH_MAX ? E_TOO_LARGE : E_OK;
+    if (*ret_sealed != E_OK) return E_OK;
     enum error error = body_fetch(arrival->home, arrival->relay, arrival->digest, arrival->leg, &arrival->request,
                                   PART_OFFER, arrival->failure);
     if (error == E_ERASED) return E_OK;
     TRY(error);
-    return open_offer(arrival);
+    *ret_sealed = open_offer(arrival);
+    return outbox_is_fatal(*ret_sealed) ? *ret_sealed : E_OK;
 }
 
 static enum error begin(struct arrival *arrival, struct bytes header, bool mine, bool *ret_known) {
@@ -238,36 +322,159 @@ static enum error hear(struct arrival *arrival, uint64_t sequence, bool sealed) 
     return kept_number_set(archive, TABLE_HEARD, top, sequence);
 }
 
-/* Its wrap cannot be opened: the request is kept sealed, and the post's devices learn of it. */
-static enum error cannot_open(struct arrival *arrival, enum error why) {
-    const struct bytes *from = &arrival->header.from;
-    struct saying saying = {
-        .event = EVENT_CANNOT_OPEN, .header = arrival->digest, .leg = arrival->leg, .has_reason = true, .reason = why};
-    TRY(kept_alarm(arrival->home->archive, "a request from %.*s is sealed for this device in vain: %s", (int)from->n,
-                   (const char *)from->p, error_text(why)));
-    return outbox_say(arrival->home, &saying, 1, NULL);
+/* ---- the evidence that is there already ---- */
+
+static enum error apply_receipt(struct arrival *arrival, struct bytes receipt, enum trail_outcome *ret) {
+    TRY(trail_apply(arrival->home, arrival->digest, &arrival->request, &arrival->ladder, receipt, ret));
+    return *ret == TRAIL_NOTE ? E_BAD_PROOF : E_OK;
 }
 
-static enum error keep_offered(struct arrival *arrival, const struct offered *offered, const struct opening *opening,
-                               enum error sealed) {
+/* A leg that was forwarded to this post, or sealed anew, has a past that its feed does not tell. */
+static enum error fetch_past(struct arrival *arrival) {
+    if (!arrival->relay) return E_BAD_PROOF; /* nobody to ask */
+    for (uint64_t before = UINT64_MAX; before != arrival->ladder.record.entries;) {
+        AUTO_ANSWER answer = {0};
+        struct tracked tracked;
+        struct bytes receipt;
+        enum trail_outcome outcome;
+        struct track ask = {.ordinal = before = arrival->ladder.record.entries};
+        memcpy(ask.leg, arrival->leg, HASH_SIZE);
+        TRY(relay_call(arrival->relay, MESSAGE_TRACK, &ask, &answer, arrival->failure));
+        TRY(tracked_decode(answer.body, &tracked));
+        while (list_next_bytes(&tracked.receipts, &receipt)) {
+            TRY(apply_receipt(arrival, receipt, &outcome));
+            if (outcome == TRAIL_EARLY) return E_BAD_PROOF;
+        }
+    }
+    return E_OK;
+}
+
+static enum error set_generation(struct bytes stamped, uint64_t *ret) {
+    struct bytes payload;
+    struct wrapset set;
+    TRY(stamp_peek(stamped, &payload));
+    TRY(wrapset_decode(payload, &set));
+    *ret = set.generation;
+    return E_OK;
+}
+
+/* The leg as the evidence has it: with which post it is, and which generation of wraps is in force. */
+static enum error climb(struct arrival *arrival, const struct offered *offered, const struct opening *opening,
+                        bool known) {
     struct archive *archive = arrival->home->archive;
-    TRY(kept_add(archive, arrival->digest, &arrival->request.record, &arrival->header));
-    struct kept_leg leg = {
-        .record = {
-            .to = opening->to, .place = offered->place, .state = STATE_NONE, .generation = arrival->set.generation}};
-    memcpy(leg.leg, arrival->leg, HASH_SIZE);
-    memcpy(leg.record.head, arrival->leg, HASH_SIZE);
     enum trail_outcome outcome;
-    TRY(trail_apply(arrival->home, arrival->digest, &arrival->request, &leg, offered->receipt, &outcome));
-    if (outcome != TRAIL_STEP || leg.record.state != STATE_STORED) return E_BAD_PROOF;
-    TRY(hear(arrival, opening->sequence, sealed != E_OK));
-    if (sealed != E_OK) return cannot_open(arrival, sealed);
-    if (arrival->header.has_parent)
-        return trail_duty_add(arrival->home, arrival->digest, arrival->leg, EVENT_HANDED_OVER);
+    uint64_t generation;
+    if (known) {
+        enum error error = kept_leg_load(archive, arrival->digest, arrival->leg, &arrival->ladder);
+        TRY(error == E_UNKNOWN_REQUEST ? E_MISMATCH : error);
+    } else {
+        struct kept_leg *leg = &arrival->ladder;
+        leg->record = (struct keptleg){.to = opening->to, .place = offered->place, .state = STATE_NONE};
+        memcpy(leg->leg, arrival->leg, HASH_SIZE);
+        memcpy(leg->record.head, arrival->leg, HASH_SIZE);
+        TRY(kept_leg_save(archive, arrival->digest, arrival->leg, &leg->record));
+    }
+    TRY(apply_receipt(arrival, offered->receipt, &outcome));
+    TRY(set_generation(offered->wrapset, &generation));
+    bool behind = outcome == TRAIL_EARLY || generation > arrival->ladder.record.generation;
+    if (behind) TRY(fetch_past(arrival));
+    const struct keptleg *record = &arrival->ladder.record;
+    bool ours = bytes_are(record->to, arrival->home->post) || record->away;
+    return ours ? E_OK : E_MISMATCH;
+}
+
+/* ---- what cannot be opened ---- */
+
+/* The post's devices, and the relay, learn of it once a generation, when all that came with it has been looked at
+ * (inbox.c): a sister's keys may still open it. */
+static enum error cannot_open(struct arrival *arrival, enum error why) {
+    const struct bytes *from = &arrival->header.from;
+    const struct keptleg *record = &arrival->ladder.record;
+    bool stale = arrival->set.generation != record->generation, told = record->told >= record->generation;
+    if (record->away || stale || (record->has_told && told)) return E_OK;
+    const char *hint = why == E_UNKNOWN_PAIR ? "; " : "";
+    if (why != E_NOT_FOR_US)
+        TRY(kept_alarm(arrival->home->archive, "a request from %.*s is sealed for this device in vain: %s%s%s",
+                       (int)from->n, (const char *)from->p, error_text(why), hint,
+                       why == E_UNKNOWN_PAIR ? error_row(why)->hint : ""));
+    return kept_number_set(arrival->home->archive, TABLE_DUTY,
+                           archive_key(arrival->digest, arrival->leg, EVENT_CANNOT_OPEN), why);
+}
+
+/* Opens the wrap and the offer. *ret_sealed: why they stay closed - which is this device's or the sender's trouble, not
+ * the relay's: that one's errors are returned. */
+static enum error unseal(struct arrival *arrival, enum error *ret_sealed) {
+    struct keptrequest *record = &arrival->request.record;
+    *ret_sealed = arrival->ladder.record.away ? E_NOT_FOR_US : open_wrap(arrival);
+    if (outbox_is_fatal(*ret_sealed)) return *ret_sealed;
+    if (*ret_sealed != E_OK) return E_OK;
+    TRY(fetch_offer(arrival, ret_sealed));
+    if (*ret_sealed == E_OK) return E_OK;
+    record->has_offer = record->has_offer_key = record->has_body_key = false;
+    sodium_memzero(record->offer_key, KEY_SIZE);
+    sodium_memzero(record->body_key, KEY_SIZE);
+    return E_OK;
+}
+
+/* What this device still has to say once it can read the request. */
+static enum error add_duties(struct arrival *arrival) {
+    uint64_t state = arrival->ladder.record.state;
+    bool reply = arrival->header.has_parent;
+    TRY(trail_duty_done(arrival->home, arrival->digest, arrival->leg, EVENT_CANNOT_OPEN));
+    if (state == STATE_ACCEPTED || state == STATE_HANDED_OVER || (reply && state == STATE_STORED))
+        return arrival->header.has_body
+                   ? trail_duty_add(arrival->home, arrival->digest, arrival->leg, EVENT_HANDED_OVER)
+                   : E_OK;
     /* Erased before it came here: nothing is safe on this device, so nothing is said. */
-    return arrival->request.record.has_offer
-               ? trail_duty_add(arrival->home, arrival->digest, arrival->leg, EVENT_NOTIFIED)
-               : E_OK;
+    bool unsaid = (state == STATE_STORED || state == STATE_FORWARDED) && arrival->request.record.has_offer;
+    return unsaid ? trail_duty_add(arrival->home, arrival->digest, arrival->leg, EVENT_NOTIFIED) : E_OK;
+}
+
+static enum error keep_offered(struct arrival *arrival, const struct offered *offered, const struct opening *opening) {
+    struct archive *archive = arrival->home->archive;
+    enum error sealed;
+    TRY(kept_add(archive, arrival->digest, &arrival->request.record, &arrival->header));
+    TRY(climb(arrival, offered, opening, false));
+    if (!arrival->ladder.record.away) TRY(check_wrapset(arrival, offered->wrapset));
+    TRY(unseal(arrival, &sealed));
+    TRY(kept_save(archive, arrival->digest, &arrival->request.record));
+    /* Numbers count between a device and the post that it wrote to; what is void stands in the first generation's wraps. */
+    bool untold = sealed != E_OK || arrival->handed || arrival->set.generation > 1;
+    if (bytes_are(opening->to, arrival->home->post)) TRY(hear(arrival, opening->sequence, untold));
+    return sealed == E_OK ? add_duties(arrival) : cannot_open(arrival, sealed);
+}
+
+/* A request that is here, but sealed, and a wrap set that can perhaps be opened now: the secret shared with the sender's
+ * party has come since, or the leg was sealed anew; or it is here and has come back by another post's forwarding. */
+static enum error open_later(struct arrival *arrival, const struct offered *offered, const struct opening *opening) {
+    AUTO_REQUEST kept = {0};
+    enum error sealed;
+    TRY(kept_load(arrival->home->archive, arrival->digest, &kept));
+    TRY(climb(arrival, offered, opening, true));
+    arrival->request.record = kept.record;
+    bool opened = kept.record.has_offer_key || kept.record.has_body_key;
+    if (arrival->ladder.record.away) return E_OK;
+    TRY(check_wrapset(arrival, offered->wrapset));
+    if (opened) return arrival->ladder.record.state == STATE_FORWARDED ? add_duties(arrival) : E_OK;
+    TRY(unseal(arrival, &sealed));
+    if (sealed != E_OK) return cannot_open(arrival, sealed);
+    TRY(kept_save(arrival->home->archive, arrival->digest, &arrival->request.record));
+    return add_duties(arrival);
+}
+
+/* What the sender was shown by the relay, against what this home was shown. */
+static enum error compare_notes(struct arrival *arrival) {
+    const struct header *header = &arrival->header;
+    const struct keptrequest *record = &arrival->request.record;
+    struct offer offer;
+    if (record->has_offer && offer_decode(record->offer, &offer) == E_OK && offer.has_checkpoint)
+        TRY(gossip_hear(arrival->home, header->from, offer.checkpoint));
+    if (!header->has_parent || !arrival->wrapped.has_seen) return E_OK;
+    AUTO_LEG parent = {0};
+    enum error error = kept_leg_load(arrival->home->archive, header->parent.header, header->parent.leg, &parent);
+    if (error == E_UNKNOWN_REQUEST) return E_OK;
+    TRY(error);
+    return gossip_seen(arrival->home, header->from, header->parent.leg, arrival->wrapped.seen);
 }
 
 static enum error take_offered(struct arrival *arrival, const struct offered *offered, bool *ret_new) {
@@ -276,15 +483,11 @@ static enum error take_offered(struct arrival *arrival, const struct offered *of
     bool known = false;
     TRY(begin(arrival, offered->header, false, &known));
     TRY(legs_verify(&offered->place, offered->path, arrival->header.legs, &opening, leg));
-    if (!bytes_are(opening.to, arrival->home->post)) return E_MISMATCH;
-    if (known) return E_OK;
     arrival->leg = leg;
+    if (known) return open_later(arrival, offered, &opening);
     TRY(check_parent(arrival));
-    TRY(check_wrapset(arrival, offered->wrapset));
-    enum error sealed = open_wrap(arrival);
-    if (sealed != E_OK && !merely_sealed(sealed)) return sealed;
-    TRY(fetch_offer(arrival));
-    TRY(keep_offered(arrival, offered, &opening, sealed));
+    TRY(keep_offered(arrival, offered, &opening));
+    TRY(compare_notes(arrival));
     *ret_new = true;
     return E_OK;
 }
@@ -348,16 +551,32 @@ static enum error keep_sent(struct arrival *arrival, const struct sent *sent, co
     return E_OK;
 }
 
+/* A request of this post that is here sealed: a sister has given its keys since. */
+static enum error open_sent_later(struct arrival *arrival, const struct sent *sent) {
+    AUTO_REQUEST kept = {0};
+    TRY(kept_load(arrival->home->archive, arrival->digest, &kept));
+    if (kept.record.has_offer_key || kept.record.has_body_key) return E_OK;
+    arrival->request.record = kept.record;
+    if (sent->has_wrapset) TRY(check_wrapset(arrival, sent->wrapset));
+    enum error sealed = open_wrap(arrival);
+    if (merely_sealed(sealed)) return E_OK;
+    TRY(sealed);
+    TRY(fetch_offer(arrival, &sealed));
+    TRY(sealed);
+    return kept_save(arrival->home->archive, arrival->digest, &arrival->request.record);
+}
+
 static enum error take_sent(struct arrival *arrival, const struct sent *sent, struct sent_legs *legs, bool *ret_new) {
     bool known = false;
     TRY(begin(arrival, sent->header, true, &known));
     if (!bytes_are(arrival->header.from, arrival->home->post)) return E_MISMATCH;
-    if (known) return E_OK;
+    if (known) return open_sent_later(arrival, sent);
     TRY(check_legs(&arrival->header, sent, legs));
-    enum error sealed = sent->has_wrapset ? check_wrapset(arrival, sent->wrapset) : E_NOT_FOR_US;
+    enum error sealed = sent->has_wrapset ? check_wrapset(arrival, sent->wrapset) : E_OK;
     if (sealed == E_OK) sealed = open_wrap(arrival);
     if (sealed != E_OK && !merely_sealed(sealed)) return sealed;
-    TRY(fetch_offer(arrival));
+    TRY(fetch_offer(arrival, &sealed));
+    TRY(sealed);
     TRY(keep_sent(arrival, sent, legs));
     *ret_new = true;
     return E_OK;

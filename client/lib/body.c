@@ -5,6 +5,7 @@
 
 #include "content.h"
 #include "fault.h"
+#include "gossip.h"
 #include "outbox.h"
 #include "press.h"
 #include "trail.h"
@@ -154,7 +155,8 @@ enum error body_walk(struct home *home, const struct kept_request *request, enum
 
 struct check {
     const struct kept_request *request;
-    uint64_t plain; /* where the files end and the zeros begin */
+    uint64_t plain;        /* where the files end and the zeros begin */
+    struct buf checkpoint; /* the sender's newest head of the directory, if it came */
 };
 
 static bool all_zeros(struct bytes bytes) {
@@ -169,6 +171,8 @@ static enum error check_head(struct check *check, struct bytes first) {
     size_t size = 0;
     TRY(content_open_manifest(first, &check->request->header, &manifest, &size));
     check->plain = size;
+    if (manifest.has_checkpoint) buf_add_bytes(&check->checkpoint, manifest.checkpoint);
+    TRY(buf_error(&check->checkpoint));
     struct list files = manifest.files;
     while (file_next(&files, &file)) {
         if (file.length > PART_MAX - check->plain) return E_OUT_OF_RANGE;
@@ -185,15 +189,23 @@ static enum error check_piece(void *context, uint64_t at, struct bytes plain) {
     return all_zeros(bytes_of(plain.p + from, plain.n - from)) ? E_OK : E_BAD_PADDING;
 }
 
-enum error body_check(struct home *home, const struct kept_request *request) {
+static enum error check_body(struct home *home, const struct kept_request *request, struct buf *ret_checkpoint) {
     struct check check = {.request = request};
-    return body_walk(home, request, PART_BODY, check_piece, &check);
+    enum error error = body_walk(home, request, PART_BODY, check_piece, &check);
+    *ret_checkpoint = buf_take(&check.checkpoint);
+    return error;
+}
+
+enum error body_check(struct home *home, const struct kept_request *request) {
+    AUTO_BUF checkpoint = {0};
+    return check_body(home, request, &checkpoint);
 }
 
 /* ---- receiving ---- */
 
 static enum error keep_whole(struct home *home, const uint8_t *digest, const uint8_t *leg,
-                             struct kept_request *request) {
+                             struct kept_request *request, struct bytes checkpoint) {
+    if (checkpoint.n) TRY(gossip_hear(home, request->header.from, checkpoint));
     request->record.whole = true;
     TRY(kept_save(home->archive, digest, &request->record));
     struct saying saying = {.event = EVENT_HANDED_OVER, .header = digest, .leg = leg};
@@ -201,9 +213,10 @@ static enum error keep_whole(struct home *home, const uint8_t *digest, const uin
     return trail_duty_done(home, digest, leg, EVENT_HANDED_OVER);
 }
 
-static enum error settle(struct home *home, const uint8_t *digest, const uint8_t *leg, struct kept_request *request) {
+static enum error settle(struct home *home, const uint8_t *digest, const uint8_t *leg, struct kept_request *request,
+                         struct bytes checkpoint) {
     TRY(archive_begin(home->archive));
-    enum error error = keep_whole(home, digest, leg, request);
+    enum error error = keep_whole(home, digest, leg, request, checkpoint);
     if (error == E_OK) return archive_commit(home->archive);
     archive_rollback(home->archive);
     return error;
@@ -218,8 +231,9 @@ enum error body_receive(struct home *home, struct relay *relay, const uint8_t di
     if (!request.record.has_body_key) return E_NOT_FOR_US;
     TRY(body_fetch(home, relay, digest, leg, &request, PART_BODY, failure));
     FAULT("body.archived");
-    enum error error = body_check(home, &request);
-    if (error == E_OK) return settle(home, digest, leg, &request);
+    AUTO_BUF checkpoint = {0};
+    enum error error = check_body(home, &request, &checkpoint);
+    if (error == E_OK) return settle(home, digest, leg, &request, buf_bytes(&checkpoint));
     if (!outbox_is_fatal(error)) TRY(body_drop(home, &request, PART_BODY));
     return error;
 }

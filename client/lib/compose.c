@@ -8,8 +8,11 @@
 #include <stdio.h>
 
 #include "fault.h"
+#include "freshness.h"
+#include "gossip.h"
 #include "mirror.h"
 #include "moment.h"
+#include "pairs.h"
 #include "press.h"
 #include "source.h"
 #include "wraps.h"
@@ -26,6 +29,9 @@ struct plan {
     struct press offer, body;
     struct source sources[PARTS_MAX];
     size_t source_count;
+    struct buf checkpoint; /* the newest head of the directory, for the recipients to compare */
+    const struct plan *before; /* of the same draft: what came through a pipe was laid by for it */
+    bool more;                 /* another plan of the same draft follows */
     uint64_t body_max;
     uint64_t pressed, total; /* bytes of the body, for progress */
     const struct progress *progress;
@@ -38,13 +44,14 @@ static unsigned function_for(enum request_kind kind) {
     return kind == KIND_CLARIFICATION ? FUNCTION_DIPLOMATIC : FUNCTION_TECHNICAL;
 }
 
-/* Of several that would fit none is chosen: a request must not reach another desk than its sender thinks. */
+/* Of several that would fit none is chosen: a request must not reach another desk than its sender thinks. Posts that take
+ * nothing new - revoked, split into others - are not counted. */
 static const struct directory_post *post_for_party(const struct directory *directory, struct bytes party,
                                                    enum request_kind kind, size_t *ret_fits) {
     const struct directory_post *post, *only = NULL, *fit = NULL;
     size_t all = 0, fits = 0;
     for (size_t n = 0; (post = directory_post_nth(directory, n)); n++) {
-        if (post->revoked || !bytes_are(party, post->party->name)) continue;
+        if (directory_may_receive(post) != E_OK || !bytes_are(party, post->party->name)) continue;
         all++;
         only = post;
         if (!(post->functions & function_for(kind))) continue;
@@ -55,10 +62,45 @@ static const struct directory_post *post_for_party(const struct directory *direc
     return fits == 1 ? fit : all == 1 ? only : NULL;
 }
 
+static enum error check_party(const struct directory_party *party, struct failure *failure) {
+    if (party->nominated) {
+        enum error error = fail(failure, E_NOT_ADMITTED, "%s is nominated; it has no keys yet", party->name);
+        fail_hint(failure, "it can be written to once its charter is admitted; pouch news tells when");
+        return error;
+    }
+    if (!party->departed) return E_OK;
+    enum error error = fail(failure, E_DEPARTED, "%s", party->name);
+    fail_hint(failure, "nothing new can be sent to it; open exchanges go on: pouch reply");
+    return error;
+}
+
+/* The one of those that a post was split into that has the kind's function; functions may lie with several, then the
+ * sender says which. */
+static enum error resolve_split(const struct directory *directory, const struct directory_post *split,
+                                enum request_kind kind, const struct directory_post **ret, struct failure *failure) {
+    const struct directory_post *fit = NULL;
+    size_t fits = 0;
+    for (size_t i = 0; i < split->into_count; i++) {
+        const struct directory_post *post = directory_post(directory, bytes_text(split->into[i]));
+        if (!post || directory_may_receive(post) != E_OK || !(post->functions & function_for(kind))) continue;
+        fit = post;
+        fits++;
+    }
+    if (fits == 1) {
+        *ret = fit;
+        return E_OK;
+    }
+    enum error error = fail(failure, E_SPLIT, "%s; %zu of its posts take this kind of request", split->name, fits);
+    fail_hint(failure, "name one of its posts: see pouch directory show %s", split->name);
+    return error;
+}
+
 static enum error resolve_party(const struct directory *directory, const char *typed, enum request_kind kind,
                                 const struct directory_post **ret, struct failure *failure) {
     size_t fits = 0;
-    if (!directory_party(directory, bytes_text(typed))) return fail(failure, E_UNKNOWN_PARTY, "%.80s", typed);
+    const struct directory_party *party = directory_party(directory, bytes_text(typed));
+    if (!party) return fail(failure, E_UNKNOWN_PARTY, "%.80s", typed);
+    TRY(check_party(party, failure));
     *ret = post_for_party(directory, bytes_text(typed), kind, &fits);
     if (*ret) return E_OK;
     enum error error = fail(failure, E_UNKNOWN_POST, "%.80s has %zu posts for this kind of request", typed, fits);
@@ -75,7 +117,9 @@ enum error client_resolve(const struct home *home, const char *typed, enum reque
     else
         TRY(resolve_party(home->directory, typed, kind, &post, failure));
     if (!post) return fail(failure, E_UNKNOWN_POST, "%.80s", typed);
+    TRY(check_party(post->party, failure));
     if (post->revoked) return fail(failure, E_REVOKED, "%.80s", typed);
+    if (post->into_count > 0) TRY(resolve_split(home->directory, post, kind, &post, failure));
     if (strcmp(post->name, home->post) == 0) return fail(failure, E_USAGE, "%.80s is this post itself", typed);
     *ret = post;
     return E_OK;
@@ -214,7 +258,9 @@ static void encode_offer(const struct plan *plan, struct buf *out) {
                           .has_language = draft->language != NULL,
                           .language = bytes_text(draft->language),
                           .has_summary = draft->summary != NULL,
-                          .summary = bytes_text(draft->summary)};
+                          .summary = bytes_text(draft->summary),
+                          .has_checkpoint = plan->checkpoint.n > 0,
+                          .checkpoint = buf_bytes(&plan->checkpoint)};
     memcpy(offer.request, plan->header.request, REQUEST_ID_SIZE);
     offer_encode(&offer, out);
 }
@@ -229,15 +275,24 @@ static enum error press_offer(struct plan *plan, struct buf *object) {
     return press_end(&plan->offer, &plan->header.offer);
 }
 
+/* A pipe can be read once: what was laid by for another plan of this draft serves this one, too. */
+static enum error open_source(struct plan *plan, const char *path, bool named) {
+    struct source *source = &plan->sources[plan->source_count];
+    const struct source *laid_by = plan->before ? &plan->before->sources[plan->source_count] : NULL;
+    if (laid_by && laid_by->spooled)
+        *source = *laid_by;
+    else
+        TRY(source_open(plan->home->archive, path, named ? (struct bytes){0} : plan->draft->text, named, plan->body_max,
+                        source, plan->failure));
+    plan->source_count++;
+    return E_OK;
+}
+
 static enum error open_sources(struct plan *plan) {
     const struct draft *draft = plan->draft;
-    struct archive *archive = plan->home->archive;
-    TRY(source_open(archive, draft->text_path, draft->text, false, plan->body_max, &plan->sources[0], plan->failure));
-    plan->source_count = 1;
+    TRY(open_source(plan, draft->text_path, false));
     for (size_t i = 0; i < draft->attachment_count; i++) {
-        TRY(source_open(archive, draft->attachments[i], (struct bytes){0}, true, plan->body_max,
-                        &plan->sources[plan->source_count], plan->failure));
-        plan->source_count++;
+        TRY(open_source(plan, draft->attachments[i], true));
         TRY(check_text(plan, plan->sources[plan->source_count - 1].name, FILENAME_MAX_SIZE, "file name"));
     }
     return E_OK;
@@ -252,8 +307,11 @@ static void encode_manifest(const struct plan *plan, struct buf *out) {
                                    .length = source->length},
                     &files);
     }
-    struct manifest manifest = {
-        .from = bytes_text(plan->home->post), .exercise = plan->exercise, .files = list_of(&files, plan->source_count)};
+    struct manifest manifest = {.from = bytes_text(plan->home->post),
+                                .exercise = plan->exercise,
+                                .files = list_of(&files, plan->source_count),
+                                .has_checkpoint = plan->header.has_parent && plan->checkpoint.n > 0,
+                                .checkpoint = buf_bytes(&plan->checkpoint)};
     memcpy(manifest.request, plan->header.request, REQUEST_ID_SIZE);
     if (files.failed)
         out->failed = true;
@@ -287,6 +345,7 @@ static enum error press_body(struct plan *plan) {
         TRY(source_read(plan->home->archive, &plan->sources[i], take_piece, plan, plan->failure));
     plan->header.has_body = true;
     TRY(press_end(&plan->body, &plan->header.body));
+    if (plan->more) return E_OK;
     return archive_delete_all(plan->home->archive, TABLE_SPOOL, SCOPE_ALL, archive_key(NULL, NULL, 0));
 }
 
@@ -393,6 +452,7 @@ static void fill_record(struct plan *plan, const struct buf *stamped, const stru
 static enum error write_all(struct plan *plan, struct leg_bench *bench) {
     AUTO_BUF offer = {0}, stamped = {0};
     fill_header(plan);
+    TRY(gossip_head(plan->home, &plan->checkpoint));
     if (!plan->header.has_parent) TRY(press_offer(plan, &offer));
     if (!plan->draft->offer_only) TRY(press_body(plan));
     TRY(make_legs(plan, bench));
@@ -433,6 +493,7 @@ static enum error compose(struct plan *plan) {
     for (size_t i = 0; i < plan->source_count; i++) source_close(&plan->sources[i]);
     press_free(&plan->offer);
     press_free(&plan->body);
+    buf_free(&plan->checkpoint);
     if (error != E_OK && plan->failure && plan->failure->error != error) fail(plan->failure, error, "the local store");
     return error;
 }
@@ -441,6 +502,14 @@ static enum error prepare(struct plan *plan) {
     TRY(check_draft(plan));
     plan->exercise = plan->draft->exercise;
     return plan->draft->parent_header ? place_reply(plan) : resolve_all(plan);
+}
+
+static enum error not_witnessed(struct home *home, struct bytes to, struct failure *failure) {
+    struct freshness_view view;
+    char late[FAILURE_WHERE_SIZE - 128];
+    TRY(client_freshness(home, &view, failure));
+    client_freshness_late(&view, late, sizeof late);
+    return fail(failure, E_NOT_WITNESSED, "%.*s waits: %s", (int)to.n, (const char *)to.p, late);
 }
 
 /* How the request stands after sending: all stored, some, or none (and why). */
@@ -464,26 +533,109 @@ static enum error judge(struct home *home, const uint8_t digest[static HASH_SIZE
              error_text(why));
         return E_PARTLY;
     }
+    if (why == E_NOT_WITNESSED) return not_witnessed(home, bad->record.to, failure);
     return fail(failure, why, "%.*s", (int)bad->record.to.n, to);
 }
 
-enum error client_send(struct home *home, struct relay *relay, const struct draft *draft,
-                       const struct client_options *options, uint8_t ret_digest[static HASH_SIZE],
-                       struct failure *failure) {
-    if (!home->directory) return fail(failure, E_NOT_JOINED, "%s", home->post);
-    if (relay) TRY(mirror_update(home, relay, failure));
+/* ---- one draft, one request or two ---- */
+
+/* The part of the plan for the recipients of one group. */
+static enum error plan_group(const struct plan *whole, const uint8_t *group_of, uint8_t group, struct plan *ret) {
+    *ret = (struct plan){.home = whole->home,
+                         .draft = whole->draft,
+                         .failure = whole->failure,
+                         .exercise = whole->exercise,
+                         .body_max = whole->body_max,
+                         .header = whole->header,
+                         .progress = whole->progress};
+    ret->to = calloc(whole->to_count + 1, sizeof *ret->to);
+    if (!ret->to) return fail(whole->failure, E_NO_MEMORY, "recipients");
+    for (size_t i = 0; i < whole->to_count; i++)
+        if (group_of[i] == group) memcpy(ret->to[ret->to_count++], whole->to[i], sizeof *ret->to);
+    return E_OK;
+}
+
+static enum error compose_groups(const struct plan *whole, const uint8_t *group_of, size_t groups, struct plan *plans,
+                                 struct buf *ret_digests) {
+    for (size_t i = 0; i < groups; i++) {
+        TRY(plan_group(whole, group_of, (uint8_t)i, &plans[i]));
+        plans[i].before = i > 0 ? &plans[i - 1] : NULL;
+        plans[i].more = i + 1 < groups;
+        TRY(compose(&plans[i]));
+        buf_add(ret_digests, plans[i].digest, HASH_SIZE);
+    }
+    return buf_error(ret_digests);
+}
+
+/* All or none: one transaction. Recipients with whom a secret is shared, where one of them requires it, do not go into
+ * one request with those that have none (pairs.h). */
+static enum error compose_all(struct plan *whole, struct buf *ret_digests) {
+    enum { GROUPS_MAX = 2 };
+    size_t groups = 0;
+    AUTO_FREE(uint8_t) group_of = calloc(whole->to_count + 1, 1);
+    AUTO_FREE(struct plan) plans = calloc(GROUPS_MAX, sizeof *plans);
+    if (!group_of || !plans) return fail(whole->failure, E_NO_MEMORY, "the request");
+    TRY(pairs_groups(whole->home, whole->to, whole->to_count, group_of, &groups, whole->failure));
+    enum error error = archive_begin(whole->home->archive);
+    if (error != E_OK) return fail(whole->failure, error, "the local store");
+    error = compose_groups(whole, group_of, groups, plans, ret_digests);
+    for (size_t i = 0; i < GROUPS_MAX; i++) free(plans[i].to);
+    if (error != E_OK) {
+        archive_rollback(whole->home->archive);
+        return error;
+    }
+    error = archive_commit(whole->home->archive);
+    return error == E_OK ? E_OK : fail(whole->failure, error, "the local store");
+}
+
+static enum error compose_draft(struct home *home, const struct draft *draft, const struct client_options *options,
+                                struct buf *ret_digests, struct failure *failure) {
     AUTO_FREE(struct plan) plan = calloc(1, sizeof *plan);
     if (!plan) return fail(failure, E_NO_MEMORY, "the request");
     *plan = (struct plan){
         .home = home, .draft = draft, .failure = failure, .progress = options ? &options->progress : NULL};
     enum error error = prepare(plan);
-    if (error == E_OK) error = compose(plan);
+    if (error == E_OK) error = compose_all(plan, ret_digests);
     free(plan->to);
-    TRY(error);
-    memcpy(ret_digest, plan->digest, HASH_SIZE);
+    return error;
+}
+
+/* Of several requests: the first that is not whole with the relay. */
+static enum error judge_all(struct home *home, const struct buf *digests, struct failure *failure) {
+    enum error first = E_OK;
+    bool any = false;
+    for (size_t at = 0; at < digests->n; at += HASH_SIZE) {
+        enum error error = judge(home, digests->p + at, first == E_OK ? failure : NULL);
+        any |= error == E_OK || error == E_PARTLY;
+        if (first == E_OK) first = error;
+    }
+    if (first == E_OK || !any || first == E_PARTLY) return first;
+    if (failure) failure->error = E_PARTLY;
+    return E_PARTLY;
+}
+
+enum error client_send_all(struct home *home, struct relay *relay, const struct draft *draft,
+                           const struct client_options *options, struct buf *ret_digests, struct failure *failure) {
+    AUTO_BUF digests = {0};
+    if (!home->directory) return fail(failure, E_NOT_JOINED, "%s", home->post);
+    if (home->restored) return fail(failure, E_RESTORED, "%s", home->post);
+    if (relay) TRY(mirror_update(home, relay, failure));
+    TRY(home_check_role(home, ROLE_READER, failure));
+    TRY(compose_draft(home, draft, options, &digests, failure));
+    buf_add_bytes(ret_digests, buf_bytes(&digests));
+    TRY(buf_error(ret_digests));
     FAULT("outbox.committed");
     if (!relay) return E_OK;
     struct outbox_summary summary;
     TRY(outbox_flush(home, relay, NULL, &summary, failure));
-    return judge(home, ret_digest, failure);
+    return judge_all(home, &digests, failure);
+}
+
+enum error client_send(struct home *home, struct relay *relay, const struct draft *draft,
+                       const struct client_options *options, uint8_t ret_digest[static HASH_SIZE],
+                       struct failure *failure) {
+    AUTO_BUF digests = {0};
+    enum error error = client_send_all(home, relay, draft, options, &digests, failure);
+    if (digests.n >= HASH_SIZE) memcpy(ret_digest, digests.p, HASH_SIZE);
+    return error;
 }

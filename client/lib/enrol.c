@@ -1,14 +1,15 @@
-/* enrol.c - connecting as this device, joining a relay, day keys, and sending others' statements with a throw-away key.
- */
+/* enrol.c - connecting as this device, joining a relay, and day keys. */
 #include "enrol.h"
 
 #include <sodium.h>
 #include <stdio.h>
 
 #include "files.h"
+#include "guest.h"
 #include "kept.h"
 #include "mirror.h"
 #include "moment.h"
+#include "promises.h"
 #include "wrapping.h"
 
 enum { CARD_MAX = 64 * 1024, DOSSIER_MAX = 256 * 1024 };
@@ -32,12 +33,12 @@ static enum error keep_prekey(struct home *home, uint32_t day, const uint8_t *se
     return archive_set(home->archive, TABLE_PREKEY, archive_key(row, NULL, 0), buf_bytes(&bytes));
 }
 
-static enum error make_some(struct home *home, uint32_t first, size_t count) {
+static enum error make_some(struct home *home, uint32_t first, size_t count, uint64_t serial) {
     struct buf stamped[PREKEY_BATCH_MAX] = {0};
     uint8_t ids[PREKEY_BATCH_MAX * PREKEY_ID_SIZE];
     AUTO_SECRET secrets = {0};
     TRY(secret_new(count * KEY_SIZE, &secrets));
-    enum error error = prekey_make(home->keys.device.p, first, count, 0, stamped, secrets.p, ids);
+    enum error error = prekey_make(home->keys.device.p, first, count, serial, stamped, secrets.p, ids);
     for (size_t i = 0; error == E_OK && i < count; i++)
         error = keep_prekey(home, first + (uint32_t)i, secrets.p + i * KEY_SIZE, ids + i * PREKEY_ID_SIZE,
                             buf_bytes(&stamped[i]));
@@ -83,7 +84,7 @@ enum error enrol_make_prekeys(struct home *home, struct instant now) {
     uint64_t end = today + PREKEY_DAYS_AHEAD;
     if (first >= end) return E_OK;
     TRY(archive_begin(home->archive));
-    enum error error = make_some(home, (uint32_t)first, (size_t)(end - first));
+    enum error error = make_some(home, (uint32_t)first, (size_t)(end - first), 0);
     if (error == E_OK) return archive_commit(home->archive);
     archive_rollback(home->archive);
     return error;
@@ -150,7 +151,31 @@ enum error enrol_destroy_old(struct home *home, struct instant now) {
     return any ? archive_scrub(home->archive) : E_OK;
 }
 
-static enum error publish(struct home *home, struct relay *relay, struct failure *failure) {
+/* Higher than any before, also than one that was given out after the backup: seconds pass in between. */
+static enum error next_serial(struct home *home, struct instant now, uint64_t *ret) {
+    struct archive_key key = archive_named("prekey serial");
+    TRY(kept_number(home->archive, TABLE_META, key, ret));
+    uint64_t seconds = now.ms / 1000;
+    *ret = seconds > *ret ? seconds : *ret + 1;
+    return kept_number_set(home->archive, TABLE_META, key, *ret);
+}
+
+static enum error replace_prekeys(struct home *home, struct instant now) {
+    uint64_t serial;
+    TRY(mark_published(home)); /* older ones are not to be given out any more */
+    TRY(next_serial(home, now, &serial));
+    return make_some(home, (uint32_t)day_of(now), PREKEY_DAYS_AHEAD, serial);
+}
+
+enum error enrol_replace_prekeys(struct home *home, struct instant now) {
+    TRY(archive_begin(home->archive));
+    enum error error = replace_prekeys(home, now);
+    if (error == E_OK) return archive_commit(home->archive);
+    archive_rollback(home->archive);
+    return error;
+}
+
+enum error enrol_publish(struct home *home, struct relay *relay, struct failure *failure) {
     for (;;) {
         AUTO_BUF items = {0};
         AUTO_ANSWER answer = {0};
@@ -165,7 +190,7 @@ static enum error publish(struct home *home, struct relay *relay, struct failure
 enum error enrol_top_up(struct home *home, struct relay *relay, struct failure *failure) {
     struct instant now = relay_now(relay);
     enum error error = enrol_make_prekeys(home, now);
-    if (error == E_OK) error = publish(home, relay, failure);
+    if (error == E_OK) error = enrol_publish(home, relay, failure);
     /* Destroying cannot be taken back: only what is old by the relay's clock and by this machine's. */
     struct instant here = moment_now();
     if (error == E_OK) error = enrol_destroy_old(home, here.ms < now.ms ? here : now);
@@ -196,12 +221,29 @@ enum error enrol_connect(struct home *home, const struct client_options *options
     return E_OK;
 }
 
+/* The relay's door says no more than no. The directory, which anybody may read, says why - and it is signed. */
+static enum error why_refused(struct home *home, const struct client_options *options, struct failure *failure) {
+    struct relay *relay = NULL;
+    struct failure aside = {0};
+    enum error error = guest_connect(&home->card, options, &relay, &aside);
+    if (error == E_OK) error = mirror_update(home, relay, &aside);
+    relay_close(&relay);
+    const struct directory_device *own = directory_device(home->directory, home->device);
+    if (error != E_OK || !own || (!own->revoked && !own->post->revoked)) return E_REFUSED_BY_RELAY;
+    error = fail(failure, E_REVOKED, "%s %s", own->revoked ? "this device of" : "the post", home->post);
+    fail_hint(failure, "what is here can still be read with --offline; a sister device (pouch device list, there) or your "
+                       "authority knows why, and can link a new device");
+    return error;
+}
+
 enum error client_connect(struct home *home, const struct client_options *options, struct relay **ret,
                           struct failure *failure) {
     if (!home->joined || !home->directory) return fail(failure, E_NOT_JOINED, "%s", home->post);
     struct relay *relay = NULL;
-    TRY(enrol_connect(home, options, &relay, failure));
-    enum error error = mirror_greet(home, relay, failure);
+    enum error error = enrol_connect(home, options, &relay, failure);
+    if (error == E_REFUSED_BY_RELAY) return why_refused(home, options, failure);
+    TRY(error);
+    error = mirror_greet(home, relay, failure);
     if (error == E_OK)
         *ret = relay;
     else
@@ -219,14 +261,6 @@ enum error client_wait_hint(struct relay *relay, unsigned ms) {
 
 /* ---- joining ---- */
 
-static enum error read_card(const char *path, struct card *ret, struct failure *failure) {
-    AUTO_BUF text = {0};
-    unsigned line = 0;
-    TRY(files_read(path, CARD_MAX, &text, failure));
-    enum error error = card_parse(buf_bytes(&text), ret, &line);
-    return error == E_OK ? E_OK : fail(failure, error, "%s:%u", path, line);
-}
-
 static enum error enrol(struct home *home, struct relay *relay, const struct dossier *certificate,
                         struct failure *failure) {
     AUTO_BUF items = {0};
@@ -237,6 +271,7 @@ static enum error enrol(struct home *home, struct relay *relay, const struct dos
     if (error != E_OK) return fail(failure, error, "day keys");
     struct enrol ask = {.statements = certificate->statements, .prekeys = list_of(&items, count)};
     TRY(relay_call(relay, MESSAGE_ENROL, &ask, &answer, failure));
+    TRY(promises_take(home, answer.body, failure));
     error = enrol_published(home);
     return error == E_OK ? E_OK : fail(failure, error, "day keys");
 }
@@ -245,8 +280,23 @@ static enum error enrol(struct home *home, struct relay *relay, const struct dos
 static enum error check_enrolled(const struct home *home, const struct relay *relay, struct failure *failure) {
     const struct directory_device *device = directory_device(home->directory, home->device);
     if (!device) return fail(failure, E_UNKNOWN_DEVICE, "%s", home->post);
+    if (!bytes_are(bytes_text(home->post), device->post->name) ||
+        memcmp(device->transport, home->transport, KEY_SIZE) != 0)
+        return fail(failure, E_FOREIGN_CERTIFICATE, "%s", home->post);
     enum error error = directory_live(device, relay_now(relay));
     return error == E_OK ? E_OK : fail(failure, error, "%s", home->post);
+}
+
+/* All that the certificate says stands in the directory, and so was valid there: also a succession after a notice, which the
+ * certificate alone cannot show. */
+static enum error check_held(const struct home *home, const struct dossier *certificate, struct failure *failure) {
+    struct list list = certificate->statements;
+    struct dirstatement statement;
+    while (dirstatement_next(&list, &statement))
+        if (!directory_holds(home->directory, (enum leaf_kind)statement.kind, statement.statement))
+            return fail(failure, E_FOREIGN_CERTIFICATE, "the directory lacks a statement of the certificate of %s",
+                        home->post);
+    return E_OK;
 }
 
 /* A new card may name other registrars: the directory must hold under them too, or this home would not open again. */
@@ -276,6 +326,7 @@ static enum error join(struct home *home, const struct dossier *dossier, struct 
     if (error == E_OK) error = enrol(home, relay, dossier, failure);
     if (error == E_OK) error = mirror_update(home, relay, failure);
     if (error == E_OK) error = check_enrolled(home, relay, failure);
+    if (error == E_OK) error = check_held(home, dossier, failure);
     relay_close(&relay);
     if (error == E_OK) error = check_replay(home, failure);
     if (error == E_OK) {
@@ -291,19 +342,25 @@ static bool same_relay(const struct card *a, const struct card *b) {
 
 enum error client_join(struct home *home, const char *card_path, const char *certificate_path,
                        const struct client_options *options, struct failure *failure) {
-    struct card card, before = home->card;
-    struct dossier dossier;
+    struct card card;
     AUTO_BUF certificate = {0};
     if (home->kind != HOME_POST) return fail(failure, E_USAGE, "%s is an authority; a post joins", home->post);
-    TRY(read_card(card_path, &card, failure));
+    TRY(guest_read_card(card_path, &card, failure));
     TRY(files_read(certificate_path, DOSSIER_MAX, &certificate, failure));
-    TRY(home_check_certificate(home, buf_bytes(&certificate), &dossier, failure));
-    if (home->joined && !same_relay(&card, &home->card))
+    return client_join_card(home, &card, buf_bytes(&certificate), options, failure);
+}
+
+enum error client_join_card(struct home *home, const struct card *card, struct bytes certificate,
+                            const struct client_options *options, struct failure *failure) {
+    struct card before = home->card;
+    struct dossier dossier;
+    TRY(home_check_certificate(home, certificate, &dossier, failure));
+    if (home->joined && !same_relay(card, &home->card))
         return fail(failure, E_CONFLICT, "this home has joined %s; another relay needs another home", home->card.name);
     enum error error = home->joined ? E_OK : forget_mirror(home);
     if (error != E_OK) return fail(failure, error, "the local store");
-    home->card = card;
-    error = join(home, &dossier, buf_bytes(&certificate), options, failure);
+    home->card = *card;
+    error = join(home, &dossier, certificate, options, failure);
     if (error == E_OK) return E_OK;
     home->card = before;
     if (!home->joined && home->directory) {
@@ -311,33 +368,4 @@ enum error client_join(struct home *home, const char *card_path, const char *cer
         home->directory = NULL;
     }
     return error;
-}
-
-/* ---- statements of others ---- */
-
-static enum error send_statements(const struct card *card, const struct dossier *dossier,
-                                  const struct client_options *options, struct failure *failure) {
-    AUTO_SECRET secret = {0};
-    uint8_t public[KEY_SIZE];
-    struct relay *relay = NULL;
-    enum error error = secret_random(KEY_SIZE, &secret);
-    if (error == E_OK && crypto_scalarmult_base(public, secret.p) != 0) error = E_INTERNAL;
-    if (error != E_OK) return fail(failure, error, "a key for this connection");
-    TRY(relay_open(card, &(struct relay_keys){&secret, public}, options, &relay, failure));
-    AUTO_ANSWER answer = {0};
-    error = relay_call(relay, MESSAGE_DECLARE, &(struct declare){.statements = dossier->statements}, &answer, failure);
-    relay_close(&relay);
-    return error;
-}
-
-enum error client_send_dossier(const char *card_path, const char *dossier_path, const struct client_options *options,
-                               struct failure *failure) {
-    struct card card;
-    struct dossier dossier;
-    AUTO_BUF bytes = {0};
-    TRY(read_card(card_path, &card, failure));
-    TRY(files_read(dossier_path, DOSSIER_MAX, &bytes, failure));
-    enum error error = dossier_decode(buf_bytes(&bytes), &dossier);
-    if (error != E_OK) return fail(failure, error, "%s", dossier_path);
-    return send_statements(&card, &dossier, options, failure);
 }

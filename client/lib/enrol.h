@@ -9,6 +9,11 @@ enum { PREKEY_KEEP_DAYS = 14 };
 
 /* Makes those that are missing up to PREKEY_DAYS_AHEAD days from `now`, and keeps them. */
 CHECKED enum error enrol_make_prekeys(struct home *home, struct instant now);
+/* Makes new ones for all days from today to PREKEY_DAYS_AHEAD, in the place of any that are published: their secrets are
+ * lost. Those that are here stay, for what was sealed to them. */
+CHECKED enum error enrol_replace_prekeys(struct home *home, struct instant now);
+/* Publishes what is unpublished, over the link. */
+CHECKED enum error enrol_publish(struct home *home, struct relay *relay, struct failure *failure);
 /* Appends the stamped prekeys not published yet, as items of a list; at most PREKEY_BATCH_MAX. */
 CHECKED enum error enrol_unpublished(struct home *home, struct buf *ret_items, size_t *ret_count);
 /* All that were unpublished are out. */

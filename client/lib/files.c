@@ -89,6 +89,11 @@ enum error files_write(const char *path, mode_t mode, struct bytes bytes, struct
     return sync_folder_of(path) ? E_OK : files_failure(failure, path);
 }
 
+enum error files_rename(const char *from, const char *to, struct failure *failure) {
+    if (rename(from, to) != 0) return files_failure(failure, to);
+    return sync_folder_of(to) ? E_OK : files_failure(failure, to);
+}
+
 enum error files_make_folder(const char *path, struct failure *failure) {
     char part[PATH_SIZE];
     int length = snprintf(part, sizeof part, "%s", path);

@@ -13,6 +13,8 @@ bool files_exists(const char *path);
 CHECKED enum error files_read(const char *path, size_t max, struct buf *ret, struct failure *failure);
 /* Written under a temporary name beside it, synced, renamed, folder synced: E_IO, E_DISK_FULL. */
 CHECKED enum error files_write(const char *path, mode_t mode, struct bytes bytes, struct failure *failure);
+/* Replaces what is at `to`, and syncs the folder. */
+CHECKED enum error files_rename(const char *from, const char *to, struct failure *failure);
 /* The folder and those above it, with mode 0700; there already: fine. */
 CHECKED enum error files_make_folder(const char *path, struct failure *failure);
 /* What errno says, as an error of ours, with the path: E_NO_FILE, E_DISK_FULL, E_IO. */

@@ -13,6 +13,7 @@
 #include "files.h"
 #include "home_files.h"
 #include "mirror.h"
+#include "recovery.h"
 #include "text.h"
 
 enum { LOCK_WAIT_S = 30, LOCK_POLL_MS = 20, CARD_FILE_MAX = 64 * 1024 };
@@ -58,6 +59,20 @@ enum error home_lock_open(const char *home, unsigned wait_s, int *ret_fd, struct
     return E_OK;
 }
 
+/* A request names its post key as the issuer; a further device's is its own issuer, and knows no post key yet. */
+static void identify(struct home *home, const struct chain *chain) {
+    const struct device *device = &chain->device;
+    home->role = (enum device_role)device->role;
+    if (chain->post_stamped.p) {
+        memcpy(home->post_key, chain->post.key, KEY_SIZE);
+        home->further = memcmp(device->issuer, chain->post.key, KEY_SIZE) != 0 ||
+                        memcmp(chain->countersign.signer, chain_authority(chain), KEY_SIZE) != 0;
+        return;
+    }
+    home->further = memcmp(device->issuer, device->device, KEY_SIZE) == 0;
+    if (!home->further) memcpy(home->post_key, device->issuer, KEY_SIZE);
+}
+
 /* What `identity` says, held against the keys: the one file that makes a folder a home. */
 static enum error identity_read(struct home *home, struct buf *bytes, bool *ret_certified, struct failure *failure) {
     char path[HOME_PATH_SIZE];
@@ -71,11 +86,11 @@ static enum error identity_read(struct home *home, struct buf *bytes, bool *ret_
     memcpy(home->post, dossier.post.p, dossier.post.n);
     home->post[dossier.post.n] = '\0';
     home->kind = text_is_post(dossier.post) ? HOME_POST : HOME_AUTHORITY;
-    if (chain.charter_stamped.p) memcpy(home->authority, chain.charter.authority, KEY_SIZE);
+    if (chain.charter_stamped.p) memcpy(home->authority, chain_authority(&chain), KEY_SIZE);
     if (home->kind == HOME_AUTHORITY) return E_OK;
     memcpy(home->device, chain.device.device, KEY_SIZE);
     memcpy(home->transport, chain.device.transport, KEY_SIZE);
-    memcpy(home->post_key, chain.device.issuer, KEY_SIZE);
+    identify(home, &chain);
     home->certificate_ends = chain.device.not_after;
     *ret_certified = chain.charter_stamped.p != NULL;
     return E_OK;
@@ -114,6 +129,33 @@ static enum error store_open(struct home *home, bool certified, struct failure *
     return home->joined ? mirror_load(home->archive, &home->card, &home->directory, failure) : E_OK;
 }
 
+/* Another process may have caught up meanwhile. */
+static enum error read_mark(struct home *home, struct failure *failure) {
+    char path[HOME_PATH_SIZE];
+    TRY(files_join(home->path, RECOVERY_MARK, path, sizeof path, failure));
+    home->restored = files_exists(path);
+    return E_OK;
+}
+
+/* A succession that was killed between its statement and its keys: what the identity names already is in `keys.next`. */
+static enum error finish_succession(struct home *home, const char *keys, const char *passphrase,
+                                    struct failure *failure) {
+    char next[HOME_PATH_SIZE];
+    struct keystore fresh = {0};
+    TRY(files_join(home->path, "keys.next", next, sizeof next, failure));
+    if (home->kind != HOME_AUTHORITY || keys_fit(home) || !files_exists(next)) return E_OK;
+    TRY(keystore_open(next, passphrase, &fresh, failure));
+    struct keystore old = home->keys;
+    home->keys = fresh;
+    if (!keys_fit(home)) {
+        home->keys = old;
+        keystore_free(&fresh);
+        return E_OK;
+    }
+    keystore_free(&old);
+    return files_rename(next, keys, failure);
+}
+
 static enum error open_parts(struct home *home, const struct home_options *options, struct failure *failure) {
     char keys[HOME_PATH_SIZE];
     AUTO_BUF identity = {0};
@@ -121,6 +163,8 @@ static enum error open_parts(struct home *home, const struct home_options *optio
     TRY(identity_read(home, &identity, &certified, failure));
     TRY(files_join(home->path, "keys", keys, sizeof keys, failure));
     TRY(keystore_open(keys, options->passphrase, &home->keys, failure));
+    TRY(read_mark(home, failure));
+    TRY(finish_succession(home, keys, options->passphrase, failure));
     if (!keys_fit(home)) return fail(failure, E_CORRUPT, "%s holds other keys than the identity beside it names", keys);
     return home->kind == HOME_POST ? store_open(home, certified, failure) : E_OK;
 }
@@ -169,6 +213,7 @@ static enum error mirror_moved(const struct home *home, bool *ret) {
 enum error home_relock(struct home *home, struct failure *failure) {
     bool moved = false;
     TRY(lock_take(home->lock_fd, home->path, 0, failure));
+    TRY(read_mark(home, failure));
     if (!home->joined) return E_OK;
     if (mirror_moved(home, &moved) != E_OK) return fail(failure, E_CORRUPT, "the local store of %s", home->post);
     if (!moved) return E_OK;
@@ -189,11 +234,11 @@ enum error home_check_certificate(const struct home *home, struct bytes file, st
     if (!bytes_are(dossier.post, home->post))
         return fail(failure, E_FOREIGN_CERTIFICATE, "it is for %.*s, this home is %s", (int)dossier.post.n,
                     (const char *)dossier.post.p, home->post);
-    error = chain_check(&chain, dossier.post);
+    error = home->further ? chain_check_further(&chain, dossier.post) : chain_check(&chain, dossier.post);
     if (error != E_OK) return fail(failure, error, "the certificate of %s", home->post);
     if (memcmp(chain.device.device, home->device, KEY_SIZE) != 0 ||
         memcmp(chain.device.transport, home->transport, KEY_SIZE) != 0 ||
-        memcmp(chain.post.key, home->post_key, KEY_SIZE) != 0)
+        (!home->further && memcmp(chain.post.key, home->post_key, KEY_SIZE) != 0))
         return fail(failure, E_FOREIGN_CERTIFICATE, "it is for other keys of %s than this home's", home->post);
     *ret = dossier;
     return E_OK;
@@ -213,9 +258,28 @@ enum error home_join(struct home *home, const struct card *card, struct bytes ce
     if (text.failed) return fail(failure, E_NO_MEMORY, "%s", path);
     TRY(files_write(identity, 0600, certificate, failure));
     TRY(files_write(path, 0600, buf_bytes(&text), failure));
-    memcpy(home->authority, chain.charter.authority, KEY_SIZE);
+    memcpy(home->authority, chain_authority(&chain), KEY_SIZE);
+    identify(home, &chain);
     home->certificate_ends = chain.device.not_after;
     home->card = *card;
     home->joined = true;
     return E_OK;
+}
+
+static enum error wrong_role(const struct home *home, enum device_role role, struct failure *failure) {
+    enum error error = fail(failure, E_NOT_ALLOWED, "this device of %s is a %s", home->post,
+                            role == ROLE_BELL ? "bell: it rings, and can neither read nor send"
+                                              : "reader: it reads, and cannot decide");
+    fail_hint(failure, "use another device of the post (pouch device list), or have this one's keys certified anew in "
+                       "another role");
+    return error;
+}
+
+enum error home_check_role(const struct home *home, enum device_role least, struct failure *failure) {
+    if (!home->directory) return E_OK; /* not joined: said elsewhere */
+    const struct directory_device *own = directory_device(home->directory, home->device);
+    if (!own) return E_OK;
+    if (own->revoked || own->post->revoked)
+        return fail(failure, E_REVOKED, "%s %s", own->revoked ? "this device of" : "the post", home->post);
+    return own->role <= least ? E_OK : wrong_role(home, own->role, failure); /* the roles fall in their order */
 }

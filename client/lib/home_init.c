@@ -22,7 +22,7 @@ struct nest {
     char home[HOME_PATH_SIZE];
     char keys[HOME_PATH_SIZE], identity[HOME_PATH_SIZE], unfinished[HOME_PATH_SIZE];
     const char *outdir, *passphrase;
-    char base[POST_MAX + 1]; /* of the public files' names: `de`, `de-technical` */
+    char base[POST_MAX + 8]; /* of the public files' names: `de`, `de-technical`, `de-technical-device` */
     int lock_fd;
     bool again; /* an earlier init was killed here */
 };
@@ -80,7 +80,7 @@ static enum error out_write(const struct nest *nest, const char *ending, mode_t 
 
 /* From here on a kill leaves `unfinished` behind. What an earlier one left goes first. */
 static enum error nest_begin(const struct nest *nest, struct failure *failure) {
-    static const char *const leftovers[] = {"keys", "post.key", "store.sqlite", "store.sqlite-wal", "store.sqlite-shm"};
+    static const char *const leftovers[] = {"keys", "post.key", "recovery.key", "store.sqlite", "store.sqlite-wal", "store.sqlite-shm"};
     for (size_t i = 0; nest->again && i < LENGTH(leftovers); i++) {
         char path[HOME_PATH_SIZE];
         TRY(files_join(nest->home, leftovers[i], path, sizeof path, failure));
@@ -152,12 +152,30 @@ static void nomination(const struct charter *charter, const char *name, struct b
     sheet_line(out, "Party", party);
     sheet_line(out, "Name", name);
     sheet_line(out, "Kind", kinds[charter->kind]);
+    sheet_line(out, "Recovery", charter->has_recovery ? "the party keeps a recovery key" : "none");
     sheet_line(out, "Fingerprint", fingerprint);
     buf_add_bytes(
         out, bytes_text("\nThe fingerprint is that of the charter file sent beside this sheet. Compare it digit by\n"
                         "digit, by telephone or on paper, before the party is admitted.\n\n"
                         "Date, place, name and signature:\n\n\n"
                         "______________________________________________________________\n"));
+}
+
+/* Kept apart from the authority's keys: it is for the day on which those are lost. */
+static enum error recovery_file(const struct nest *nest, const struct home_new_authority *what, struct charter *charter,
+                                struct failure *failure) {
+    char path[HOME_PATH_SIZE];
+    struct keystore apart = {0};
+    if (what->no_recovery) return E_OK;
+    if (what->recovery)
+        (void)snprintf(path, sizeof path, "%s", what->recovery);
+    else
+        TRY(files_join(nest->home, "recovery.key", path, sizeof path, failure));
+    TRY(sign_pair(&apart.recovery, charter->recovery));
+    enum error error = keystore_create(path, &apart, nest->passphrase, failure);
+    keystore_free(&apart);
+    charter->has_recovery = error == E_OK;
+    return error;
 }
 
 static enum error authority_files(const struct nest *nest, const struct home_new_authority *what, struct keystore *keys,
@@ -168,6 +186,7 @@ static enum error authority_files(const struct nest *nest, const struct home_new
     TRY(sign_pair(&keys->authority, charter.authority));
     TRY(sign_pair(&keys->authority_next, next));
     label_digest(LABEL_NEXT_KEY, bytes_of(next, sizeof next), charter.next);
+    TRY(recovery_file(nest, what, &charter, failure));
     AUTO_BUF statements = {0};
     AUTO_BUF file = {0};
     AUTO_BUF sheet = {0};
@@ -211,19 +230,26 @@ static void newborn_free(struct newborn *newborn) {
     secret_free(&newborn->revoker);
 }
 
-static enum error newborn_make(const char *post, struct newborn *ret) {
+static enum error newborn_device(const char *post, enum device_role role, uint64_t validity_s, struct newborn *ret) {
     struct device *device = &ret->device;
-    TRY(sign_pair(&ret->post.post, ret->post_key));
-    TRY(sign_pair(&ret->revoker, ret->revoker_key));
     TRY(sign_pair(&ret->keys.device, device->device));
     TRY(transport_pair(&ret->keys.transport, device->transport));
     TRY(secret_random(KEY_SIZE, &ret->keys.archive));
     device->post = bytes_text(post);
-    device->role = ROLE_DECIDER;
+    device->role = role;
     /* A day early, for a relay whose clock is behind; and so a day less at the end, within the longest validity. */
     device->not_before.ms = now().ms - DEVICE_EARLY_MS;
     device->not_after.ms = device->not_before.ms + DEVICE_VALIDITY_MAX_MS - DEVICE_EARLY_MS;
-    memcpy(device->issuer, ret->post_key, KEY_SIZE);
+    uint64_t wanted = now().ms + validity_s * 1000;
+    if (validity_s && wanted < device->not_after.ms) device->not_after.ms = wanted;
+    return E_OK;
+}
+
+static enum error newborn_make(const char *post, uint64_t validity_s, struct newborn *ret) {
+    TRY(sign_pair(&ret->post.post, ret->post_key));
+    TRY(sign_pair(&ret->revoker, ret->revoker_key));
+    TRY(newborn_device(post, ROLE_DECIDER, validity_s, ret));
+    memcpy(ret->device.issuer, ret->post_key, KEY_SIZE);
     return E_OK;
 }
 
@@ -253,12 +279,13 @@ static enum error make_store(const struct nest *nest, const struct newborn *newb
     return chmod(path, 0600) == 0 ? E_OK : files_failure(failure, path);
 }
 
-static enum error post_files(const struct nest *nest, const char *post, struct newborn *newborn,
+static enum error post_files(const struct nest *nest, const struct home_new_post *what, struct newborn *newborn,
                              struct failure *failure) {
+    const char *post = what->post;
     char post_key[HOME_PATH_SIZE];
     AUTO_BUF request = {0};
     AUTO_BUF slip = {0};
-    TRY(newborn_make(post, newborn));
+    TRY(newborn_make(post, what->validity_s, newborn));
     TRY(request_file(post, newborn, &request));
     TRY(slip_file(post, newborn, &slip));
     TRY(files_join(nest->home, "post.key", post_key, sizeof post_key, failure));
@@ -280,7 +307,45 @@ enum error home_init_post(const struct home_options *options, const struct home_
     TRY(out_is_free(&nest, "revocation", failure));
     TRY(nest_begin(&nest, failure));
     struct newborn newborn = {0};
-    enum error error = post_files(&nest, what->post, &newborn, failure);
+    enum error error = post_files(&nest, what, &newborn, failure);
+    newborn_free(&newborn);
+    return error;
+}
+
+/* ---- a further device of a post ---- */
+
+/* It is its own issuer: that shows that it holds the key, and claims nothing else. */
+static enum error device_request(const char *post, struct newborn *newborn, struct buf *out) {
+    AUTO_BUF statements = {0};
+    memcpy(newborn->device.issuer, newborn->device.device, KEY_SIZE);
+    TRY(chain_sign(LEAF_DEVICE, LABEL_DEVICE, &device_object, &newborn->device, &newborn->keys.device, &statements,
+                   NULL));
+    return dossier_file(post, &statements, 1, NULL, NULL, out);
+}
+
+static enum error device_files(const struct nest *nest, const struct home_new_device *what, struct newborn *newborn,
+                               struct failure *failure) {
+    AUTO_BUF request = {0};
+    TRY(newborn_device(what->post, what->role, what->validity_s, newborn));
+    TRY(device_request(what->post, newborn, &request));
+    TRY(keystore_create(nest->keys, &newborn->keys, nest->passphrase, failure));
+    TRY(make_store(nest, newborn, failure));
+    if (what->outdir) TRY(out_write(nest, "request", 0644, buf_bytes(&request), failure));
+    return nest_finish(nest, buf_bytes(&request), failure);
+}
+
+enum error home_init_device(const struct home_options *options, const struct home_new_device *what,
+                            struct failure *failure) {
+    __attribute__((cleanup(nest_close))) struct nest nest = {.lock_fd = -1};
+    char base[POST_MAX + 8];
+    if (!text_is_post(bytes_text(what->post)))
+        return fail(failure, E_USAGE, "%s is no name of a post, such as de/technical", what->post);
+    (void)snprintf(base, sizeof base, "%s-device", what->post);
+    TRY(nest_open(options, base, what->outdir, &nest, failure));
+    if (what->outdir) TRY(out_is_free(&nest, "request", failure));
+    TRY(nest_begin(&nest, failure));
+    struct newborn newborn = {0};
+    enum error error = device_files(&nest, what, &newborn, failure);
     newborn_free(&newborn);
     return error;
 }

@@ -12,6 +12,7 @@
 #include "fault.h"
 #include "mirror.h"
 #include "outbox.h"
+#include "proofs.h"
 #include "trail.h"
 
 enum { RETRIES_PER_SYNC = 64 };
@@ -69,6 +70,9 @@ static enum error remember(struct home *home, const struct item *item, enum erro
     TRY(archive_has(home->archive, TABLE_AGAIN, row, &known));
     if (known) return E_OK; /* and the alarm was raised */
     TRY(archive_set(home->archive, TABLE_AGAIN, row, (struct bytes){0}));
+    struct changed changed;
+    if (item->kind == ITEM_CHANGED && changed_decode(item->body, &changed) == E_OK)
+        TRY(proofs_entries(home, changed.receipt));
     return kept_alarm_proof(home->archive, item->body, "item %llu of the feed, %s, does not hold: %s",
                             (unsigned long long)item->number, kind_name(item->kind), error_text(error));
 }
@@ -227,6 +231,47 @@ static enum error notify(struct home *home) {
     return error;
 }
 
+/* What of them could not be opened, whatever came with them: "cannot open", once a generation. */
+static enum error say_cannot_open(struct home *home, const struct archive_key *duty, uint64_t why) {
+    AUTO_REQUEST request = {0};
+    AUTO_LEG leg = {0};
+    TRY(kept_load(home->archive, duty->a, &request));
+    TRY(kept_leg_load(home->archive, duty->a, duty->b, &leg));
+    struct keptleg *record = &leg.record;
+    bool opened = request.record.has_offer_key || request.record.has_body_key;
+    bool told = record->has_told && record->told >= record->generation;
+    TRY(drop_duty(home, duty));
+    if (opened || told || kept_leg_settled(record)) return E_OK;
+    record->has_told = true;
+    record->told = record->generation;
+    TRY(kept_leg_save(home->archive, duty->a, duty->b, record));
+    struct saying saying = {.event = EVENT_CANNOT_OPEN,
+                            .header = duty->a,
+                            .leg = duty->b,
+                            .has_reason = true,
+                            .reason = (unsigned)why};
+    return outbox_say(home, &saying, 1, NULL);
+}
+
+static enum error say_all_cannot_open(struct home *home) {
+    AUTO_BUF value = {0};
+    struct archive_cursor cursor = archive_cursor(TABLE_DUTY, SCOPE_ALL, archive_key(NULL, NULL, 0));
+    for (bool found = true;;) {
+        uint64_t why;
+        TRY(archive_next(home->archive, &cursor, &value, &found));
+        if (!found) return E_OK;
+        if (cursor.key.n != EVENT_CANNOT_OPEN) continue;
+        TRY(kept_number(home->archive, TABLE_DUTY, cursor.key, &why));
+        TRY(archive_begin(home->archive));
+        enum error error = say_cannot_open(home, &cursor.key, why);
+        if (error == E_OK)
+            error = archive_commit(home->archive);
+        else
+            archive_rollback(home->archive);
+        TRY(error);
+    }
+}
+
 /* One body. One that does not hold is asked for again, and named once. It may have become impossible to have it (declined by a sister, expired, erased): then the duty is over. */
 static enum error fetch_one(struct home *home, struct relay *relay, const struct archive_key *duty, bool named,
                             struct failure *failure) {
@@ -258,6 +303,7 @@ enum error inbox_duties(struct home *home, struct relay *relay, struct sync_summ
     struct outbox_summary sent = {0};
     if (is_bell(home)) return E_OK;
     enum error error = notify(home);
+    if (error == E_OK) error = say_all_cannot_open(home);
     if (error == E_OK) error = outbox_send_statements(home, relay, NULL, &sent, failure);
     if (error == E_OK) error = fetch_bodies(home, relay, failure);
     if (error == E_OK) error = outbox_send_statements(home, relay, NULL, &sent, failure);

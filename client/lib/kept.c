@@ -114,7 +114,7 @@ bool kept_leg_refused(const struct keptleg *leg) {
 
 bool kept_leg_settled(const struct keptleg *leg) {
     const struct leg_state_row *row = leg_state_row(leg->state);
-    return kept_leg_refused(leg) || leg->state == STATE_ACKNOWLEDGED || (row && row->terminal);
+    return kept_leg_refused(leg) || leg->away || leg->state == STATE_ACKNOWLEDGED || (row && row->terminal);
 }
 
 enum error kept_number(struct archive *archive, enum archive_table table, struct archive_key key, uint64_t *ret) {

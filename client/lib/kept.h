@@ -46,7 +46,7 @@ void kept_legs_free(struct kept_legs *legs);
 CHECKED enum error kept_legs_load(struct archive *archive, const uint8_t digest[static HASH_SIZE],
                                   struct kept_legs *ret);
 
-/* Nothing more will happen to this leg by itself: terminal, acknowledged or refused for good. */
+/* Nothing more will happen to this leg by itself: terminal, acknowledged, refused for good, or forwarded from here. */
 bool kept_leg_settled(const struct keptleg *leg);
 /* The relay holds it. */
 bool kept_leg_stored(const struct keptleg *leg);

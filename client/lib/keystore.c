@@ -46,6 +46,7 @@ static const struct {
     PLACE(authority, SIGN_SECRET_SIZE), PLACE(authority_next, SIGN_SECRET_SIZE),
     PLACE(post, SIGN_SECRET_SIZE),      PLACE(device, SIGN_SECRET_SIZE),
     PLACE(transport, KEY_SIZE),         PLACE(archive, KEY_SIZE),
+    PLACE(recovery, SIGN_SECRET_SIZE),  PLACE(witness, SIGN_SECRET_SIZE),
 #undef PLACE
 };
 

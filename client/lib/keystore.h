@@ -14,10 +14,12 @@
 struct keystore {                 /* an absent key has p == NULL */
     struct secret authority;      /* Ed25519, 64: the party's; in an authority home only */
     struct secret authority_next; /* Ed25519, 64: its pre-committed successor */
+    struct secret recovery;       /* Ed25519, 64: only in the separately sealed recovery key file */
     struct secret post;           /* Ed25519, 64: only in the separately sealed post key file */
     struct secret device;         /* Ed25519, 64 */
     struct secret transport;      /* X25519, 32: CURVE */
     struct secret archive;        /* 32: seals the local store */
+    struct secret witness;        /* Ed25519, 64: only in a witness's folder (cosigner.h) */
 };
 
 void keystore_free(struct keystore *keystore);

@@ -35,9 +35,24 @@ void client_disconnect(struct relay **relay);
  * enrols with PREKEY_DAYS_AHEAD prekeys, and remembers the card. Repeatable. */
 CHECKED enum error client_join(struct home *home, const char *card_path, const char *certificate_path,
                                const struct client_options *options, struct failure *failure);
+/* The same with a card that has been read and a certificate's bytes. */
+CHECKED enum error client_join_card(struct home *home, const struct card *card, struct bytes certificate,
+                                    const struct client_options *options, struct failure *failure);
 /* Sends the statements of a dossier file (a revocation) to the relay of a card, with a throw-away key. No home needed. */
 CHECKED enum error client_send_dossier(const char *card_path, const char *dossier_path,
                                        const struct client_options *options, struct failure *failure);
+/* The same, and the relay's promise: every directory shown after the deadline contains the statements. It is verified
+ * (E_WITHHELD: it is of other ones), kept beside the file as FILE.promise, and in `home` (may be NULL), whose mirror is then
+ * held against it. */
+struct client_promise {
+    bool given;
+    struct instant time, deadline;
+    uint64_t size; /* of the directory with them in it */
+    char file[4096];
+};
+CHECKED enum error client_declare(struct home *home, const char *card_path, const char *dossier_path,
+                                  const struct client_options *options, struct client_promise *ret,
+                                  struct failure *failure);
 
 struct sync_summary {
     uint64_t directory_size;
@@ -48,6 +63,8 @@ struct sync_summary {
  * Items that do not verify are recorded as alarms and do not stop the rest. */
 CHECKED enum error client_sync(struct home *home, struct relay *relay, struct sync_summary *ret,
                                struct failure *failure);
+/* The relay's time, as it must be by now. */
+struct instant client_now(const struct relay *relay);
 /* Waits for the relay's hint that something is new, at most `ms`. */
 CHECKED enum error client_wait_hint(struct relay *relay, unsigned ms);
 
@@ -73,6 +90,9 @@ struct leg_view {
     uint8_t leg[HASH_SIZE];
     enum leg_state state;
     enum error refused; /* E_OK, or why the relay refused this leg (final or, while it waits, transient) */
+    bool needs_rekey;   /* no live device of `to` can open it: it waits, and is sealed anew when one can */
+    bool away;          /* this post has forwarded it to `to` */
+    char forwarder[POST_MAX + 1]; /* the post that has forwarded it last; else empty */
 };
 struct request_view {
     uint8_t digest[HASH_SIZE];
@@ -82,6 +102,7 @@ struct request_view {
     bool sealed; /* true: offer not (yet) readable; the fields below it are empty */
     enum request_kind kind;
     bool has_tlp, has_pap, exercise, has_answer_by, is_reply, mine, has_body, offer_only;
+    bool paired, unpaired; /* sealed under a secret shared with the sender's party; without, although one is required */
     enum tlp tlp;
     enum pap pap;
     enum precedence precedence;
@@ -97,7 +118,8 @@ void request_view_free(struct request_view *view);
 #define AUTO_VIEW __attribute__((cleanup(request_view_free))) struct request_view
 
 /* The post that a name means: itself, or a bare party's only post or its only one for the kind (diplomatic for a
- * clarification, technical for all else). E_UNKNOWN_PARTY, E_UNKNOWN_POST, E_REVOKED, E_USAGE (the own post). */
+ * clarification, technical for all else), among those that take new requests. A split post means the one of those it was
+ * split into. E_UNKNOWN_PARTY, E_NOT_ADMITTED (nominated), E_DEPARTED, E_UNKNOWN_POST, E_REVOKED, E_USAGE (the own post). */
 CHECKED enum error client_resolve(const struct home *home, const char *typed, enum request_kind kind,
                                   const struct directory_post **ret, struct failure *failure);
 
@@ -107,6 +129,13 @@ CHECKED enum error client_resolve(const struct home *home, const char *typed, en
 CHECKED enum error client_send(struct home *home, struct relay *relay, const struct draft *draft,
                                const struct client_options *options, uint8_t ret_digest[static HASH_SIZE],
                                struct failure *failure);
+
+/* The same, with all that became of the draft: HASH_SIZE bytes a request are appended. It becomes two where some recipients
+ * may only be written to under a shared secret and others have none (pairs.h). E_PAIR_REQUIRED, E_RESTORED (recovery.h)
+ * before anything is stored. client_send gives the first alone. */
+CHECKED enum error client_send_all(struct home *home, struct relay *relay, const struct draft *draft,
+                                   const struct client_options *options, struct buf *ret_digests,
+                                   struct failure *failure);
 
 /* By list number, unique hex prefix, or reference: E_UNKNOWN_REQUEST, E_AMBIGUOUS. */
 CHECKED enum error client_find(struct home *home, const char *typed, uint8_t ret_digest[static HASH_SIZE],
@@ -129,6 +158,12 @@ struct act {
 };
 CHECKED enum error client_act(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE],
                               const struct act *act, const struct client_options *options, struct failure *failure);
+
+/* Passes a received request on to another post of the own party, which then decides; possible until this post has decided.
+ * Needs the relay, and the content's keys here. Begun but not answered, it goes on with the next sync. E_USAGE,
+ * E_NOT_ALLOWED (another party's post, or a device that may not decide), E_UNKNOWN_POST, E_CANNOT_OPEN, E_WRONG_STATE. */
+CHECKED enum error client_forward(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE],
+                                  const char *to, const struct client_options *options, struct failure *failure);
 
 /* The body, after acceptance (or one's own): fetched if it is not here yet, then decrypted piece by piece into `write`.
  * file_index 0 is the text. E_NOT_ACCEPTED, E_NO_BODY. */
@@ -153,6 +188,7 @@ struct event_view {
     unsigned reason;
     bool has_reason;
     struct buf note; /* opened words, where we hold the key */
+    char forward[POST_MAX + 1]; /* to which post it was forwarded; else empty */
 };
 void event_views_free(struct event_view *events, size_t count);
 CHECKED enum error client_track(struct home *home, const uint8_t digest[static HASH_SIZE],
@@ -177,13 +213,63 @@ CHECKED enum error client_leaves(struct home *home,
                                  enum error (*each)(void *context, uint64_t index, struct bytes leaf), void *context,
                                  struct failure *failure);
 
+/* ---- how fresh the directory is ---- */
+struct witness_view {
+    char name[NOTE_KEY_NAME_MAX + 1];
+    uint64_t size;       /* of the newest directory that it has cosigned, as far as this home was shown */
+    struct instant time; /* when; 0: never */
+    bool current;        /* it counts: the mirror's full size, and not too long ago */
+};
+struct freshness_view {
+    bool witnessed;   /* as many as the card asks for count; false when it asks for none: freshness unproven */
+    unsigned quorum;  /* how many it asks for */
+    unsigned current; /* how many count */
+    uint64_t size;    /* of the mirror */
+    size_t count;
+    struct witness_view witnesses[WITNESSES_MAX];
+};
+/* By the relay's time. When the card asks for witnesses and the directory is not witnessed, requests up to priority wait in the
+ * outbox (E_NOT_WITNESSED); immediate and flash ones go, replies and statements always. */
+CHECKED enum error client_freshness(struct home *home, struct freshness_view *ret, struct failure *failure);
+/* The witnesses that do not count, and since when, as words. */
+void client_freshness_late(const struct freshness_view *view, char *ret, size_t size);
+
 /* ---- what the home holds ---- */
 struct home_status {
     uint64_t inbox_open, sent_open, outbox, alarms, prekey_days, directory_size;
+    uint64_t news; /* client_news_count; not filled by client_status */
     struct instant last_sync, certificate_expires, relay_time;
     uint64_t body_max;
+    struct freshness_view freshness;
 };
 CHECKED enum error client_status(struct home *home, struct home_status *ret, struct failure *failure);
+/* News of the directory (news.h), oldest first. Two readers, each of whom gets every piece once, unless `all`. */
+enum news_reader {
+    NEWS_TOLD, /* at the end of a sync, whatever was asked for */
+    NEWS_READ, /* by somebody who asked for news */
+};
+struct news_view {
+    struct instant at; /* the ledger's */
+    char kind[33], party[PARTY_MAX + 1], post[POST_MAX + 1], text[1025];
+};
+CHECKED enum error client_news(struct home *home, enum news_reader reader, bool all,
+                               void (*each)(void *context, const struct news_view *news), void *context,
+                               struct failure *failure);
+/* How many NEWS_READ has not got. */
+CHECKED enum error client_news_count(struct home *home, uint64_t *ret, struct failure *failure);
+
+/* When this device's certificate ends: as the directory has it, which knows of renewals. */
+struct instant client_certificate_ends(const struct home *home);
+/* What a person should know before writing to `typed`: that a split post's name leads elsewhere, that the recipient has no live
+ * device, or none that lives as long as the request. Errors are client_resolve's. */
+CHECKED enum error client_advise(const struct home *home, const char *typed, enum request_kind kind, uint64_t keep_s,
+                                 struct instant now, void (*each)(void *context, const char *text), void *context,
+                                 struct failure *failure);
+/* About this home's own keys: a certificate or day keys that end soon. */
+enum { PREKEY_DAYS_LOW = 7 };
+void client_advise_keys(const struct home *home, const struct home_status *status, struct instant now,
+                        void (*each)(void *context, const char *text), void *context);
+
 /* Alarms: one text each, oldest first, to the callback. */
 CHECKED enum error client_alarms(struct home *home, void (*each)(void *context, struct instant at, const char *text),
                                  void *context, struct failure *failure);

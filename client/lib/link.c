@@ -36,7 +36,8 @@ struct relay {
     uint64_t next_number;
     struct pending pending[RELAY_WINDOW];
     uint64_t deadline_ms;
-    bool hinted, refused, broken;
+    bool hinted, taken_over, refused, broken;
+    struct relay_hint hint;
     unsigned connects; /* TCP connections since the last handshake */
     bool ready;
     struct welcome welcome;
@@ -282,6 +283,23 @@ static void read_failure(const struct failed *failed, struct relay_answer *ret) 
     if (failed->has_refusal) ret->refusal = failed->refusal;
 }
 
+/* One that does not decode still says that something is new. */
+static void take_hint(struct relay *relay, struct bytes body) {
+    struct hint hint;
+    if (hint_decode(body, &hint) != E_OK) return;
+    relay->hint = (struct relay_hint){hint.newest, hint.has_precedence, (enum precedence)hint.precedence};
+}
+
+/* Unasked: another connection of this key took over, or the key is good for nothing any more. */
+static void take_warning(struct relay *relay, struct bytes body) {
+    struct failed failed;
+    if (failed_decode(body, &failed) != E_OK) return;
+    if (failed.error == E_CONFLICT)
+        relay->taken_over = true;
+    else
+        relay->hinted = true;
+}
+
 /* One frame: *ret_done when it answered a request of ours. Frames that are nobody's answer are passed over. */
 static enum error take_frame(struct relay *relay, struct relay_answer *answer, bool *ret_done) {
     struct frame frame;
@@ -290,8 +308,10 @@ static enum error take_frame(struct relay *relay, struct relay_answer *answer, b
     if (row->from_client) return E_UNKNOWN_MESSAGE;
     if (row->type == MESSAGE_HINT) {
         relay->hinted = true;
+        take_hint(relay, frame.body);
         return E_OK;
     }
+    if (row->type == MESSAGE_FAILURE && frame.number == 0) take_warning(relay, frame.body);
     struct pending *pending = frame.number ? pending_of(relay, frame.number) : NULL;
     if (!pending) return E_OK;
     answer->tag = pending->tag;
@@ -406,6 +426,16 @@ bool relay_hinted(struct relay *relay) {
     relay->hinted = false;
     return hinted;
 }
+
+bool relay_is_up(const struct relay *relay) { return relay->ready; }
+
+bool relay_taken_over(struct relay *relay) {
+    bool taken_over = relay->taken_over;
+    relay->taken_over = false;
+    return taken_over;
+}
+
+struct relay_hint relay_last_hint(const struct relay *relay) { return relay->hint; }
 
 enum error relay_wait(struct relay *relay, unsigned ms, struct failure *failure) {
     uint64_t deadline = moment_ticks_ms() + ms;

@@ -63,6 +63,17 @@ void relay_progress(const struct relay *relay, const char *what, uint64_t done, 
 
 /* True once after each unasked hint that the feed has grown. */
 bool relay_hinted(struct relay *relay);
+/* What the last hint said: the feed's newest number, and how urgent it is. */
+struct relay_hint {
+    uint64_t newest;
+    bool has_precedence;
+    enum precedence precedence;
+};
+struct relay_hint relay_last_hint(const struct relay *relay);
+/* False while the connection is lost: it is made anew by itself, if the relay comes back. */
+bool relay_is_up(const struct relay *relay);
+/* True once after another connection of the same key took over: hints go there, until something is asked here again. */
+bool relay_taken_over(struct relay *relay);
 /* Waits for a hint, at most `ms`: E_OK also when none came. */
 CHECKED enum error relay_wait(struct relay *relay, unsigned ms, struct failure *failure);
 

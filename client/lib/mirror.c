@@ -2,8 +2,13 @@
  * contradicts itself changes nothing here. */
 #include "mirror.h"
 
+#include "gossip.h"
+#include "heads.h"
 #include "kept.h"
 #include "leafname.h"
+#include "news.h"
+#include "promises.h"
+#include "proofs.h"
 
 static enum error load_mark(struct archive *archive, struct keptmirror *ret, bool *ret_found) {
     AUTO_BUF bytes = {0};
@@ -79,6 +84,7 @@ static enum error take_leaves(struct home *home, struct directory *directory, co
         enum error error = directory_apply(directory, leaf);
         if (error != E_OK && error != E_NO_MEMORY) return false_entry(size, leaf, error, failure);
         if (error == E_OK) error = archive_set(home->archive, TABLE_LEAF, archive_key(NULL, NULL, size), leaf);
+        if (error == E_OK && home->directory) error = news_take(home, directory, leaf);
         if (error != E_OK) return fail(failure, error, "directory entry %llu", (unsigned long long)size);
         size++;
     }
@@ -103,15 +109,46 @@ static enum error fetch_all(struct home *home, struct relay *relay, struct direc
     }
 }
 
-static enum error update(struct home *home, struct relay *relay, struct directory *directory, struct failure *failure) {
+/* Leaves, then heads; again when the log has grown between the two. */
+static enum error fetch_signed(struct home *home, struct relay *relay, struct directory *directory,
+                               struct heads_charge *charge, struct failure *failure) {
+    enum { CATCH_UP_MAX = 8 };
+    bool behind = true;
+    for (unsigned i = 0; behind; i++) {
+        if (i == CATCH_UP_MAX)
+            return fail(failure, E_WITHHELD, "the relay has signed more directory entries than the %llu that it shows",
+                        (unsigned long long)directory_size(directory));
+        TRY(fetch_all(home, relay, directory, failure));
+        TRY(heads_update(home, relay, directory, charge, &behind, failure));
+    }
+    return E_OK;
+}
+
+static enum error update(struct home *home, struct relay *relay, struct directory *directory,
+                         struct heads_charge *charge, struct failure *failure) {
     uint64_t before = directory_size(directory);
-    TRY(fetch_all(home, relay, directory, failure));
+    TRY(fetch_signed(home, relay, directory, charge, failure));
     if (directory_size(directory) == before && home->directory && before > 0) return E_OK;
     enum error error = save_mark(home->archive, directory);
+    if (error == E_OK && !home->directory) error = news_first(home, directory);
     return error == E_OK ? E_OK : fail(failure, error, "the local store");
 }
 
-enum error mirror_greet(const struct home *home, const struct relay *relay, struct failure *failure) {
+/* The relay contradicts itself: what it has signed may prove it, to anybody. */
+static enum error contradicted(struct home *home, struct relay *relay, struct heads_charge *charge, enum error error,
+                               struct failure *failure) {
+    if (error != E_DIRECTORY_FORKED && error != E_FALSE_ENTRY) return error;
+    heads_investigate(home, relay, charge);
+    if (charge->proof.n == 0) return error;
+    TRY(proofs_accuse(home, buf_bytes(&charge->proof),
+                      "the relay has signed two directories that contradict each other"));
+    if (failure) *failure = home->breach; /* told now, with the proof's place */
+    home->breach = (struct failure){0};
+    if (failure) failure->error = E_DIRECTORY_FORKED;
+    return E_DIRECTORY_FORKED;
+}
+
+static enum error greet(const struct home *home, const struct relay *relay, struct failure *failure) {
     const struct welcome *welcome = relay_welcome(relay);
     uint64_t size = directory_size(home->directory);
     if (welcome->size < size)
@@ -124,12 +161,26 @@ enum error mirror_greet(const struct home *home, const struct relay *relay, stru
     return E_OK;
 }
 
+enum error mirror_greet(struct home *home, struct relay *relay, struct failure *failure) {
+    AUTO_CHARGE charge = {0};
+    enum error error = greet(home, relay, failure);
+    return error == E_OK ? E_OK : contradicted(home, relay, &charge, error, failure);
+}
+
+/* What others were shown, and what the relay has promised, against the mirror as it is now. */
+static enum error compare_words(struct home *home, struct failure *failure) {
+    enum error error = gossip_settle(home);
+    if (error == E_OK) error = promises_check(home);
+    return error == E_OK ? E_OK : fail(failure, error, "the local store");
+}
+
 enum error mirror_update(struct home *home, struct relay *relay, struct failure *failure) {
+    AUTO_CHARGE charge = {0};
     struct directory *directory = home->directory ? directory_copy(home->directory) : directory_new(&home->card);
     if (!directory) return fail(failure, E_NO_MEMORY, "the directory");
     enum error error = archive_begin(home->archive);
     if (error == E_OK) {
-        error = update(home, relay, directory, failure);
+        error = update(home, relay, directory, &charge, failure);
         if (error != E_OK)
             archive_rollback(home->archive);
         else
@@ -137,9 +188,10 @@ enum error mirror_update(struct home *home, struct relay *relay, struct failure 
     }
     if (error != E_OK) {
         directory_free(directory);
-        return failure && failure->error == error ? error : fail(failure, error, "the local store");
+        if (!failure || failure->error != error) fail(failure, error, "the local store");
+        return contradicted(home, relay, &charge, error, failure);
     }
     directory_free(home->directory);
     home->directory = directory;
-    return E_OK;
+    return compare_words(home, failure);
 }

@@ -13,8 +13,10 @@
 CHECKED enum error mirror_load(struct archive *archive, const struct card *card, struct directory **ret,
                                struct failure *failure);
 /* Right after connecting: the relay has not gone back behind what this home has seen. E_DIRECTORY_FORKED. */
-CHECKED enum error mirror_greet(const struct home *home, const struct relay *relay, struct failure *failure);
-/* Fetches what is new, verifies and stores it, and replaces home->directory. E_DIRECTORY_FORKED. */
+CHECKED enum error mirror_greet(struct home *home, struct relay *relay, struct failure *failure);
+/* Fetches what is new with its signed heads (heads.h), verifies and stores it, and replaces home->directory; then compares with
+ * it what others were shown (gossip.h) and what the relay has promised (promises.h). E_DIRECTORY_FORKED, E_WITHHELD. Where
+ * the relay's own signatures contradict each other there is a proof as well, and an alarm that names it. */
 CHECKED enum error mirror_update(struct home *home, struct relay *relay, struct failure *failure);
 
 #endif

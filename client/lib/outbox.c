@@ -7,6 +7,8 @@
 #include "content.h"
 #include "fault.h"
 #include "moment.h"
+#include "proofs.h"
+#include "reseal.h"
 #include "stamp.h"
 #include "trail.h"
 
@@ -48,9 +50,11 @@ static enum error make_statement(struct home *home, const struct saying *saying,
                                   .time = moment_now(),
                                   .has_reason = saying->has_reason,
                                   .reason = saying->reason,
-                                  .has_generation = leg.record.generation > 0,
-                                  .generation = leg.record.generation,
-                                  .has_seen = true};
+                                  .generation = saying->generation ? saying->generation : leg.record.generation,
+                                  .has_seen = true,
+                                  .has_forward = saying->forward != NULL,
+                                  .forward = bytes_text(saying->forward)};
+    statement.has_generation = statement.generation > 0;
     memcpy(statement.header, saying->header, HASH_SIZE);
     memcpy(statement.leg, saying->leg, HASH_SIZE);
     memcpy(statement.device, home->device, KEY_SIZE);
@@ -68,7 +72,8 @@ static enum error make_statement(struct home *home, const struct saying *saying,
 
 static enum error keep_statement(struct home *home, const struct saying *saying, struct bytes stamped) {
     struct outgoing outgoing = {
-        .kind = OUTGOING_STATEMENT, .has_leg = true, .has_statement = true, .statement = stamped};
+        .kind = OUTGOING_STATEMENT, .has_leg = true, .has_statement = true, .statement = stamped,
+        .has_wrapset = saying->wrapset.p != NULL, .wrapset = saying->wrapset};
     memcpy(outgoing.header, saying->header, HASH_SIZE);
     memcpy(outgoing.leg, saying->leg, HASH_SIZE);
     return kept_outgoing_add(home->archive, &outgoing);
@@ -191,6 +196,7 @@ static bool came_too_late(const struct mailbag *bag, const struct letter *letter
         return false;
     return statement.event == EVENT_ACCEPTED || statement.event == EVENT_DECLINED ||
            statement.event == EVENT_ACKNOWLEDGED || statement.event == EVENT_WITHDRAWN ||
+           statement.event == EVENT_FORWARDED ||
            statement.event == EVENT_CLOSED;
 }
 
@@ -201,16 +207,21 @@ static enum error take_stated(struct mailbag *bag, const struct letter *letter, 
     enum error error = result->has_receipt ? take_receipt(bag->home, letter, result->receipt) : E_OK;
     if (outbox_is_fatal(error)) return error;
     if (error == E_OK && said == E_OK && !result->has_receipt) error = E_MISSING_FIELD;
+    bool drop = false, quiet = false;
+    if (error == E_OK && letter->outgoing.has_wrapset)
+        TRY(reseal_answered(bag->home, &letter->outgoing, said, &drop, &quiet));
     if (error != E_OK) {
         char id[2 * 8 + 1];
         text_hex(letter->outgoing.header, 8, id);
+        TRY(proofs_entries(bag->home, result->receipt));
         TRY(kept_alarm_proof(bag->home->archive, result->receipt,
                              "the relay's receipt for a statement about %s does not hold: %s", id, error_text(error)));
         said = error;
-    } else if (!error_row(said)->again || said == E_OK) {
+    } else if (drop || !error_row(said)->again || said == E_OK) {
         TRY(archive_delete(bag->home->archive, TABLE_OUTBOX, archive_key(NULL, NULL, letter->number)));
         bag->summary->settled++;
-        if ((said != E_OK && said != E_WRONG_STATE) || came_too_late(bag, letter, said))
+        bool loud = (said != E_OK && said != E_WRONG_STATE) || came_too_late(bag, letter, said);
+        if (loud && !quiet) /* quiet: it is made anew, or a sister's stands */
             TRY(note_refusal(bag->home, letter, said));
     }
     if (bag->listener) bag->listener->answered(bag->listener->context, letter->hash, said);
@@ -235,7 +246,10 @@ static enum error take_all_stated(struct mailbag *bag, struct bytes body) {
 static enum error send_bag(struct mailbag *bag, struct relay *relay, struct failure *failure) {
     AUTO_BUF said = {0};
     for (size_t i = 0; i < bag->count; i++)
-        said_encode(&(struct said){.statement = bag->letters[i].outgoing.statement}, &said);
+        said_encode(&(struct said){.statement = bag->letters[i].outgoing.statement,
+                                   .has_wrapset = bag->letters[i].outgoing.has_wrapset,
+                                   .wrapset = bag->letters[i].outgoing.wrapset},
+                    &said);
     TRY(buf_error(&said));
     AUTO_ANSWER answer = {0};
     FAULT("statement.committed");

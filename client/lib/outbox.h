@@ -17,6 +17,9 @@ struct saying {
     bool officer, has_reason;
     unsigned reason;
     const char *note; /* words, sealed under the content's key; may be NULL */
+    struct bytes wrapset;    /* of RESEALED and FORWARDED, with its generation; FORWARDED: the post it goes to */
+    uint32_t generation;     /* 0: the leg's */
+    const char *forward;
 };
 /* Makes the statements, signs all with one signature, and puts them into the outbox, in the caller's transaction.
  * ret_hashes: count * HASH_SIZE, or NULL. E_CANNOT_OPEN: a note for a leg whose content key is not here. */

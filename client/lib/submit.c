@@ -6,7 +6,9 @@
 
 #include "chunks.h"
 #include "fault.h"
+#include "freshness.h"
 #include "mirror.h"
+#include "proofs.h"
 #include "trail.h"
 #include "wraps.h"
 
@@ -121,6 +123,7 @@ static enum error take_results(struct shipment *shipment, const struct submitted
         if (outbox_is_fatal(error)) return error;
         char id[2 * 8 + 1];
         text_hex(shipment->digest, 8, id);
+        TRY(proofs_entries(shipment->home, result.receipt));
         TRY(kept_alarm_proof(shipment->home->archive, result.receipt,
                              "the relay's answer to submission %s does not hold: %s", id, error_text(error)));
     }
@@ -385,6 +388,10 @@ static size_t count_waiting(const struct shipment *shipment, enum error why) {
 static enum error ship(struct shipment *shipment, const struct buf *held) {
     size_t busy_before = SIZE_MAX;
     for (unsigned attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+        enum error gate =
+            freshness_gate(shipment->home, relay_now(shipment->relay), &shipment->request.header);
+        if (gate == E_NOT_WITNESSED) return all_wait(shipment, gate);
+        TRY(gate);
         TRY(wraps_prepare(shipment->home, shipment->relay, shipment->digest, &shipment->request, &shipment->legs,
                           shipment->held, shipment->failure));
         TRY(submit_all(shipment));

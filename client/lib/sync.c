@@ -1,11 +1,17 @@
 /* sync.c - client_sync: everything that is due between this home and its relay, in the order in which one thing needs
  * another: the directory (who is who), day keys (so that others can write), the outbox, the feed, and what follows from
  * it. */
+#include "cards.h"
 #include "enrol.h"
+#include "gossip.h"
 #include "inbox.h"
 #include "mirror.h"
 #include "moment.h"
 #include "outbox.h"
+#include "parcel.h"
+#include "recovery.h"
+#include "renewal.h"
+#include "reseal.h"
 
 static enum error count(struct home *home, enum archive_table table, uint32_t *ret) {
     uint64_t n = 0;
@@ -35,6 +41,33 @@ static enum error send_due(struct home *home, struct relay *relay, struct sync_s
     return outbox_is_fatal(*ret_stuck) ? *ret_stuck : E_OK;
 }
 
+/* After a restore what came out of this home since the backup must be known before anything else goes out of it. */
+static enum error catch_up(struct home *home, struct relay *relay, struct sync_summary *summary,
+                           struct failure *failure) {
+    if (!home->restored) return E_OK;
+    TRY(recovery_begin(home, failure));
+    TRY(inbox_read(home, relay, summary, failure));
+    TRY(recovery_replace_prekeys(home, relay, failure));
+    return recovery_end(home, failure);
+}
+
+/* A full box or an older relay delays parcels, and nothing else. */
+static enum error unless_fatal(enum error error) { return outbox_is_fatal(error) ? error : E_OK; }
+
+/* What sisters gave comes first: it opens what the feed brings. A bell reads nothing. */
+static enum error read_due(struct home *home, struct relay *relay, struct sync_summary *summary,
+                           struct failure *failure) {
+    const struct directory_device *own = directory_device(home->directory, home->device);
+    if (own && own->role == ROLE_BELL) return E_OK;
+    TRY(unless_fatal(parcel_receive(home, relay, failure)));
+    TRY(inbox_read(home, relay, summary, failure));
+    TRY(reseal_run(home, relay, failure));
+    TRY(inbox_duties(home, relay, summary, failure));
+    TRY(unless_fatal(cards_sync(home, relay, failure)));
+    TRY(parcel_welcome(home, relay_now(relay), failure));
+    return unless_fatal(parcel_send(home, relay, failure));
+}
+
 enum error client_sync(struct home *home, struct relay *relay, struct sync_summary *ret, struct failure *failure) {
     struct sync_summary summary = {0};
     struct failure stuck_failure = {0};
@@ -44,15 +77,22 @@ enum error client_sync(struct home *home, struct relay *relay, struct sync_summa
     enum error error = count(home, TABLE_ALARM, &alarms);
     if (error != E_OK) return fail(failure, error, "the local store");
     TRY(mirror_update(home, relay, failure));
+    TRY(catch_up(home, relay, &summary, failure));
+    TRY(renewal_due(home, relay, failure));
     error = send_due(home, relay, &summary, &stuck, &stuck_failure);
     if (error == E_OK)
-        error = inbox_read(home, relay, &summary, failure);
+        error = read_due(home, relay, &summary, failure);
     else if (failure)
         *failure = stuck_failure;
-    if (error == E_OK) error = inbox_duties(home, relay, &summary, failure);
     if (error != E_OK) return error;
-    error = finish(home, alarms, &summary);
+    error = gossip_end(home);
+    if (error == E_OK) error = finish(home, alarms, &summary);
     if (error != E_OK) return fail(failure, error, "the local store");
+    if (home->breach.error != E_OK) { /* all that came is kept; but nobody shall overlook this */
+        stuck_failure = home->breach;
+        stuck = home->breach.error;
+        home->breach = (struct failure){0};
+    }
     if (stuck != E_OK && failure) *failure = stuck_failure;
     if (stuck == E_OK) *ret = summary;
     return stuck;

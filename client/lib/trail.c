@@ -1,6 +1,7 @@
 /* trail.c - receipts onto legs. */
 #include "trail.h"
 
+#include "gossip.h"
 #include "header.h"
 
 static struct archive_key duty_key(const uint8_t *digest, const uint8_t *leg, enum leg_event event) {
@@ -49,6 +50,59 @@ static enum error check_step(const struct kept_request *request, const struct ke
     return (uint64_t)to == evidence->entry.to ? E_OK : E_BAD_PROOF;
 }
 
+/* The wrap set that goes out for it has no wraps: the post has no device yet. */
+static bool sealed_for_nobody(const struct keptleg *record) {
+    struct bytes payload;
+    struct wrapset set;
+    return record->has_wrapset && stamp_peek(record->wrapset, &payload) == E_OK &&
+           wrapset_decode(payload, &set) == E_OK && set.wraps.count == 0;
+}
+
+/* What an entry says of the wrap set that is in force: its generation, for whom it is, and whether anybody can open it. */
+static void follow_seals(const struct home *home, const struct kept_request *request, struct keptleg *record,
+                         const struct evidence *evidence) {
+    const struct statement *statement = &evidence->statement;
+    bool forwarded = statement->event == EVENT_FORWARDED;
+    if (statement->event == EVENT_STORED) record->generation = 1;
+    if (statement->event == EVENT_STORED || statement->event == EVENT_REKEY_NEEDED)
+        record->has_rekey = record->rekey =
+            statement->event == EVENT_REKEY_NEEDED || (request->record.mine && sealed_for_nobody(record));
+    if (statement->event != EVENT_RESEALED && !forwarded) return;
+    record->generation = statement->generation;
+    record->has_rekey = record->rekey = false;
+    if (!forwarded) return;
+    record->has_forwarder = true;
+    record->forwarder = statement->post;
+    record->to = statement->forward;
+    record->has_away = record->away = !request->record.mine && bytes_are(statement->post, home->post);
+}
+
+static bool may_reseal(enum leg_state state) { /* some row of leg.def takes it */
+    enum leg_state same;
+    return leg_step(state, EVENT_RESEALED, LEG_REQUEST, &same) == E_OK;
+}
+
+/* Who has sent it seals it anew when that is needed, and no longer when it is not (reseal.c). */
+static enum error seal_duties(struct home *home, const uint8_t digest[static HASH_SIZE],
+                              const struct kept_request *request, const struct kept_leg *leg,
+                              const struct evidence *evidence) {
+    enum leg_event event = (enum leg_event)evidence->statement.event;
+    bool open = may_reseal((enum leg_state)leg->record.state);
+    if (event == EVENT_FORWARDED) TRY(trail_duty_done(home, digest, leg->leg, EVENT_FORWARDED));
+    if (!request->record.mine) return E_OK;
+    if (event == EVENT_REKEY_NEEDED) return trail_duty_add(home, digest, leg->leg, EVENT_RESEALED);
+    bool done = event == EVENT_RESEALED || event == EVENT_FORWARDED || !open;
+    return done ? trail_duty_done(home, digest, leg->leg, EVENT_RESEALED) : E_OK;
+}
+
+static enum error reload(struct home *home, const uint8_t digest[static HASH_SIZE], struct kept_leg *leg) {
+    struct kept_leg fresh = {0};
+    TRY(kept_leg_load(home->archive, digest, leg->leg, &fresh));
+    kept_leg_free(leg);
+    *leg = fresh;
+    return E_OK;
+}
+
 static enum error move(struct home *home, const uint8_t digest[static HASH_SIZE], const struct kept_request *request,
                        struct kept_leg *leg, const struct evidence *evidence, struct bytes receipt) {
     struct keptleg *record = &leg->record;
@@ -57,12 +111,15 @@ static enum error move(struct home *home, const uint8_t digest[static HASH_SIZE]
     record->entries++;
     record->refused = E_OK;
     memcpy(record->head, evidence->entry_hash, HASH_SIZE);
+    follow_seals(home, request, record, evidence);
     if (record->state == STATE_STORED) {
         record->has_stored = true;
         record->stored = evidence->entry.time;
     }
     TRY(kept_leg_save(home->archive, digest, leg->leg, record));
-    bool ours = !request->record.mine && record->state == STATE_ACCEPTED && request->header.has_body;
+    TRY(seal_duties(home, digest, request, leg, evidence));
+    if (evidence->statement.event == EVENT_FORWARDED) TRY(reload(home, digest, leg)); /* its views end with the receipt */
+    bool ours = !leg->record.away && !request->record.mine && record->state == STATE_ACCEPTED && request->header.has_body;
     return ours ? trail_duty_add(home, digest, leg->leg, EVENT_HANDED_OVER) : E_OK;
 }
 
@@ -78,21 +135,50 @@ static enum error check_live(const struct home *home, const struct kept_request 
 }
 
 static enum error open_receipt(const struct home *home, const uint8_t digest[static HASH_SIZE],
-                               const struct kept_request *request, const struct kept_leg *leg, struct bytes receipt,
-                               struct evidence *ret) {
+                               const struct kept_leg *leg, struct bytes receipt, struct evidence *ret) {
     TRY(evidence_open(receipt, home->card.statement, ret));
     const struct statement *statement = &ret->statement;
     if (memcmp(statement->header, digest, HASH_SIZE) != 0) return E_MISMATCH;
     if (!statement->has_leg || memcmp(statement->leg, leg->leg, HASH_SIZE) != 0) return E_MISMATCH;
-    TRY(statement_may(statement, home->directory, home->card.statement, request->header.from, leg->record.to));
-    return ret->has_entry ? check_live(home, request, ret) : E_OK;
+    return E_OK;
+}
+
+/* By whom it may be said: of an entry, by the post that the leg is with before it; a receipt without one is this post's own,
+ * and may have come too late, after the leg was forwarded from here. */
+static enum error check_speaker(const struct home *home, const struct kept_request *request, const struct kept_leg *leg,
+                                const struct evidence *evidence) {
+    struct leg_posts posts = {.sender = request->header.from, .recipient = leg->record.to};
+    if (leg->record.has_forwarder) posts.forwarder = leg->record.forwarder;
+    if (!evidence->has_entry && !request->record.mine) posts.recipient = bytes_text(home->post);
+    TRY(statement_may_on(&evidence->statement, home->directory, home->card.statement, &posts));
+    return evidence->has_entry ? check_live(home, request, evidence) : E_OK;
+}
+
+/* What the events that bring a wrap set must say: its generation, and to which other post of the party. */
+static enum error check_seal(const struct kept_leg *leg, const struct evidence *evidence) {
+    const struct statement *statement = &evidence->statement;
+    bool forwarded = statement->event == EVENT_FORWARDED;
+    if (!forwarded && statement->event != EVENT_RESEALED) return E_OK;
+    if (!statement->has_generation || statement->generation != leg->record.generation + 1) return E_BAD_PROOF;
+    if (!forwarded) return E_OK;
+    if (!statement->has_forward || !text_is_post(statement->forward)) return E_BAD_PROOF;
+    if (bytes_equal(statement->forward, statement->post)) return E_BAD_PROOF;
+    return bytes_equal(text_party_of(statement->forward), text_party_of(statement->post)) ? E_OK : E_BAD_PROOF;
+}
+
+/* What its speaker saw of the leg must be what this home was shown. */
+static enum error compare_seen(struct home *home, const struct kept_leg *leg, const struct evidence *evidence) {
+    const struct statement *statement = &evidence->statement;
+    if (!statement->has_post || !statement->has_seen || bytes_are(statement->post, home->post)) return E_OK;
+    return gossip_seen(home, statement->post, leg->leg, statement->seen);
 }
 
 enum error trail_apply(struct home *home, const uint8_t digest[static HASH_SIZE], const struct kept_request *request,
                        struct kept_leg *leg, struct bytes receipt, enum trail_outcome *ret) {
     struct evidence evidence;
-    TRY(open_receipt(home, digest, request, leg, receipt, &evidence));
+    TRY(open_receipt(home, digest, leg, receipt, &evidence));
     if (!evidence.has_entry) {
+        TRY(check_speaker(home, request, leg, &evidence));
         TRY(archive_set(home->archive, TABLE_NOTE, archive_key(leg->leg, evidence.statement_hash, 0), receipt));
         *ret = TRAIL_NOTE;
         return E_OK;
@@ -106,8 +192,11 @@ enum error trail_apply(struct home *home, const uint8_t digest[static HASH_SIZE]
         *ret = TRAIL_EARLY;
         return E_OK;
     }
+    TRY(check_speaker(home, request, leg, &evidence));
     TRY(check_step(request, leg, &evidence));
+    TRY(check_seal(leg, &evidence));
     TRY(move(home, digest, request, leg, &evidence, receipt));
+    TRY(compare_seen(home, leg, &evidence));
     *ret = TRAIL_STEP;
     return E_OK;
 }

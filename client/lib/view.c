@@ -6,6 +6,7 @@
 
 #include "content.h"
 #include "evidence.h"
+#include "freshness.h"
 #include "kept.h"
 #include "moment.h"
 
@@ -44,9 +45,16 @@ static enum error list(struct home *home, enum client_box box, bool all, struct 
     }
 }
 
+/* What a bell could show would be a sister's at most. A revoked device keeps what it has. */
+static enum error bell_reads_nothing(const struct home *home, struct failure *failure) {
+    enum error error = home_check_role(home, ROLE_READER, failure);
+    return error == E_NOT_ALLOWED ? error : E_OK;
+}
+
 enum error client_list(struct home *home, enum client_box box, bool all, struct buf *ret_digests,
                        struct failure *failure) {
     AUTO_BUF digests = {0};
+    TRY(bell_reads_nothing(home, failure));
     enum error error = list(home, box, all, &digests);
     if (error != E_OK) return broken(failure, error);
     buf_add_bytes(ret_digests, buf_bytes(&digests));
@@ -128,6 +136,7 @@ enum error client_find(struct home *home, const char *typed, uint8_t ret_digest[
                        struct failure *failure) {
     uint8_t digest[HASH_SIZE];
     struct search search = {0};
+    TRY(bell_reads_nothing(home, failure));
     bool numbered = false;
     size_t count = 0;
     enum error error = find_numbered(home, typed, digest, &numbered);
@@ -209,6 +218,9 @@ static enum error view_legs(struct home *home, const struct header *header, stru
         copy_text(record->to, leg->to, sizeof leg->to);
         memcpy(leg->leg, legs.legs[i].leg, HASH_SIZE);
         leg->state = (enum leg_state)record->state;
+        leg->needs_rekey = record->rekey && !kept_leg_settled(record);
+        leg->away = record->away;
+        if (record->has_forwarder) copy_text(record->forwarder, leg->forwarder, sizeof leg->forwarder);
         leg->refused = record->refused == E_OK ? E_OK : error_row((enum error)record->refused)->error;
         if (record->has_stored && (view->stored.ms == 0 || record->stored.ms < view->stored.ms))
             view->stored = record->stored;
@@ -227,6 +239,8 @@ static enum error make_view(struct home *home, struct request_view *view) {
     TRY(kept_load(home->archive, view->digest, &request));
     view->mine = request.record.mine;
     view->number = request.record.number;
+    view->paired = request.record.has_paired && request.record.paired;
+    view->unpaired = request.record.has_paired && !request.record.paired;
     text_reference(view->digest, view->reference);
     view_header(&request.header, view);
     TRY(view_content(home, &request, view));
@@ -295,6 +309,7 @@ static enum error add_event(struct ladder *ladder, struct bytes receipt) {
                                  .has_reason = statement->has_reason,
                                  .reason = (unsigned)statement->reason};
     if (statement->has_post) copy_text(statement->post, event->actor, sizeof event->actor);
+    if (statement->has_forward) copy_text(statement->forward, event->forward, sizeof event->forward);
     return open_note(ladder, statement, &event->note);
 }
 
@@ -368,7 +383,7 @@ static enum error read_status(struct home *home, struct home_status *status) {
     status->body_max = relay.body_max;
     status->directory_size = home->directory ? directory_size(home->directory) : 0;
     status->certificate_expires = home->certificate_ends;
-    return E_OK;
+    return freshness_at(home, relay.time, &status->freshness);
 }
 
 enum error client_status(struct home *home, struct home_status *ret, struct failure *failure) {

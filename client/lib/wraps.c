@@ -3,12 +3,15 @@
 
 #include <sodium.h>
 
+#include "pairs.h"
 #include "wrapping.h"
 
 struct job { /* one wrap set to make; leg NULL: for the own post */
     struct kept_leg *leg;
     struct bytes post;
+    uint32_t generation;
     struct buf payload;
+    size_t targets;
     bool made;
 };
 
@@ -21,6 +24,8 @@ struct bench {
     size_t count;
     uint64_t size;
     uint8_t root[HASH_SIZE];
+    enum error unpaired; /* E_OK, or why no wraps can be made for the legs: a shared secret that is required is not here */
+    bool paired;         /* those for the legs are made under secrets shared with their parties */
     struct failure *failure;
 };
 
@@ -57,7 +62,7 @@ static enum error open_prekeys(const struct bench *bench, const struct prekeys *
 /* The readers with their prekeys. A device without a fresh one has been away for long and is left out, as the relay
  * does; it is resealed to when it comes back. */
 static enum error find_targets(const struct bench *bench, struct bytes post, const struct prekeys *answer,
-                               struct wrapping_target *ret, size_t *ret_count) {
+                               const struct wrapping_psk *psk, struct wrapping_target *ret, size_t *ret_count) {
     struct prekey prekeys[DEVICES_PER_POST_MAX];
     uint8_t ids[DEVICES_PER_POST_MAX][PREKEY_ID_SIZE];
     size_t have = 0;
@@ -72,10 +77,17 @@ static enum error find_targets(const struct bench *bench, struct bytes post, con
         memcpy(ret[made].device, readers[i]->device, KEY_SIZE);
         memcpy(ret[made].prekey, prekey->key, KEY_SIZE);
         memcpy(ret[made].prekey_id, ids[prekey - prekeys], PREKEY_ID_SIZE);
+        ret[made].psk = psk;
         made++;
     }
     *ret_count = made;
     return E_OK;
+}
+
+enum error wraps_targets(struct home *home, struct relay *relay, struct bytes post, const struct prekeys *answer,
+                         struct wrapping_target *ret, size_t *ret_count) {
+    const struct bench bench = {.home = home, .relay = relay};
+    return find_targets(&bench, post, answer, NULL, ret, ret_count);
 }
 
 /* ---- what is wrapped ---- */
@@ -108,10 +120,22 @@ static enum error seen_head(const struct bench *bench, struct wrapped *keys) {
     return E_OK;
 }
 
+/* The shared secret under which a leg's wraps are made, if they are; the own post's never. */
+static enum error find_pair(const struct bench *bench, const struct job *job, struct pair_key *ret) {
+    bool found = false;
+    if (!job->leg) return E_OK;
+    TRY(bench->unpaired);
+    if (!bench->paired) return E_OK;
+    TRY(pairs_newest(bench->home, job->post, ret, &found));
+    return found ? E_OK : E_PAIR_REQUIRED;
+}
+
 static enum error make_payload(struct bench *bench, struct job *job, const struct prekeys *answer) {
     struct wrapping_target targets[DEVICES_PER_POST_MAX];
     size_t count = 0, voids = 0;
-    TRY(find_targets(bench, job->post, answer, targets, &count));
+    AUTO_PAIR pair = {0};
+    TRY(find_pair(bench, job, &pair));
+    TRY(find_targets(bench, job->post, answer, pair.secret.p ? &pair.psk : NULL, targets, &count));
     AUTO_BUF items = {0};
     struct wrapped keys = {0};
     const struct keptrequest *record = &bench->request->record;
@@ -119,12 +143,12 @@ static enum error make_payload(struct bench *bench, struct job *job, const struc
     keys.has_body_key = record->has_body_key;
     memcpy(keys.offer_key, record->offer_key, KEY_SIZE);
     memcpy(keys.body_key, record->body_key, KEY_SIZE);
-    enum error error = job->leg ? list_voids(bench, job->post, &items, &voids) : E_OK;
+    enum error error = job->leg && job->generation == 1 ? list_voids(bench, job->post, &items, &voids) : E_OK;
     keys.voids = list_of(&items, voids);
     if (error == E_OK) error = seen_head(bench, &keys);
     struct wrapping_set set = {.header = bench->digest,
                                .leg = job->leg ? job->leg->leg : NULL,
-                               .generation = 1,
+                               .generation = job->generation,
                                .directory_size = bench->size,
                                .directory_root = bench->root,
                                .signer = bench->home->device};
@@ -132,6 +156,7 @@ static enum error make_payload(struct bench *bench, struct job *job, const struc
     if (error == E_OK) error = wrapping_make(&set, &keys, targets, count, &job->payload);
     sodium_memzero(&keys, sizeof keys);
     if (error == E_OK) job->made = true;
+    job->targets = count;
     return error;
 }
 
@@ -143,7 +168,7 @@ static enum error take_prekeys(struct bench *bench, struct relay_answer *answer)
     enum error error = answer->error;
     if (error == E_OK) error = prekeys_decode(answer->body, &prekeys);
     if (error == E_OK) error = make_payload(bench, job, &prekeys);
-    if (error == E_STALE_DIRECTORY) return E_OK;
+    if (error == E_STALE_DIRECTORY || error == E_PAIR_REQUIRED) return E_OK;
     return error == E_OK ? E_OK
                          : fail(bench->failure, error, "day keys of %.*s", (int)job->post.n, (const char *)job->post.p);
 }
@@ -167,6 +192,7 @@ static enum error keep_one(struct bench *bench, struct job *job, struct bytes st
     if (!job->leg) {
         bench->request->record.has_wrapset = true;
         bench->request->record.wrapset = stamped;
+        bench->request->record.has_paired = bench->request->record.paired = bench->paired;
         return kept_save(bench->home->archive, bench->digest, &bench->request->record);
     }
     struct keptleg *record = &job->leg->record;
@@ -175,7 +201,8 @@ static enum error keep_one(struct bench *bench, struct job *job, struct bytes st
     record->generation = 1;
     record->has_wrapped = job->made;
     record->wrapped = relay_now(bench->relay);
-    record->refused = job->made ? E_OK : E_STALE_DIRECTORY;
+    enum error missing = bench->unpaired != E_OK ? bench->unpaired : E_STALE_DIRECTORY;
+    record->refused = job->made ? E_OK : missing;
     return kept_leg_save(bench->home->archive, bench->digest, job->leg->leg, record);
 }
 
@@ -220,11 +247,18 @@ static void find_jobs(struct bench *bench, struct kept_legs *legs, const bool *h
     for (size_t i = 0; i < legs->count; i++) {
         struct keptleg *record = &legs->legs[i].record;
         if (held[i] || kept_leg_stored(record) || kept_leg_refused(record) || fresh(bench, record)) continue;
-        bench->jobs[bench->count++] = (struct job){.leg = &legs->legs[i], .post = record->to};
+        bench->jobs[bench->count++] = (struct job){.leg = &legs->legs[i], .post = record->to, .generation = 1};
         any = true;
     }
     if (any && !bench->request->record.has_wrapset)
-        bench->jobs[bench->count++] = (struct job){.post = bytes_text(bench->home->post)};
+        bench->jobs[bench->count++] = (struct job){.post = bytes_text(bench->home->post), .generation = 1};
+}
+
+/* One mode for all legs of the request (pairs.h). */
+static enum error find_mode(struct bench *bench, const struct kept_legs *legs) {
+    enum error error = pairs_apply_to(bench->home, legs, &bench->paired);
+    if (error == E_PAIR_REQUIRED) bench->unpaired = error;
+    return error == E_PAIR_REQUIRED || error == E_OK ? E_OK : fail(bench->failure, error, "the local store");
 }
 
 enum error wraps_prepare(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE],
@@ -240,7 +274,8 @@ enum error wraps_prepare(struct home *home, struct relay *relay, const uint8_t d
     bench.jobs = calloc(legs->count + 1, sizeof *bench.jobs);
     if (!bench.jobs) return fail(failure, E_NO_MEMORY, "wrap sets");
     find_jobs(&bench, legs, held);
-    enum error error = bench.count ? make_all(&bench) : E_OK;
+    enum error error = bench.count ? find_mode(&bench, legs) : E_OK;
+    if (error == E_OK && bench.count) error = make_all(&bench);
     if (error != E_OK) relay_abandon(relay);
     if (error == E_OK && bench.count) error = keep_all(&bench);
     for (size_t i = 0; i < bench.count; i++) buf_free(&bench.jobs[i].payload);
@@ -253,4 +288,29 @@ enum error wraps_prepare(struct home *home, struct relay *relay, const uint8_t d
     error = kept_load(home->archive, digest, request);
     if (error == E_OK) error = kept_legs_load(home->archive, digest, legs);
     return error == E_OK ? E_OK : fail(failure, error, "the local store");
+}
+
+/* ---- one wrap set of a later generation ---- */
+
+enum error wraps_seal(struct home *home, struct relay *relay, const struct wraps_order *order, struct buf *ret_stamped,
+                      size_t *ret_devices, struct failure *failure) {
+    struct job job = {.leg = order->leg, .post = order->post, .generation = order->generation};
+    struct bench bench = {.home = home,
+                          .relay = relay,
+                          .digest = order->digest,
+                          .request = order->request,
+                          .jobs = &job,
+                          .count = 1,
+                          .size = directory_size(home->directory),
+                          .failure = failure};
+    directory_root(home->directory, bench.root);
+    enum error error = order->legs ? find_mode(&bench, order->legs) : E_OK;
+    if (error == E_OK) error = make_all(&bench);
+    if (error != E_OK) relay_abandon(relay);
+    if (error == E_OK && !job.made) error = bench.unpaired != E_OK ? bench.unpaired : E_STALE_DIRECTORY;
+    if (error == E_OK)
+        error = stamp_sign_one(LABEL_WRAPSET, home->keys.device.p, buf_bytes(&job.payload), ret_stamped);
+    buf_free(&job.payload);
+    if (error == E_OK) *ret_devices = job.targets;
+    return error;
 }

@@ -1,0 +1,173 @@
+/* verify.c - checking a file that proves something: offline, from nothing but the file and, if it is here, the
+ * relay's card. */
+#include "commands.h"
+#include "files.h"
+#include "fraud.h"
+#include "guest.h"
+#include "text.h"
+
+enum { OPTION_CARD = 1, PROOF_FILE_MAX = 1024 * 1024 };
+
+COMMAND_OPTIONS(verify_verify, {"card", OPTION_CARD, true});
+
+struct verifying {
+    const char *file, *card_path;
+    struct card card; /* of --card */
+    struct buf bytes;
+    struct fraud_view fraud;
+};
+
+/* ---- proofs of fraud ---- */
+
+static const char *const kind_names[] = {
+    [FRAUD_HEADS] = "heads", [FRAUD_ENTRIES] = "entries", [FRAUD_PROMISE] = "promise"};
+static const char *const kind_texts[] = {
+    [FRAUD_HEADS] = "has signed two directories that cannot be of one log",
+    [FRAUD_ENTRIES] = "has signed two different entries for one place in the history of a leg",
+    [FRAUD_PROMISE] = "has promised that statements stand in its directory, and later signed one without them"};
+static const char *const not_proven[] = {
+    "that the card is the relay's: compare its fingerprint with the operator's or another member's",
+    "which of the two the relay showed to whom, and who else has seen them",
+    "whether the relay's operator meant it, or somebody who holds the relay's keys did it"};
+
+static const uint8_t *signing_key(const struct fraud_view *fraud) {
+    return fraud->kind == FRAUD_HEADS ? fraud->card.log : fraud->card.statement;
+}
+
+static json_t *side_json(const struct fraud_view *fraud, const struct fraud_side *side) {
+    char root[2 * HASH_SIZE + 1];
+    text_hex(side->root, HASH_SIZE, root);
+    return json_pack("{s:I, s:s, s:o}", "size", (json_int_t)side->size, fraud->kind == FRAUD_ENTRIES ? "entry" : "root",
+                     root, "time", present_json_time(side->time));
+}
+
+static void set_hex(json_t *object, const char *name, const uint8_t *bytes) {
+    char hex[2 * HASH_SIZE + 1];
+    text_hex(bytes, HASH_SIZE, hex);
+    json_object_set_new(object, name, json_string(hex));
+}
+
+static void fraud_json(const struct verifying *work) {
+    const struct fraud_view *fraud = &work->fraud;
+    char fingerprint[TEXT_FINGERPRINT_SIZE];
+    text_fingerprint(fraud->card_hash, fingerprint);
+    json_t *object = json_pack("{s:s, s:b, s:s, s:s, s:o, s:o}", "kind", kind_names[fraud->kind], "proven", 1, "relay",
+                               fraud->card.name, "card_fingerprint", fingerprint, "older",
+                               side_json(fraud, &fraud->older), "newer", side_json(fraud, &fraud->newer));
+    set_hex(object, "key", signing_key(fraud));
+    if (fraud->kind == FRAUD_PROMISE) set_hex(object, "log_key", fraud->card.log);
+    if (fraud->has_root) set_hex(object, "root", fraud->root);
+    if (fraud->kind == FRAUD_ENTRIES) {
+        set_hex(object, "leg", fraud->leg);
+        json_object_set_new(object, "ordinal", json_integer((json_int_t)fraud->ordinal));
+    }
+    if (fraud->kind == FRAUD_PROMISE) {
+        json_object_set_new(object, "deadline", present_json_time(fraud->deadline));
+        json_object_set_new(object, "statements", json_integer((json_int_t)fraud->statements));
+    }
+    json_object_set_new(object, "card_matches", work->card_path ? json_true() : json_null());
+    json_t *gaps = json_array();
+    for (size_t i = work->card_path ? 1 : 0; i < LENGTH(not_proven); i++)
+        json_array_append_new(gaps, json_string(not_proven[i]));
+    json_object_set_new(object, "not_proven", gaps);
+    present_json(stdout, object);
+}
+
+static void print_hex(const char *what, const uint8_t *bytes) {
+    char hex[2 * HASH_SIZE + 1];
+    text_hex(bytes, HASH_SIZE, hex);
+    printf("  %-9s %s\n", what, hex);
+}
+
+static void print_side(const char *what, const struct fraud_view *fraud, const struct fraud_side *side) {
+    char time[TIME_SIZE];
+    if (fraud->kind == FRAUD_ENTRIES)
+        printf("%-10s of %s\n", what, present_utc(side->time, time));
+    else
+        printf("%-10s %llu entries, of %s\n", what, (unsigned long long)side->size, present_utc(side->time, time));
+    print_hex(fraud->kind == FRAUD_ENTRIES ? "entry" : "root", side->root);
+}
+
+static void fraud_people(const struct verifying *work) {
+    const struct fraud_view *fraud = &work->fraud;
+    char fingerprint[TEXT_FINGERPRINT_SIZE], time[TIME_SIZE];
+    text_fingerprint(fraud->card_hash, fingerprint);
+    printf("proven: the relay %s %s\n\n", fraud->card.name, kind_texts[fraud->kind]);
+    if (fraud->kind == FRAUD_ENTRIES) {
+        print_hex("leg", fraud->leg);
+        printf("  %-9s %llu\n", "ordinal", (unsigned long long)fraud->ordinal);
+    }
+    print_side(fraud->kind == FRAUD_PROMISE   ? "promised"
+               : fraud->kind == FRAUD_ENTRIES ? "one"
+                                              : "older",
+               fraud, &fraud->older);
+    if (fraud->kind == FRAUD_PROMISE)
+        printf("  %-9s %s, for %zu statements\n", "deadline", present_utc(fraud->deadline, time), fraud->statements);
+    print_side(fraud->kind == FRAUD_ENTRIES ? "other" : "newer", fraud, &fraud->newer);
+    if (fraud->has_root && fraud->older.size != fraud->newer.size) {
+        printf("  at %llu entries it has another root\n", (unsigned long long)fraud->older.size);
+        print_hex("", fraud->root);
+    }
+    puts("signed by");
+    print_hex("key", signing_key(fraud));
+    if (fraud->kind == FRAUD_PROMISE) print_hex("log key", fraud->card.log);
+    printf("\ncard       %s%s\n\nnot proven:\n", fingerprint, work->card_path ? " (the same relay as --card)" : "");
+    for (size_t i = work->card_path ? 1 : 0; i < LENGTH(not_proven); i++) printf("- %s\n", not_proven[i]);
+}
+
+/* A card may have got new witnesses or addresses since: the keys are what signed. */
+static bool same_keys(const struct card *a, const struct card *b) {
+    return strcmp(a->name, b->name) == 0 && memcmp(a->log, b->log, KEY_SIZE) == 0 &&
+           memcmp(a->statement, b->statement, KEY_SIZE) == 0;
+}
+
+static enum error verify_fraud(struct run *run, struct verifying *work) {
+    enum error error = fraud_verify(buf_bytes(&work->bytes), &work->fraud);
+    if (error != E_OK) return fail(&run->failure, error, "%s", work->file);
+    if (work->card_path && !same_keys(&work->card, &work->fraud.card))
+        return fail(&run->failure, E_WRONG_FINGERPRINT, "%s accuses the holder of another card than %s", work->file,
+                    work->card_path);
+    if (run->cli.json)
+        fraud_json(work);
+    else
+        fraud_people(work);
+    return E_OK;
+}
+
+/* ---- what kind of file it is ---- */
+
+static const struct reader {
+    const struct object *object; /* whose bytes the file holds */
+    enum error (*verify)(struct run *run, struct verifying *work);
+} readers[] = {{&fraud_object, verify_fraud}};
+
+/* The first kind that it decodes as; of a damaged file: what is wrong with it as the first kind. */
+static enum error verify_any(struct run *run, struct verifying *work) {
+    union {
+        struct fraud fraud;
+    } value;
+    if (work->card_path) TRY(guest_read_card(work->card_path, &work->card, &run->failure));
+    TRY(files_read(work->file, PROOF_FILE_MAX, &work->bytes, &run->failure));
+    for (size_t i = 0; i < LENGTH(readers); i++)
+        if (codec_decode(readers[i].object, buf_bytes(&work->bytes), &value) == E_OK)
+            return readers[i].verify(run, work);
+    enum error error = codec_decode(readers[0].object, buf_bytes(&work->bytes), &value);
+    return fail(&run->failure, error, "%s is no proof", work->file);
+}
+
+int verify_verify(struct run *run) {
+    AUTO_FREE(struct verifying) work = calloc(1, sizeof *work);
+    if (!work) return run_fail(run, E_NO_MEMORY);
+    for (int id; (id = run_next(run)) != CLI_END;) {
+        if (id == OPTION_CARD)
+            work->card_path = run->args.value;
+        else if (id == CLI_WORD && !work->file)
+            work->file = run->args.value;
+        else
+            return run_usage(run);
+    }
+    if (!work->file) return run_usage_text(run, "FILE is needed");
+    enum error error = verify_any(run, work);
+    buf_free(&work->bytes);
+    return error == E_OK ? 0 : run_fail(run, error);
+}

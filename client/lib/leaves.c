@@ -1,0 +1,46 @@
+/* leaves.c - leaf hashes of the directory log. */
+#include "leaves.h"
+
+#include "merkle.h"
+
+enum { FOREIGN_LEAVES_MAX = 1 << 20 };
+
+static enum error add_leaf(struct buf *hashes, struct bytes leaf) {
+    uint8_t hash[HASH_SIZE];
+    merkle_leaf(leaf, hash);
+    buf_add(hashes, hash, HASH_SIZE);
+    return buf_error(hashes);
+}
+
+enum error leaves_of_mirror(struct archive *archive, struct buf *ret) {
+    AUTO_BUF leaf = {0};
+    struct archive_cursor cursor = archive_cursor(TABLE_LEAF, SCOPE_ALL, archive_key(NULL, NULL, 0));
+    for (bool found = true;;) {
+        TRY(archive_next(archive, &cursor, &leaf, &found));
+        if (!found) return E_OK;
+        if (cursor.key.n != ret->n / HASH_SIZE) return E_CORRUPT;
+        TRY(add_leaf(ret, buf_bytes(&leaf)));
+    }
+}
+
+enum error leaves_of_relay(struct relay *relay, uint64_t size, struct buf *ret, struct failure *failure) {
+    if (size > FOREIGN_LEAVES_MAX) return E_TOO_LARGE;
+    while (ret->n / HASH_SIZE < size) {
+        AUTO_ANSWER answer = {0};
+        uint64_t from = ret->n / HASH_SIZE;
+        struct leaves leaves;
+        struct bytes leaf;
+        TRY(relay_call(relay, MESSAGE_GETLEAVES, &(struct getleaves){.from = from, .max = LEAVES_MAX}, &answer,
+                       failure));
+        TRY(leaves_decode(answer.body, &leaves));
+        if (leaves.from != from || leaves.leaves.count == 0) return E_WITHHELD;
+        while (ret->n / HASH_SIZE < size && list_next_bytes(&leaves.leaves, &leaf)) TRY(add_leaf(ret, leaf));
+    }
+    return E_OK;
+}
+
+bool leaves_root(const struct buf *hashes, uint64_t size, uint8_t ret[static HASH_SIZE]) {
+    if (size > hashes->n / HASH_SIZE) return false;
+    merkle_root(hashes->p, (size_t)size, ret);
+    return true;
+}

@@ -1,0 +1,77 @@
+/* proofs.c - keeps what proves a relay's fraud. */
+#include "proofs.h"
+
+#include <stdio.h>
+
+#include "evidence.h"
+#include "files.h"
+#include "fraud.h"
+#include "home_files.h"
+#include "kept.h"
+
+/* The same proof has the same name, however often it is found. */
+static void proof_name(struct bytes proof, char ret[static PROOF_NAME_SIZE]) {
+    uint8_t hash[HASH_SIZE];
+    char hex[2 * 4 + 1];
+    stamp_hash(proof, hash);
+    text_hex(hash, 4, hex);
+    (void)snprintf(ret, PROOF_NAME_SIZE, "proofs/fraud-%s.proof", hex);
+}
+
+enum error proofs_write(const char *base, struct bytes proof, char ret_name[static PROOF_NAME_SIZE],
+                        struct failure *failure) {
+    char folder[HOME_PATH_SIZE], path[HOME_PATH_SIZE], name[PROOF_NAME_SIZE];
+    proof_name(proof, name);
+    TRY(files_join(base, "proofs", folder, sizeof folder, failure));
+    TRY(files_join(base, name, path, sizeof path, failure));
+    TRY(files_make_folder(folder, failure));
+    if (!files_exists(path)) TRY(files_write(path, 0600, proof, failure));
+    memcpy(ret_name, name, sizeof name);
+    return E_OK;
+}
+
+static enum error alarm_once(struct home *home, struct bytes proof, const char *what, const char *name) {
+    uint8_t hash[HASH_SIZE];
+    bool known = false;
+    stamp_hash(proof, hash);
+    struct archive_key row = archive_key(hash, NULL, 0);
+    TRY(archive_has(home->archive, TABLE_META, row, &known));
+    if (known) return E_OK;
+    TRY(archive_set(home->archive, TABLE_META, row, (struct bytes){0}));
+    return kept_alarm_proof(home->archive, proof, "%s; proof: %s", what, name);
+}
+
+enum error proofs_accuse(struct home *home, struct bytes proof, const char *what) {
+    char name[PROOF_NAME_SIZE];
+    if (proofs_write(home->path, proof, name, NULL) != E_OK)
+        (void)snprintf(name, sizeof name, "%s", "(file could not be written)");
+    (void)fail(&home->breach, E_FRAUD, "%s; proof: %s/%s", what, home->path, name);
+    return alarm_once(home, proof, what, name);
+}
+
+enum error proofs_suspect(struct home *home, enum error error, const char *text, ...) {
+    char line[FAILURE_WHERE_SIZE];
+    va_list args;
+    va_start(args, text);
+    (void)vsnprintf(line, sizeof line, text, args);
+    va_end(args);
+    (void)fail(&home->breach, error, "%s", line);
+    return kept_alarm(home->archive, "%s", line);
+}
+
+static enum error contradicts(struct home *home, struct bytes receipt, struct buf *proof) {
+    AUTO_BUF known = {0};
+    struct evidence evidence;
+    bool found = false;
+    TRY(evidence_open(receipt, home->card.statement, &evidence));
+    if (!evidence.has_entry) return E_NO_PROOF;
+    TRY(archive_get(home->archive, TABLE_ENTRY, archive_key(evidence.entry.leg, NULL, evidence.entry.ordinal), &known,
+                    &found));
+    return found ? fraud_make_entries(&home->card, buf_bytes(&known), receipt, proof) : E_NO_PROOF;
+}
+
+enum error proofs_entries(struct home *home, struct bytes receipt) {
+    AUTO_BUF proof = {0};
+    if (contradicts(home, receipt, &proof) != E_OK) return E_OK;
+    return proofs_accuse(home, buf_bytes(&proof), "the relay has signed two entries for one place of a leg");
+}
