@@ -253,13 +253,110 @@ static void another_party_of_the_same_name_shown_to_a_newcomer(void **state) {
     if (ran.exit != 0) fail_msg("an honest relay: %s", (const char *)ran.err.p);
 }
 
+/* ---- an old log, two logs ---- */
+
+static void an_older_log_than_was_seen(void **state) {
+    (void)state;
+    AUTO_RAN ran = {0};
+    be_honest();
+    POUCH_GOOD(&bob, &ran, "sync");
+    stage_save(&bob);
+    forger_cut(&forger, forger.count - 1);
+    lie();
+    POUCH(&bob, &ran, "sync");
+    assert_refused(&ran, "directory-forked", "entries");
+    assert_goes_on(&bob);
+}
+
+static void a_log_without_a_signed_head(void **state) {
+    (void)state;
+    AUTO_RAN ran = {0};
+    forger.no_heads = true;
+    lie();
+    POUCH(&bob, &ran, "sync");
+    assert_refused(&ran, "withheld", "head");
+    assert_goes_on(&bob);
+}
+
+/* A statement that holds: a post that is nobody's concern here is revoked by its own key. */
+static void revocation_of(const struct actor *actor, struct buf *out) {
+    struct revocation revocation = {.post = bytes_text(actor->post), .created = {forger_now(&forger)}};
+    memcpy(revocation.signer, actor->poster.public, KEY_SIZE);
+    signed_by(LABEL_REVOCATION, &revocation_object, &revocation, &actor->poster, out);
+}
+
+static void really_revoke(const struct actor *actor) {
+    AUTO_BUF stamped = {0}, statements = {0};
+    AUTO_REPLY reply = {0};
+    struct actor anybody;
+    actor_new(&stage_relay, "zz/anybody", &anybody);
+    actor_connect(&anybody);
+    revocation_of(actor, &stamped);
+    dirstatement_encode(&(struct dirstatement){LEAF_REVOCATION, buf_bytes(&stamped)}, &statements);
+    actor_call(&anybody, MESSAGE_DECLARE, &(struct declare){list_of(&statements, 1)}, &reply);
+    actor_free(&anybody);
+}
+
+static void ann_writes(const char *subject) {
+    AUTO_RAN ran = {0};
+    be_honest();
+    POUCH_GOOD(&ann, &ran, "send", "--to", "de", "-s", subject, note);
+}
+
+/* Bob is shown a revocation that nobody else is shown, and ann one that he is not: each log by itself is as it should be.
+ * Her letter tells him, and the two heads are the proof. */
+static void two_logs_for_two_members(void **state) {
+    (void)state;
+    AUTO_RAN ran = {0};
+    AUTO_BUF stamped = {0};
+    stage_put_back(&bob);
+    revocation_of(&eve, &stamped);
+    forger_say(&forger, LEAF_REVOCATION, buf_bytes(&stamped));
+    lie();
+    POUCH_GOOD(&bob, &ran, "sync");
+    really_revoke(&mallory);
+    ann_writes("Do you see what I see?");
+    lie();
+    POUCH(&bob, &ran, "sync");
+    assert_refused(&ran, "fraud", "fj/technical");
+    assert_proof(&bob, "heads");
+    POUCH_GOOD(&bob, &ran, "--offline", "inbox"); /* the letter itself is here, and may be read */
+    assert_non_null(strstr((const char *)ran.out.p, "Do you see what I see?"));
+    stage_put_back(&bob);
+    assert_goes_on(&bob);
+    stage_save(&bob);
+}
+
+/* The log stands still for bob alone: what ann's letter brings shows it. */
+static void a_log_that_stands_still_for_one_member(void **state) {
+    (void)state;
+    AUTO_RAN ran = {0};
+    really_revoke(&eve);
+    ann_writes("The world goes on");
+    lie();
+    POUCH(&bob, &ran, "sync");
+    assert_refused(&ran, "withheld", "fj/technical");
+    POUCH_GOOD(&bob, &ran, "--offline", "inbox");
+    assert_non_null(strstr((const char *)ran.out.p, "The world goes on"));
+    stage_put_back(&bob);
+    assert_goes_on(&bob);
+}
+
 int main(void) {
 #define ACT(act) cmocka_unit_test_setup_teardown(act, open_log, close_log)
     const struct CMUnitTest acts[] = {
-        ACT(a_device_that_no_key_of_the_post_has_certified), ACT(a_device_whose_signature_is_another_key_s),
-        ACT(a_device_for_which_nobody_vouches_gets_nothing), ACT(a_post_that_another_authority_has_certified),
-        ACT(an_authority_key_that_the_party_has_not_chosen), ACT(a_revocation_by_nobody_s_key),
-        ACT(a_party_that_no_registrar_has_admitted),         ACT(another_party_of_the_same_name_shown_to_a_newcomer),
+        ACT(a_device_that_no_key_of_the_post_has_certified),
+        ACT(a_device_whose_signature_is_another_key_s),
+        ACT(a_device_for_which_nobody_vouches_gets_nothing),
+        ACT(a_post_that_another_authority_has_certified),
+        ACT(an_authority_key_that_the_party_has_not_chosen),
+        ACT(a_revocation_by_nobody_s_key),
+        ACT(a_party_that_no_registrar_has_admitted),
+        ACT(another_party_of_the_same_name_shown_to_a_newcomer),
+        ACT(an_older_log_than_was_seen),
+        ACT(a_log_without_a_signed_head),
+        ACT(two_logs_for_two_members),
+        ACT(a_log_that_stands_still_for_one_member),
     };
     return cmocka_run_group_tests_name("a relay that lies about the directory", acts, raise_curtain, lower_curtain);
 }

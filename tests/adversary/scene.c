@@ -158,7 +158,13 @@ static void read_card(struct scene_relay *relay) {
 }
 
 void scene_relay_start(struct scene_relay *relay, void (*adjust)(struct config *config)) {
+    scene_relay_start_with(relay, adjust, (const char *const[]){NULL});
+}
+
+void scene_relay_start_with(struct scene_relay *relay, void (*adjust)(struct config *config), const char *const *words) {
+    enum { INIT_WORDS = 16 };
     AUTO_RAN ran = {0};
+    const char *init[INIT_WORDS] = {0};
     int pipes[2];
     assert_ok(sodium_init() < 0 ? E_INTERNAL : E_OK);
     *relay = (struct scene_relay){.port = scene_free_port()};
@@ -166,8 +172,9 @@ void scene_relay_start(struct scene_relay *relay, void (*adjust)(struct config *
     assert_non_null(mkdtemp(relay->folder));
     snprintf(relay->yaml, sizeof relay->yaml, "%s/relay.yaml", relay->folder);
     snprintf(relay->address, sizeof relay->address, "tcp://127.0.0.1:%u", relay->port);
-    const char *init[] = {program("POUCHD"), "init",   relay->folder, "--listen",
-                          relay->address,    "--name", "relay.test",  NULL};
+    const char *always[] = {program("POUCHD"), "init", relay->folder, "--listen", relay->address, "--name", "relay.test"};
+    memcpy(init, always, sizeof always);
+    for (size_t i = LENGTH(always); *words && i + 1 < INIT_WORDS; i++) init[i] = *words++;
     scene_run(NULL, init, &ran);
     if (ran.exit != 0) fail_msg("pouchd init: %s", (char *)ran.err.p);
     if (adjust) adjust_config(relay, adjust);

@@ -54,6 +54,8 @@ struct scene_relay {
 };
 /* `adjust` changes the configuration that `pouchd init` made; may be NULL. */
 void scene_relay_start(struct scene_relay *relay, void (*adjust)(struct config *config));
+/* The same; `words`, ended by NULL, go to `pouchd init` as well. */
+void scene_relay_start_with(struct scene_relay *relay, void (*adjust)(struct config *config), const char *const *words);
 /* In order, with exit code 0. Removes everything. */
 void scene_relay_stop(struct scene_relay *relay);
 

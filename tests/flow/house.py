@@ -144,8 +144,9 @@ def run(argv, cwd, data=None, env=None, timeout=None):
 class Relay:
     """A relay's folder and, while it runs, its process."""
 
-    def __init__(self, folder, addresses=1, config=None, prepared=False):
-        """config: {"limits.body": "64KiB"}. prepared: the folder exists and is meant to be used."""
+    def __init__(self, folder, addresses=1, config=None, prepared=False, init=()):
+        """config: {"limits.body": "64KiB"}. prepared: the folder exists and is meant to be used. init: more words for
+        `pouchd init`."""
         self.folder = pathlib.Path(folder)
         self.ports = [random_port() for _ in range(addresses)]
         self.card = self.folder / "relay.card"
@@ -155,7 +156,7 @@ class Relay:
         self.process = None
         self.kills = 0  # how many ends by a signal the tests have asked for
         listen = [word for port in self.ports for word in ("--listen", f"tcp://127.0.0.1:{port}")]
-        made = run(program("POUCHD") + ["init", self.folder, "--name", "relay.test", "--json"] + listen,
+        made = run(program("POUCHD") + ["init", self.folder, "--name", "relay.test", "--json", *init] + listen,
                    self.folder.parent)
         assert made.code == 0, str(made)
         self.fingerprint = made.json["fingerprint"]
@@ -338,15 +339,16 @@ class Home:
 class House:
     """One temporary folder with a relay, authorities and posts."""
 
-    def __init__(self, addresses=1, config=None, relay=True, folder=None):
+    def __init__(self, addresses=1, config=None, relay=True, folder=None, init=()):
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="pouch-flow-"))
         self.papers = self.folder / "papers"
         self.papers.mkdir()
         self.relay = None
         self.homes = {}
+        self.registrar_keys = []  # none: the one that `pouchd init` makes
         if relay:
             try:
-                self.relay = Relay(self.folder / "relay", addresses, config).start()
+                self.relay = Relay(self.folder / "relay", addresses, config, init=init).start()
             except BaseException:
                 self.close()
                 raise
@@ -376,7 +378,8 @@ class House:
     def admit(self, party):
         sheet = (self.papers / f"{party}.nomination").read_text()
         fingerprint = re.search(r"(?:\d{5} ){9}\d{5}", sheet).group()
-        ran = self.relay.ctl("admit", str(self.papers / f"{party}.charter"), "--fingerprint", fingerprint)
+        keys = [word for key in self.registrar_keys for word in ("--registrar-key", str(key))]
+        ran = self.relay.ctl("admit", str(self.papers / f"{party}.charter"), "--fingerprint", fingerprint, *keys)
         assert ran.code == 0, f"{ran}\n{self.relay.tail()}"
 
     def certify(self, post, certificate=None, functions="diplomatic,policy,technical"):

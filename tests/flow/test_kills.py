@@ -14,8 +14,13 @@ from house import (DECLINED, NOTIFIED, PATIENCE, SETTLED, SOURCE, STORED, FlowTe
                    main, until)
 
 RELAY_POINTS = ("ledger.applied", "ledger.signed", "ledger.before-commit", "ledger.committed", "ledger.answered")
+HEAD_POINT = "ledger.head"  # reached when the directory has grown
 CLIENT_POINTS = ("outbox.committed", "outbox.unanswered", "statement.committed", "statement.unanswered",
                  "offer.archived", "body.archived")
+# Each of these has a file of its own: test_backup.py, test_reseal.py, test_lives.py, test_cards.py, test_witness_kills.py,
+# test_device_kills.py.
+ELSEWHERE = ("backup.", "restore.", "recovery.", "seal.", "renewal.", "succession.", "card.", "witness.", "invite.", "link.",
+             "parcel.", "device.")
 NOT_NOW = (3, 6)  # kept in the outbox, or no answer in time: the command that follows brings it through
 BACK_S = 3.0      # the promise is a second on a machine that is not loaded; the measured times are printed
 
@@ -30,8 +35,9 @@ def fault_points(*folders):
 
 class FaultPoints(unittest.TestCase):
     def test_these_tests_know_every_fault_point(self):
-        self.assertEqual(fault_points("relay"), set(RELAY_POINTS))
-        self.assertEqual(fault_points("client"), set(CLIENT_POINTS))
+        self.assertEqual(fault_points("relay"), {*RELAY_POINTS, HEAD_POINT})
+        here = {point for point in fault_points("client") if not point.startswith(ELSEWHERE)}
+        self.assertEqual(here, set(CLIENT_POINTS))
 
 
 class Traffic(FlowTest):
@@ -135,6 +141,55 @@ class LedgerFaults(Traffic):
         self.relay.start()
         self.assertEqual(fired, len(RELAY_POINTS) * 5)
         self.assertEqual(len(re.findall(r"the ledger was ended by signal 9", self.relay.log())), fired)
+
+
+class HeadFaults(FlowTest):
+    """The witness sees every head that is given out: it would refuse, and prove, one that does not continue the last."""
+
+    @classmethod
+    def furnish(cls):
+        cls.house.member("fj", name="Republic of Fiji")
+        cls.witness = cls.house.home("witness")
+        made = cls.witness.ok("witness", "init", "witness.test", "--no-passphrase").json
+        assert cls.relay.stop() == 0
+        cls.relay.card.write_text(cls.relay.card.read_text() + f"witness {made['vkey']}\n")
+        cls.relay.start()
+
+    def admit_once(self, party):
+        self.house.authority(party, admit=False)
+        charter = self.house.papers / f"{party}.charter"
+
+        def admitted():
+            ran = self.relay.ctl("admit", str(charter), "--yes")
+            return ran.code == 0 or ran.error["error"] == "conflict"
+        self.assertTrue(until(admitted, 60), self.relay.tail())
+
+    def cosign(self):
+        def cosigned():
+            ran = self.witness.run("witness", "run", "--card", self.relay.card, "--once")
+            self.assertIn(ran.code, (0, *NOT_NOW), ran)
+            return ran.code == 0
+        self.assertTrue(until(cosigned, 60), self.relay.tail())
+
+    def test_no_head_is_given_out_of_a_directory_that_was_rolled_back(self):
+        token = self.house.folder / "token"
+        points = (HEAD_POINT, "ledger.signed", "ledger.before-commit", "ledger.committed", "ledger.answered")
+        for number, point in enumerate(points):
+            with self.subTest(point=point):
+                self.assertEqual(self.relay.stop(), 0)
+                token.write_text("")
+                self.relay.kills += 1
+                self.relay.start(env={"POUCH_FAULT": f"{point}:1:{token}"})
+                before = self.relay.live_status()["directory_size"]
+                self.admit_once(f"h{number}")
+                self.assertFalse(token.exists(), "the fault point was never reached")
+                status = self.relay.live_status()
+                self.assertEqual(status["directory_size"], before + 2, "charter and admission, once")
+                self.assertEqual(status["head_size"], status["directory_size"])
+                self.cosign()
+        self.assertEqual(self.relay.stop(), 0)
+        self.relay.start()
+        self.cosign()
 
 
 class ClientFaults(Traffic):

@@ -12,6 +12,7 @@
 #include "enrol.h"
 #include "evidence.h"
 #include "outbox.h"
+#include "pairs.h"
 #include "trail.h"
 #include "wrapping.h"
 #include "wraps.h"
@@ -77,9 +78,11 @@ struct told { /* one step of a leg, or (entry false) a device receipt */
     const char *post; /* NULL: the relay */
     const uint8_t *header, *leg, *previous;
     bool entry, has_reason;
-    uint64_t ordinal, reason;
+    uint64_t ordinal, reason, generation; /* generation 0: none */
+    const char *forward;                  /* NULL: nowhere */
     enum leg_state from, to;
     unsigned relay; /* who signs the record; 0: RELAY */
+    const uint8_t *seen;
 };
 
 UNUSED static void make_receipt(const struct told *told, struct buf *out, uint8_t *ret_entry_hash) {
@@ -92,10 +95,16 @@ UNUSED static void make_receipt(const struct told *told, struct buf *out, uint8_
                                   .post = bytes_text(told->post),
                                   .time = {++clock},
                                   .has_reason = told->has_reason,
-                                  .reason = told->reason};
+                                  .reason = told->reason,
+                                  .has_generation = told->generation > 0,
+                                  .generation = told->generation,
+                                  .has_forward = told->forward != NULL,
+                                  .forward = bytes_text(told->forward)};
     memcpy(statement.header, told->header, HASH_SIZE);
     if (told->leg) memcpy(statement.leg, told->leg, HASH_SIZE);
     memcpy(statement.device, speaker.public, KEY_SIZE);
+    statement.has_seen = told->seen != NULL;
+    if (told->seen) memcpy(statement.seen, told->seen, HASH_SIZE);
     randombytes_buf(statement.nonce, sizeof statement.nonce);
     statement_encode(&statement, &payload);
     assert_ok(stamp_sign_one(LABEL_STATEMENT, speaker.secret, buf_bytes(&payload), &stamped));
@@ -205,6 +214,9 @@ struct offering {    /* how the wrap set is made; zeros: as it should be */
     const uint64_t *voids;
     size_t void_count;
     bool wrong_key, no_wrap;
+    bool paired; /* under the newest secret that the sender shares with the recipient's party */
+    uint32_t generation;       /* 0: the first */
+    const struct buf *receipt; /* NULL: that it was stored */
 };
 
 UNUSED static void make_wrapset(const struct kept_request *request, const uint8_t *digest, const uint8_t *leg,
@@ -222,11 +234,15 @@ UNUSED static void make_wrapset(const struct kept_request *request, const uint8_
     directory_root(world.directory, root);
     struct wrapping_set set = {.header = digest,
                                .leg = leg,
-                               .generation = 1,
+                               .generation = how->generation ? how->generation : 1,
                                .directory_size = directory_size(world.directory),
                                .directory_root = root,
                                .signer = signer.public};
     struct wrapping_target target = target_of(&recipient);
+    AUTO_PAIR pair = {0};
+    bool shared = false;
+    if (how->paired) assert_ok(pairs_newest(&sender, bytes_text(recipient.post), &pair, &shared));
+    target.psk = shared ? &pair.psk : NULL;
     assert_ok(wrapping_make(&set, &keys, &target, how->no_wrap ? 0 : 1, &payload));
     assert_ok(stamp_sign_one(LABEL_WRAPSET, signer.secret, buf_bytes(&payload), out));
 }
@@ -257,7 +273,7 @@ UNUSED static void make_offered(const uint8_t *digest, const struct offering *ho
                               .place = leg.record.place,
                               .path = list_of(&path, LEGS_DEPTH),
                               .wrapset = buf_bytes(&wrapset),
-                              .receipt = buf_bytes(&receipt)};
+                              .receipt = buf_bytes(how->receipt ? how->receipt : &receipt)};
     offered_encode(&offered, out);
     assert_ok(buf_error(out));
 }

@@ -17,6 +17,7 @@
 #include "chain.h"
 #include "files.h"
 #include "home.h"
+#include "joint.h"
 #include "sign.h"
 #include "stamp.h"
 #include "text.h"
@@ -121,11 +122,13 @@ static void a_directory_takes_the_statements_of_charter_and_certificate(void **s
         assert_int_equal(stamp_peek(statement.statement, &payload), E_OK);
         stamp_hash(payload, admission.charter);
         AUTO_BUF encoded = {0};
-        AUTO_BUF stamped = {0};
+        AUTO_BUF begun = {0};
+        AUTO_BUF joint = {0};
         AUTO_BUF second = {0};
         admission_encode(&admission, &encoded);
-        assert_int_equal(stamp_sign_one(LABEL_ADMISSION, secret, buf_bytes(&encoded), &stamped), E_OK);
-        assert_int_equal(directory_make_leaf(directory, LEAF_ADMISSION, buf_bytes(&stamped), time, &second), E_OK);
+        assert_int_equal(joint_begin(buf_bytes(&encoded), &begun), E_OK);
+        assert_int_equal(joint_sign(LABEL_ADMISSION, secret, buf_bytes(&begun), &joint), E_OK);
+        assert_int_equal(directory_make_leaf(directory, LEAF_ADMISSION, buf_bytes(&joint), time, &second), E_OK);
         assert_int_equal(directory_apply(directory, buf_bytes(&second)), E_OK);
     }
     assert_int_equal(applied, 4);

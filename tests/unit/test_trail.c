@@ -54,6 +54,33 @@ static void a_leg_climbs_entry_by_entry(void **state) {
     event_views_free(events, count);
 }
 
+static void what_a_speaker_has_seen_of_the_leg_is_compared(void **state) {
+    (void)state;
+    const uint8_t elsewhere[HASH_SIZE] = {9};
+    const uint8_t *const seen[] = {leg.record.head, elsewhere};
+    assert_ok(take_step(EVENT_STORED, RELAY, NULL, STATE_STORED));
+    static const enum leg_event events[] = {EVENT_NOTIFIED, EVENT_ACCEPTED};
+    static const enum leg_state states[] = {STATE_NOTIFIED, STATE_ACCEPTED};
+    for (size_t i = 0; i < 2; i++) {
+        AUTO_BUF receipt = {0};
+        enum trail_outcome outcome;
+        struct told told = {.event = events[i],
+                            .speaker = RECIPIENT,
+                            .post = "fj/national",
+                            .header = digest,
+                            .leg = leg.leg,
+                            .previous = leg.record.head,
+                            .entry = true,
+                            .ordinal = leg.record.entries,
+                            .from = (enum leg_state)leg.record.state,
+                            .to = states[i],
+                            .seen = seen[i]};
+        make_receipt(&told, &receipt, NULL);
+        assert_ok(apply(&receipt, &outcome));
+        assert_int_equal(count_rows(&sender, TABLE_SEEN), i); /* the second is of a chain that is not here */
+    }
+}
+
 static void the_same_receipt_again_changes_nothing(void **state) {
     (void)state;
     AUTO_BUF receipt = {0};
@@ -242,6 +269,7 @@ int main(void) {
     if (sodium_init() < 0) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_leg_climbs_entry_by_entry, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_a_speaker_has_seen_of_the_leg_is_compared, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_same_receipt_again_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_entries_with_one_ordinal_are_found_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_entry_that_does_not_continue_the_last_is_refused, set_up, tear_down),
