@@ -51,7 +51,7 @@ static enum error roots_differ(const struct fraud_view *view) {
 
 static enum error verify_heads(const struct fraud *fraud, struct fraud_view *view) {
     if (!fraud->has_older || !fraud->has_newer) return E_MISSING_FIELD;
-    if (fraud->receipts.count || fraud->has_promise) return E_UNKNOWN_FIELD;
+    if (fraud->receipts.count || fraud->has_promise || fraud->has_leaves) return E_UNKNOWN_FIELD;
     TRY(open_side(&view->card, fraud->older, &view->older));
     TRY(open_side(&view->card, fraud->newer, &view->newer));
     if (view->older.size > view->newer.size) return E_MALFORMED;
@@ -80,7 +80,8 @@ static enum error verify_entries(const struct fraud *fraud, struct fraud_view *v
     struct evidence a, b;
     struct bytes first, second;
     struct list list = fraud->receipts;
-    if (fraud->has_older || fraud->has_newer || fraud->has_root || fraud->path.count || fraud->has_promise)
+    if (fraud->has_older || fraud->has_newer || fraud->has_root || fraud->path.count || fraud->has_promise ||
+        fraud->has_leaves)
         return E_UNKNOWN_FIELD;
     if (!list_next_bytes(&list, &first) || !list_next_bytes(&list, &second)) return E_MISSING_FIELD;
     TRY(open_entry(&view->card, first, &a));
@@ -111,13 +112,60 @@ static enum error open_promise(const struct fraud *fraud, struct fraud_view *vie
 
 static enum error verify_promise(const struct fraud *fraud, struct fraud_view *view) {
     if (!fraud->has_promise || !fraud->has_newer) return E_MISSING_FIELD;
-    if (fraud->has_older || fraud->receipts.count) return E_UNKNOWN_FIELD;
+    if (fraud->has_older || fraud->receipts.count || fraud->has_leaves) return E_UNKNOWN_FIELD;
     TRY(open_promise(fraud, view));
     TRY(open_side(&view->card, fraud->newer, &view->newer));
     if (view->newer.time.ms <= view->deadline.ms) return E_NO_PROOF;
     if (view->newer.size < view->older.size) return fraud->has_root || fraud->path.count ? E_MALFORMED : E_OK;
     TRY(check_root(fraud, view));
     return roots_differ(view);
+}
+
+/* ---- leaves ---- */
+
+/* How a replay ends: with the first entry that breaks a rule, or with all that hold. */
+struct replayed {
+    size_t count; /* entries taken, and the one that was not */
+    struct bytes leaf;
+    enum error why; /* E_OK: all hold */
+    struct buf hashes;
+};
+static void replayed_free(struct replayed *replayed) { buf_free(&replayed->hashes); }
+#define AUTO_REPLAYED __attribute__((cleanup(replayed_free))) struct replayed
+
+static enum error replay(const struct card *card, struct list leaves, struct replayed *ret) {
+    struct directory *directory = directory_new(card);
+    if (!directory) return E_NO_MEMORY;
+    struct bytes leaf;
+    while (ret->why == E_OK && list_next_bytes(&leaves, &leaf)) {
+        uint8_t hash[HASH_SIZE];
+        ret->why = directory_apply(directory, leaf);
+        ret->leaf = leaf;
+        ret->count++;
+        merkle_leaf(leaf, hash);
+        buf_add(&ret->hashes, hash, sizeof hash);
+    }
+    directory_free(directory);
+    return ret->why == E_NO_MEMORY ? E_NO_MEMORY : buf_error(&ret->hashes);
+}
+
+/* The entries are the beginning of the head's log: check_root shows it, with their root in the older one's place. */
+static enum error verify_leaves(const struct fraud *fraud, struct fraud_view *view) {
+    AUTO_REPLAYED replayed = {0};
+    if (!fraud->has_leaves || !fraud->has_newer) return E_MISSING_FIELD;
+    if (fraud->has_older || fraud->receipts.count || fraud->has_promise) return E_UNKNOWN_FIELD;
+    TRY(open_side(&view->card, fraud->newer, &view->newer));
+    TRY(replay(&view->card, fraud->leaves, &replayed));
+    if (replayed.why == E_OK) return E_NO_PROOF;
+    if (replayed.count != fraud->leaves.count) return E_MALFORMED; /* entries behind the one that it is about */
+    if (replayed.count > view->newer.size) return E_BAD_PROOF;
+    view->older = (struct fraud_side){.size = replayed.count, .time = view->newer.time};
+    merkle_root(replayed.hashes.p, replayed.count, view->older.root);
+    TRY(check_root(fraud, view));
+    if (memcmp(view->root, view->older.root, HASH_SIZE) != 0) return E_BAD_PROOF;
+    view->leaf = replayed.leaf;
+    view->why = replayed.why;
+    return E_OK;
 }
 
 /* ---- verifying ---- */
@@ -144,6 +192,7 @@ enum error fraud_verify(struct bytes bytes, struct fraud_view *ret) {
     case FRAUD_HEADS: TRY(verify_heads(&fraud, view)); break;
     case FRAUD_ENTRIES: TRY(verify_entries(&fraud, view)); break;
     case FRAUD_PROMISE: TRY(verify_promise(&fraud, view)); break;
+    case FRAUD_LEAVES: TRY(verify_leaves(&fraud, view)); break;
     default: return E_MALFORMED;
     }
     *ret = *view;
@@ -244,5 +293,43 @@ enum error fraud_make_promise(const struct card *card, struct bytes promise, str
     TRY(open_promise(&fraud, &view));
     TRY(open_side(card, buf_bytes(&bare), &view.newer));
     TRY(show_root(&fraud, view.older.size, &view.newer, newer_hashes, &path));
+    return finish(&fraud, card, out);
+}
+
+/* The first items of a list. */
+static struct list first_of(struct list list, size_t count) {
+    struct list rest = list;
+    struct bytes item;
+    for (size_t i = 0; i < count; i++)
+        if (!list_next_bytes(&rest, &item)) break;
+    return (struct list){bytes_of(list.items.p, (size_t)(rest.items.p - list.items.p)), count};
+}
+
+static enum error hashes_of(struct list leaves, struct buf *out) {
+    struct bytes leaf;
+    while (list_next_bytes(&leaves, &leaf)) {
+        uint8_t hash[HASH_SIZE];
+        merkle_leaf(leaf, hash);
+        buf_add(out, hash, sizeof hash);
+    }
+    return buf_error(out);
+}
+
+enum error fraud_make_leaves(const struct card *card, struct bytes newer, struct list leaves, struct buf *out) {
+    AUTO_BUF bare = {0}, path = {0}, hashes = {0};
+    AUTO_REPLAYED replayed = {0};
+    struct fraud_side side;
+    TRY(head_bare(card, newer, &bare));
+    TRY(open_side(card, buf_bytes(&bare), &side));
+    TRY(replay(card, leaves, &replayed));
+    if (replayed.why == E_OK) return E_NO_PROOF;
+    if (replayed.count > FRAUD_LEAVES_MAX) return E_TOO_LARGE;
+    TRY(hashes_of(leaves, &hashes));
+    struct fraud fraud = {.kind = FRAUD_LEAVES,
+                          .has_newer = true,
+                          .newer = buf_bytes(&bare),
+                          .has_leaves = true,
+                          .leaves = first_of(leaves, replayed.count)};
+    TRY(show_root(&fraud, replayed.count, &side, buf_bytes(&hashes), &path));
     return finish(&fraud, card, out);
 }

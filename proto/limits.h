@@ -68,6 +68,7 @@ enum {
     PARCEL_MAX = 256 * 1024,
     PARCEL_ITEMS_MAX = 1024,
 
+    FRAUD_LEAVES_MAX = 65536, /* directory entries in a proof */
     WITNESSES_MAX = 16,
     HEAD_NOTE_MAX = 8 * 1024, /* a directory head with its cosignatures */
 

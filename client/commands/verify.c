@@ -4,9 +4,10 @@
 #include "files.h"
 #include "fraud.h"
 #include "guest.h"
+#include "leafname.h"
 #include "text.h"
 
-enum { OPTION_CARD = 1, PROOF_FILE_MAX = 1024 * 1024 };
+enum { OPTION_CARD = 1, PROOF_FILE_MAX = 64 * 1024 * 1024 };
 
 COMMAND_OPTIONS(verify_verify, {"card", OPTION_CARD, true});
 
@@ -20,18 +21,19 @@ struct verifying {
 /* ---- proofs of fraud ---- */
 
 static const char *const kind_names[] = {
-    [FRAUD_HEADS] = "heads", [FRAUD_ENTRIES] = "entries", [FRAUD_PROMISE] = "promise"};
+    [FRAUD_HEADS] = "heads", [FRAUD_ENTRIES] = "entries", [FRAUD_PROMISE] = "promise", [FRAUD_LEAVES] = "leaves"};
 static const char *const kind_texts[] = {
     [FRAUD_HEADS] = "has signed two directories that cannot be of one log",
     [FRAUD_ENTRIES] = "has signed two different entries for one place in the history of a leg",
-    [FRAUD_PROMISE] = "has promised that statements stand in its directory, and later signed one without them"};
+    [FRAUD_PROMISE] = "has promised that statements stand in its directory, and later signed one without them",
+    [FRAUD_LEAVES] = "has signed a directory with an entry that breaks its rules"};
 static const char *const not_proven[] = {
     "that the card is the relay's: compare its fingerprint with the operator's or another member's",
-    "which of the two the relay showed to whom, and who else has seen them",
+    "what of this the relay showed to whom, and who else has seen it",
     "whether the relay's operator meant it, or somebody who holds the relay's keys did it"};
 
 static const uint8_t *signing_key(const struct fraud_view *fraud) {
-    return fraud->kind == FRAUD_HEADS ? fraud->card.log : fraud->card.statement;
+    return fraud->kind == FRAUD_HEADS || fraud->kind == FRAUD_LEAVES ? fraud->card.log : fraud->card.statement;
 }
 
 static json_t *side_json(const struct fraud_view *fraud, const struct fraud_side *side) {
@@ -60,6 +62,13 @@ static void fraud_json(const struct verifying *work) {
     if (fraud->kind == FRAUD_ENTRIES) {
         set_hex(object, "leg", fraud->leg);
         json_object_set_new(object, "ordinal", json_integer((json_int_t)fraud->ordinal));
+    }
+    if (fraud->kind == FRAUD_LEAVES) {
+        char name[LEAFNAME_SIZE];
+        leafname(fraud->leaf, name);
+        json_object_set_new(object, "index", json_integer((json_int_t)fraud->older.size - 1));
+        json_object_set_new(object, "entry", json_string(name));
+        json_object_set_new(object, "why", json_string(error_row(fraud->why)->name));
     }
     if (fraud->kind == FRAUD_PROMISE) {
         json_object_set_new(object, "deadline", present_json_time(fraud->deadline));
@@ -96,6 +105,11 @@ static void fraud_people(const struct verifying *work) {
     if (fraud->kind == FRAUD_ENTRIES) {
         print_hex("leg", fraud->leg);
         printf("  %-9s %llu\n", "ordinal", (unsigned long long)fraud->ordinal);
+    }
+    if (fraud->kind == FRAUD_LEAVES) {
+        char name[LEAFNAME_SIZE];
+        leafname(fraud->leaf, name);
+        printf("entry      %llu, %s: %s\n", (unsigned long long)fraud->older.size - 1, name, error_text(fraud->why));
     }
     print_side(fraud->kind == FRAUD_PROMISE   ? "promised"
                : fraud->kind == FRAUD_ENTRIES ? "one"

@@ -210,6 +210,22 @@ static enum error contradict_newer(struct home *home, struct relay *relay, struc
     return fraud_make_heads(&home->card, kept, note, buf_bytes(&hashes), proof);
 }
 
+/* A head over an entry that breaks the rules: proof enough, also for who comes for the first time. */
+static enum error investigate_entries(struct home *home, struct relay *relay, struct buf *proof) {
+    AUTO_ANSWER answer = {0};
+    AUTO_BUF items = {0};
+    struct heads heads;
+    struct head head;
+    struct bytes note;
+    size_t count = 0;
+    TRY(relay_call(relay, MESSAGE_GETHEADS, &(struct getheads){}, &answer, NULL));
+    TRY(heads_decode(answer.body, &heads));
+    if (!list_next_bytes(&heads.notes, &note)) return E_NO_PROOF;
+    TRY(head_open(&home->card, note, &head));
+    TRY(leaves_from_relay(relay, head.size, &items, &count));
+    return fraud_make_leaves(&home->card, note, list_of(&items, count), proof);
+}
+
 static enum error investigate(struct home *home, struct relay *relay, struct buf *proof) {
     AUTO_ANSWER answer = {0};
     AUTO_BUF kept = {0};
@@ -237,5 +253,8 @@ static enum error investigate(struct home *home, struct relay *relay, struct buf
 
 void heads_investigate(struct home *home, struct relay *relay, struct heads_charge *charge) {
     if (charge->proof.n) return;
+    charge->leaves = investigate_entries(home, relay, &charge->proof) == E_OK;
+    if (charge->leaves) return;
+    buf_clear(&charge->proof);
     if (investigate(home, relay, &charge->proof) != E_OK) buf_clear(&charge->proof);
 }

@@ -14,6 +14,7 @@
 /* What was found against the relay within a transaction: to be used once that has been rolled back. */
 struct heads_charge {
     struct buf proof;
+    bool leaves; /* of an entry that breaks the rules; else of two heads */
 };
 void heads_charge_free(struct heads_charge *charge);
 #define AUTO_CHARGE __attribute__((cleanup(heads_charge_free))) struct heads_charge

@@ -3,7 +3,7 @@
 
 #include "merkle.h"
 
-enum { FOREIGN_LEAVES_MAX = 1 << 20 };
+enum { FOREIGN_LEAVES_MAX = 1 << 20, FOREIGN_BYTES_MAX = 48 * 1024 * 1024 };
 
 static enum error add_leaf(struct buf *hashes, struct bytes leaf) {
     uint8_t hash[HASH_SIZE];
@@ -23,19 +23,38 @@ enum error leaves_of_mirror(struct archive *archive, struct buf *ret) {
     }
 }
 
-enum error leaves_of_relay(struct relay *relay, uint64_t size, struct buf *ret, struct failure *failure) {
+/* What is done with each leaf that the relay gives. */
+typedef enum error leaf_taker(struct buf *out, struct bytes leaf);
+
+static enum error put_leaf(struct buf *items, struct bytes leaf) {
+    if (items->n > FOREIGN_BYTES_MAX) return E_TOO_LARGE;
+    cbor_put_bytes(items, leaf);
+    return buf_error(items);
+}
+
+static enum error take_all(struct relay *relay, uint64_t size, leaf_taker *taker, struct buf *out,
+                           struct failure *failure) {
     if (size > FOREIGN_LEAVES_MAX) return E_TOO_LARGE;
-    while (ret->n / HASH_SIZE < size) {
+    for (uint64_t from = 0; from < size;) {
         AUTO_ANSWER answer = {0};
-        uint64_t from = ret->n / HASH_SIZE;
         struct leaves leaves;
         struct bytes leaf;
         TRY(relay_call(relay, MESSAGE_GETLEAVES, &(struct getleaves){.from = from, .max = LEAVES_MAX}, &answer,
                        failure));
         TRY(leaves_decode(answer.body, &leaves));
         if (leaves.from != from || leaves.leaves.count == 0) return E_WITHHELD;
-        while (ret->n / HASH_SIZE < size && list_next_bytes(&leaves.leaves, &leaf)) TRY(add_leaf(ret, leaf));
+        for (; from < size && list_next_bytes(&leaves.leaves, &leaf); from++) TRY(taker(out, leaf));
     }
+    return E_OK;
+}
+
+enum error leaves_of_relay(struct relay *relay, uint64_t size, struct buf *ret, struct failure *failure) {
+    return take_all(relay, size, add_leaf, ret, failure);
+}
+
+enum error leaves_from_relay(struct relay *relay, uint64_t size, struct buf *ret_items, size_t *ret_count) {
+    TRY(take_all(relay, size, put_leaf, ret_items, NULL));
+    *ret_count = (size_t)size;
     return E_OK;
 }
 

@@ -8,7 +8,9 @@
 
 /* All that the archive holds (also what the current transaction has written), in order; HASH_SIZE bytes each. */
 CHECKED enum error leaves_of_mirror(struct archive *archive, struct buf *ret);
-/* The first `size` leaves as the relay gives them now. Nothing is believed: their root decides. */
+/* The first `size` leaves as the relay gives them now, as items of a list. Nothing is believed. E_TOO_LARGE. */
+CHECKED enum error leaves_from_relay(struct relay *relay, uint64_t size, struct buf *ret_items, size_t *ret_count);
+/* Their hashes. Nothing is believed: their root decides. */
 CHECKED enum error leaves_of_relay(struct relay *relay, uint64_t size, struct buf *ret, struct failure *failure);
 /* The root over the first `size`; false when there are not that many. */
 bool leaves_root(const struct buf *hashes, uint64_t size, uint8_t ret[static HASH_SIZE]);

@@ -134,6 +134,14 @@ static enum error update(struct home *home, struct relay *relay, struct director
     return error == E_OK ? E_OK : fail(failure, error, "the local store");
 }
 
+/* Which entry it is, and where the proof lies. */
+static enum error with_proof(enum error error, const struct failure *breach, struct failure *failure) {
+    if (!failure) return error;
+    struct failure entry = *failure;
+    const char *place = strstr(breach->where, "proof: ");
+    return fail(failure, error, "%s; %s", entry.where, place ? place : "");
+}
+
 /* The relay contradicts itself: what it has signed may prove it, to anybody. */
 static enum error contradicted(struct home *home, struct relay *relay, struct heads_charge *charge, enum error error,
                                struct failure *failure) {
@@ -141,9 +149,12 @@ static enum error contradicted(struct home *home, struct relay *relay, struct he
     heads_investigate(home, relay, charge);
     if (charge->proof.n == 0) return error;
     TRY(proofs_accuse(home, buf_bytes(&charge->proof),
-                      "the relay has signed two directories that contradict each other"));
-    if (failure) *failure = home->breach; /* told now, with the proof's place */
+                      charge->leaves ? "the relay has signed a directory with an entry that breaks the rules"
+                                     : "the relay has signed two directories that contradict each other"));
+    struct failure breach = home->breach;
     home->breach = (struct failure){0};
+    if (charge->leaves) return with_proof(error, &breach, failure);
+    if (failure) *failure = breach; /* told now, with the proof's place */
     if (failure) failure->error = E_DIRECTORY_FORKED;
     return E_DIRECTORY_FORKED;
 }

@@ -38,6 +38,7 @@ static enum error alarm_once(struct home *home, struct bytes proof, const char *
     TRY(archive_has(home->archive, TABLE_META, row, &known));
     if (known) return E_OK;
     TRY(archive_set(home->archive, TABLE_META, row, (struct bytes){0}));
+    if (proof.n > MESSAGE_MAX) return kept_alarm(home->archive, "%s; proof: %s", what, name); /* the file has it */
     return kept_alarm_proof(home->archive, proof, "%s; proof: %s", what, name);
 }
 

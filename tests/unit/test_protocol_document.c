@@ -317,6 +317,7 @@ static void every_named_value_stands_in_the_document(void **state) {
         {"fraud.kind", FRAUD_HEADS, "heads"},
         {"fraud.kind", FRAUD_ENTRIES, "entries"},
         {"fraud.kind", FRAUD_PROMISE, "promise"},
+        {"fraud.kind", FRAUD_LEAVES, "leaves"},
         {"post.functions", FUNCTION_DIPLOMATIC, "diplomatic (a bit)"},
         {"post.functions", FUNCTION_POLICY, "policy (a bit)"},
         {"post.functions", FUNCTION_TECHNICAL, "technical (a bit)"},
@@ -399,7 +400,7 @@ static void every_error_stands_in_the_document(void **state) {
                 X(PREKEY_WINDOW_DAYS) X(PREKEY_BATCH_MAX) X(VOIDS_MAX) X(SUBJECT_MAX) X(SUMMARY_MAX) X(NOTE_MAX)       \
                     X(PARTS_MAX) X(FILENAME_MAX_SIZE) X(HEADER_MAX) X(SIGNATURE_MAX) X(STAMPED_OVERHEAD)               \
                         X(OPENING_MAX) X(STATEMENT_MAX) X(ENTRY_MAX) X(WRAP_PLAIN_MAX) X(WRAPSET_MAX)                  \
-                            X(CERTIFICATE_MAX) X(RECEIPT_MAX) X(SIGNERS_MAX) X(DIRSTATEMENT_MAX) X(SPLIT_MAX) X(SHEETS_MAX) X(SHEET_MAX) X(SHEET_WRAPS_MAX) X(AUDIENCE_MAX) X(CARD_FIELDS_MAX) X(CARD_VALUE_MAX) X(BOX_ITEM_MAX) X(BOX_ITEMS_MAX) X(PARCEL_MAX) X(PARCEL_ITEMS_MAX) X(WITNESSES_MAX) X(HEAD_NOTE_MAX) X(MESSAGE_MAX) X(FEED_MAX) X(LEAVES_MAX)                 \
+                            X(CERTIFICATE_MAX) X(RECEIPT_MAX) X(SIGNERS_MAX) X(DIRSTATEMENT_MAX) X(SPLIT_MAX) X(SHEETS_MAX) X(SHEET_MAX) X(SHEET_WRAPS_MAX) X(AUDIENCE_MAX) X(CARD_FIELDS_MAX) X(CARD_VALUE_MAX) X(BOX_ITEM_MAX) X(BOX_ITEMS_MAX) X(PARCEL_MAX) X(PARCEL_ITEMS_MAX) X(FRAUD_LEAVES_MAX) X(WITNESSES_MAX) X(HEAD_NOTE_MAX) X(MESSAGE_MAX) X(FEED_MAX) X(LEAVES_MAX)                 \
                                 X(STATEMENTS_MAX) X(SIGNED_NOTE_MAX) X(NOTE_KEY_NAME_MAX) X(NOTE_SIGNATURES_MAX)       \
                                     X(NOTE_SIGNATURE_MAX) X(PART_MAX) X(KEEP_MIN_S) X(KEEP_MAX_S) X(KEEP_DEFAULT_S)    \
                                         X(DEVICE_VALIDITY_MAX_MS) X(NOTICE_MS) X(HEAD_TIME_MS) X(WITNESS_AGE_S) X(PROMISE_MS) X(DAY_MS)
