@@ -218,6 +218,78 @@ static void a_promise_that_was_kept_or_is_not_due_proves_nothing(void **state) {
                  E_NO_PROOF);
 }
 
+/* ---- a directory with an entry that breaks its rules ---- */
+
+/* A charter, an admission by `registrar`, and the beginning of another charter: as the items of a list. */
+static void make_directory(unsigned registrar, struct buf *items) {
+    struct charter charter = charter_of("de", AUTHORITY), other = charter_of("fj", OTHER_AUTHORITY);
+    struct admission admission = {
+        .party = bytes_text("de"), .action = ACTION_ADMIT, .created = {8}, .has_charter = true};
+    AUTO_BUF one = {0}, two = {0}, three = {0}, leaf = {0};
+    hash_charter(&charter, admission.charter);
+    sign_charter(&charter, AUTHORITY, &one);
+    sign_admission(&admission, registrar, &two);
+    sign_charter(&other, OTHER_AUTHORITY, &three);
+    const struct {
+        enum leaf_kind kind;
+        const struct buf *statement;
+    } entries[] = {{LEAF_CHARTER, &one}, {LEAF_ADMISSION, &two}, {LEAF_CHARTER, &three}};
+    for (size_t i = 0; i < LENGTH(entries); i++) {
+        buf_clear(&leaf);
+        leaf_bytes(entries[i].kind, buf_bytes(entries[i].statement), WORLD_TIME, &leaf);
+        cbor_put_bytes(items, buf_bytes(&leaf));
+    }
+}
+
+/* The head of the first `n` of them. */
+static void directory_head(struct list list, size_t n, struct buf *out) {
+    uint8_t hashes[3 * HASH_SIZE];
+    struct bytes leaf;
+    for (size_t i = 0; i < n && list_next_bytes(&list, &leaf); i++) merkle_leaf(leaf, hashes + i * HASH_SIZE);
+    head_of(&card, hashes, n, WORLD_TIME, out);
+}
+
+static void make_leaves_proof(size_t n, struct buf *out) {
+    AUTO_BUF items = {0}, two = {0}, head = {0};
+    struct bytes leaf;
+    make_directory(STRANGER, &items);
+    struct list all = list_of(&items, 3), some = all;
+    for (size_t i = 0; i < n && list_next_bytes(&some, &leaf); i++) cbor_put_bytes(&two, leaf);
+    directory_head(all, n, &head);
+    assert_ok(fraud_make_leaves(&card, buf_bytes(&head), list_of(&two, n), out));
+}
+
+static void a_signed_entry_that_breaks_the_rules_is_a_proof(void **state) {
+    (void)state;
+    for (size_t n = 2; n <= 3; n++) {
+        AUTO_BUF proof = {0};
+        struct fraud_view view;
+        struct leaf leaf;
+        make_leaves_proof(n, &proof);
+        assert_ok(fraud_verify(buf_bytes(&proof), &view));
+        assert_int_equal(view.kind, FRAUD_LEAVES);
+        assert_int_equal(view.older.size, 2); /* the second entry */
+        assert_int_equal(view.newer.size, n);
+        assert_error(view.why, E_UNKNOWN_REGISTRAR);
+        assert_ok(leaf_decode(view.leaf, &leaf));
+        assert_int_equal(leaf.kind, LEAF_ADMISSION);
+    }
+}
+
+static void a_directory_by_the_rules_proves_nothing(void **state) {
+    (void)state;
+    AUTO_BUF items = {0}, head = {0}, short_head = {0}, proof = {0};
+    make_directory(REGISTRAR, &items);
+    directory_head(list_of(&items, 3), 3, &head);
+    assert_error(fraud_make_leaves(&card, buf_bytes(&head), list_of(&items, 3), &proof), E_NO_PROOF);
+    buf_clear(&items);
+    make_directory(STRANGER, &items);
+    directory_head(list_of(&items, 3), 1, &short_head); /* signed before the false entry came */
+    assert_error(fraud_make_leaves(&card, buf_bytes(&short_head), list_of(&items, 3), &proof), E_BAD_PROOF);
+    assert_error(fraud_make_leaves(&card, buf_bytes(&head), list_of(&items, 3), &proof), E_BAD_PROOF);
+    assert_int_equal(proof.n, 0);
+}
+
 static void another_relays_words_accuse_nobody(void **state) {
     (void)state;
     AUTO_BUF older = {0}, newer = {0}, proof = {0};
@@ -247,6 +319,8 @@ static void refuses_every_change(struct buf *proof) {
 static void a_proof_with_any_bit_changed_or_any_end_is_refused(void **state) {
     (void)state;
     AUTO_BUF heads = {0}, same = {0}, entries = {0}, promise = {0}, smaller = {0}, a = {0}, b = {0};
+    AUTO_BUF leaves = {0};
+    make_leaves_proof(3, &leaves);
     make_heads_proof(7, 11, &heads);
     make_heads_proof(9, 9, &same);
     receipt_of(4, 1, &a);
@@ -259,6 +333,7 @@ static void a_proof_with_any_bit_changed_or_any_end_is_refused(void **state) {
     refuses_every_change(&entries);
     refuses_every_change(&promise);
     refuses_every_change(&smaller);
+    refuses_every_change(&leaves);
 }
 
 static void a_proof_carries_nothing_that_its_kind_does_not_need(void **state) {
@@ -338,6 +413,8 @@ int main(void) {
         cmocka_unit_test(two_entries_at_one_place_are_a_proof),
         cmocka_unit_test(a_broken_promise_is_a_proof),
         cmocka_unit_test(a_promise_that_was_kept_or_is_not_due_proves_nothing),
+        cmocka_unit_test(a_signed_entry_that_breaks_the_rules_is_a_proof),
+        cmocka_unit_test(a_directory_by_the_rules_proves_nothing),
         cmocka_unit_test(another_relays_words_accuse_nobody),
         cmocka_unit_test(a_proof_with_any_bit_changed_or_any_end_is_refused),
         cmocka_unit_test(a_proof_carries_nothing_that_its_kind_does_not_need),
