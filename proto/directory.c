@@ -77,6 +77,7 @@ struct judged {
     enum label label;
     struct bytes stamped, payload;
     struct instant time;
+    bool verified; /* signatures were verified before */
 };
 
 /* ---- records ---- */
@@ -126,17 +127,28 @@ static bool transport_key_valid(const uint8_t key[static KEY_SIZE]) {
     return crypto_scalarmult(out, scalar, key) == 0;
 }
 
+/* What was verified once need not be asked again: both questions cost as much as a signature. */
+static bool sign_key_good(const struct judged *judged, const uint8_t key[static KEY_SIZE]) {
+    return judged->verified || sign_key_valid(key);
+}
+
+static bool transport_key_good(const struct judged *judged, const uint8_t key[static KEY_SIZE]) {
+    return judged->verified || transport_key_valid(key);
+}
+
 static void note_key(struct change *change, const uint8_t key[static KEY_SIZE]) {
     assert(change->key_count < KEYS_PER_LEAF);
     memcpy(change->keys[change->key_count++], key, KEY_SIZE);
 }
 
 static enum error check_signature(const struct judged *judged, const uint8_t key[static KEY_SIZE]) {
+    if (judged->verified) return E_OK;
     return stamp_verify(judged->label, key, judged->stamped, NULL);
 }
 
 static enum error check_registrars(const struct judged *judged) {
     const struct directory *directory = judged->directory;
+    if (judged->verified) return E_OK;
     return joint_verify(judged->label, directory->registrars, directory->registrar_count, directory->threshold,
                         judged->stamped, NULL);
 }
@@ -192,8 +204,8 @@ static enum error judge_charter(const struct judged *judged, struct change *ret)
         party_fresh(judged, charter.party, ret);
     else if (ret->record.party.admitted)
         return E_CONFLICT;
-    if (!sign_key_valid(charter.authority)) return E_BAD_KEY;
-    if (charter.has_recovery && !sign_key_valid(charter.recovery)) return E_BAD_KEY;
+    if (!sign_key_good(judged, charter.authority)) return E_BAD_KEY;
+    if (charter.has_recovery && !sign_key_good(judged, charter.recovery)) return E_BAD_KEY;
     if (charter.has_recovery && key_equal(charter.recovery, charter.authority)) return E_CONFLICT;
     TRY(check_signature(judged, charter.authority));
 
@@ -269,7 +281,7 @@ static enum error judge_admission(const struct judged *judged, struct change *re
 /* ---- another authority key ---- */
 
 static enum error check_new_key(const struct judged *judged, const uint8_t key[static KEY_SIZE]) {
-    if (!sign_key_valid(key)) return E_BAD_KEY;
+    if (!sign_key_good(judged, key)) return E_BAD_KEY;
     return key_known(judged->directory, key) ? E_CONFLICT : E_OK;
 }
 
@@ -437,7 +449,8 @@ static enum error judge_post(const struct judged *judged, struct change *ret) {
     if (!party->admitted) return E_NOT_ADMITTED;
     if (party->departed) return E_DEPARTED;
     if (!key_equal(post.authority, party->authority)) return E_FOREIGN_CERTIFICATE;
-    if (!sign_key_valid(post.key) || (post.has_revoker && !sign_key_valid(post.revoker))) return E_BAD_KEY;
+    if (!sign_key_good(judged, post.key) || (post.has_revoker && !sign_key_good(judged, post.revoker)))
+        return E_BAD_KEY;
     TRY(post_before(judged, &post, at, ret));
     TRY(check_signature(judged, party->authority));
 
@@ -517,8 +530,9 @@ static enum error check_validity(const struct device *device) {
     return device->not_after.ms - device->not_before.ms > DEVICE_VALIDITY_MAX_MS ? E_OUT_OF_RANGE : E_OK;
 }
 
-static enum error check_device_keys(const struct directory *directory, const struct device *device) {
-    if (!sign_key_valid(device->device) || !transport_key_valid(device->transport)) return E_BAD_KEY;
+static enum error check_device_keys(const struct judged *judged, const struct device *device) {
+    const struct directory *directory = judged->directory;
+    if (!sign_key_good(judged, device->device) || !transport_key_good(judged, device->transport)) return E_BAD_KEY;
     if (key_known(directory, device->device) || key_known(directory, device->transport)) return E_CONFLICT;
     return key_equal(device->device, device->transport) ? E_CONFLICT : E_OK;
 }
@@ -546,7 +560,7 @@ static enum error add_device(const struct judged *judged, const struct device *d
     bool issued = key_equal(device->issuer, post->post.key) || key_equal(device->issuer, post->post.party->authority);
     if (!issued) return E_FOREIGN_CERTIFICATE;
     TRY(check_validity(device));
-    TRY(check_device_keys(directory, device));
+    TRY(check_device_keys(judged, device));
     if (standing_devices(directory, post, judged->time) >= DEVICES_PER_POST_MAX) return E_NOT_ALLOWED;
     TRY(check_signature(judged, device->issuer));
 
@@ -708,11 +722,11 @@ static enum error peek_statement(uint64_t kind, struct bytes statement, struct b
 
 /* A statement stands at most once in the log: else a relay could repeat an old one - a suspension, a post's former key
  * - and undo what its signer said since. */
-static enum error judge(const struct directory *directory, const struct leaf *leaf, struct change *ret) {
+static enum error judge(const struct directory *directory, const struct leaf *leaf, bool verified, struct change *ret) {
     const struct leaf_rule *rule = rule_of(leaf->kind);
     if (!rule) return E_UNKNOWN_VERSION;
     if (leaf->time.ms < directory->last.ms) return E_OUT_OF_RANGE;
-    struct judged judged = {directory, rule->label, leaf->statement, {0}, leaf->time};
+    struct judged judged = {directory, rule->label, leaf->statement, {0}, leaf->time, verified};
     TRY(peek_statement(leaf->kind, leaf->statement, &judged.payload));
     stamp_hash(judged.payload, ret->statement);
     if (index_has(&directory->index, INDEX_STATEMENT, bytes_of(ret->statement, HASH_SIZE))) return E_CONFLICT;
@@ -795,12 +809,12 @@ static void commit(struct directory *directory, const struct change *change, voi
         index_put(&directory->index, INDEX_KEY, bytes_of(change->keys[i], KEY_SIZE), 0);
 }
 
-enum error directory_apply(struct directory *directory, struct bytes leaf_bytes) {
+static enum error apply(struct directory *directory, struct bytes leaf_bytes, bool verified) {
     struct leaf leaf;
     struct change change = {0};
     void *record;
     TRY(leaf_decode(leaf_bytes, &leaf));
-    TRY(judge(directory, &leaf, &change));
+    TRY(judge(directory, &leaf, verified, &change));
     TRY(prepare(directory, &change, &record));
     commit(directory, &change, record);
 
@@ -811,12 +825,16 @@ enum error directory_apply(struct directory *directory, struct bytes leaf_bytes)
     return E_OK;
 }
 
+enum error directory_apply(struct directory *directory, struct bytes leaf) { return apply(directory, leaf, false); }
+
+enum error directory_replay(struct directory *directory, struct bytes leaf) { return apply(directory, leaf, true); }
+
 enum error directory_make_leaf(const struct directory *directory, enum leaf_kind kind, struct bytes statement,
                                struct instant time, struct buf *ret_leaf) {
     struct leaf leaf = {.kind = (uint64_t)kind, .statement = statement, .time = time};
     struct change change = {0};
     if (statement.n > DIRSTATEMENT_MAX) return E_OUT_OF_RANGE;
-    TRY(judge(directory, &leaf, &change));
+    TRY(judge(directory, &leaf, false, &change));
     AUTO_BUF bytes = {0};
     leaf_encode(&leaf, &bytes);
     TRY(buf_error(&bytes));

@@ -128,6 +128,9 @@ void directory_free(struct directory *directory);
 
 /* Verifies and applies the next leaf; ledger times must not go back (E_OUT_OF_RANGE). On failure nothing changed. */
 CHECKED enum error directory_apply(struct directory *directory, struct bytes leaf);
+/* The same without verifying signatures again: for leaves that this reader once applied and has kept where nobody else can
+ * write, and whose root it compares with the one that it noted then. */
+CHECKED enum error directory_replay(struct directory *directory, struct bytes leaf);
 /* Would this statement be accepted now, at `time`, as the next leaf? Appends the leaf's bytes. For the ledger. */
 CHECKED enum error directory_make_leaf(const struct directory *directory, enum leaf_kind kind, struct bytes statement,
                                        struct instant time, struct buf *ret_leaf);

@@ -17,8 +17,9 @@ static enum error load_mark(struct archive *archive, struct keptmirror *ret, boo
     return keptmirror_decode(buf_bytes(&bytes), ret) == E_OK ? E_OK : E_CORRUPT;
 }
 
-static enum error save_mark(struct archive *archive, const struct directory *directory) {
-    struct keptmirror mark = {.size = directory_size(directory)};
+static enum error save_mark(struct archive *archive, const struct card *card, const struct directory *directory) {
+    struct keptmirror mark = {.size = directory_size(directory), .has_card = true};
+    card_hash(card, mark.card);
     directory_root(directory, mark.root);
     AUTO_BUF bytes = {0};
     keptmirror_encode(&mark, &bytes);
@@ -26,14 +27,18 @@ static enum error save_mark(struct archive *archive, const struct directory *dir
     return archive_set(archive, TABLE_META, archive_named("mirror"), buf_bytes(&bytes));
 }
 
-static enum error replay(struct archive *archive, uint64_t size, struct directory *directory) {
+/* Signatures were verified when the entries came; the store is sealed, and the root is compared afterwards. Under another
+ * card - other registrars, perhaps - everything is verified anew. */
+static enum error replay(struct archive *archive, uint64_t size, bool verified, struct directory *directory) {
     AUTO_BUF leaf = {0};
     struct archive_cursor cursor = archive_cursor(TABLE_LEAF, SCOPE_ALL, archive_key(NULL, NULL, 0));
     for (bool found = true;;) {
         TRY(archive_next(archive, &cursor, &leaf, &found));
         if (!found) return directory_size(directory) == size ? E_OK : E_CORRUPT;
-        if (cursor.key.n != directory_size(directory) || directory_apply(directory, buf_bytes(&leaf)) != E_OK)
-            return E_CORRUPT;
+        if (cursor.key.n != directory_size(directory)) return E_CORRUPT;
+        enum error error =
+            verified ? directory_replay(directory, buf_bytes(&leaf)) : directory_apply(directory, buf_bytes(&leaf));
+        if (error != E_OK) return error == E_NO_MEMORY ? E_NO_MEMORY : E_CORRUPT;
     }
 }
 
@@ -41,6 +46,12 @@ static enum error check_mark(const struct keptmirror *mark, const struct directo
     uint8_t root[HASH_SIZE];
     directory_root(directory, root);
     return memcmp(root, mark->root, HASH_SIZE) == 0 ? E_OK : E_CORRUPT;
+}
+
+static bool same_card(const struct keptmirror *mark, const struct card *card) {
+    uint8_t hash[HASH_SIZE];
+    card_hash(card, hash);
+    return mark->has_card && memcmp(mark->card, hash, HASH_SIZE) == 0;
 }
 
 enum error mirror_load(struct archive *archive, const struct card *card, struct directory **ret,
@@ -51,7 +62,7 @@ enum error mirror_load(struct archive *archive, const struct card *card, struct 
     if (error != E_OK) return fail(failure, error, "the stored directory");
     struct directory *directory = directory_new(card);
     if (!directory) return fail(failure, E_NO_MEMORY, "the stored directory");
-    error = found ? replay(archive, mark.size, directory) : E_OK;
+    error = found ? replay(archive, mark.size, same_card(&mark, card), directory) : E_OK;
     if (error == E_OK && found) error = check_mark(&mark, directory);
     if (error != E_OK) {
         directory_free(directory);
@@ -129,7 +140,7 @@ static enum error update(struct home *home, struct relay *relay, struct director
     uint64_t before = directory_size(directory);
     TRY(fetch_signed(home, relay, directory, charge, failure));
     if (directory_size(directory) == before && home->directory && before > 0) return E_OK;
-    enum error error = save_mark(home->archive, directory);
+    enum error error = save_mark(home->archive, &home->card, directory);
     if (error == E_OK && !home->directory) error = news_first(home, directory);
     return error == E_OK ? E_OK : fail(failure, error, "the local store");
 }
