@@ -9,6 +9,7 @@
 #include "heads.h"
 #include "heads_fixture.h"
 #include "leaves.h"
+#include "mirror.h"
 #include "promises.h"
 #include "proofs.h"
 
@@ -466,6 +467,54 @@ static void a_strangers_promise_is_not_kept(void **state) {
     assert_int_equal(count_rows(&recipient, TABLE_PROMISE), 0);
 }
 
+/* ---- opening the home again ---- */
+
+static void note_mirror(const struct card *card) {
+    AUTO_BUF bytes = {0};
+    struct keptmirror mark = {.size = size, .has_card = card != NULL};
+    assert_true(leaves_root(&mirror, size, mark.root));
+    if (card) card_hash(card, mark.card);
+    keptmirror_encode(&mark, &bytes);
+    assert_ok(archive_set(recipient.archive, TABLE_META, archive_named("mirror"), buf_bytes(&bytes)));
+}
+
+static enum error load(const struct card *card) {
+    struct directory *directory = NULL;
+    failure = (struct failure){0};
+    enum error error = mirror_load(recipient.archive, card, &directory, &failure);
+    if (error == E_OK) assert_int_equal(directory_size(directory), size);
+    directory_free(directory);
+    return error;
+}
+
+/* Under the card it was verified under the root is enough; under any other every signature counts again. */
+static void a_mirror_is_verified_anew_under_another_card(void **state) {
+    (void)state;
+    struct card other_card = recipient.card;
+    memcpy(other_card.registrars[0], pair_of(STRANGER).public, KEY_SIZE);
+    note_mirror(&recipient.card);
+    assert_ok(load(&recipient.card));
+    assert_error(load(&other_card), E_CORRUPT);
+    note_mirror(NULL);
+    assert_ok(load(&recipient.card));
+    note_mirror(&other_card);
+    assert_ok(load(&recipient.card));
+}
+
+static void a_mirror_that_was_changed_is_noticed(void **state) {
+    (void)state;
+    note_mirror(&recipient.card);
+    for (size_t i = 0; i < world.count; i++) {
+        AUTO_BUF leaf = {0};
+        buf_add_bytes(&leaf, buf_bytes(&world.leaves[i]));
+        leaf.p[leaf.n - 1] ^= 1; /* of its time */
+        assert_ok(archive_set(recipient.archive, TABLE_LEAF, archive_key(NULL, NULL, i), buf_bytes(&leaf)));
+        assert_error(load(&recipient.card), E_CORRUPT);
+        assert_ok(archive_set(recipient.archive, TABLE_LEAF, archive_key(NULL, NULL, i), buf_bytes(&world.leaves[i])));
+    }
+    assert_ok(load(&recipient.card));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -492,6 +541,8 @@ int main(void) {
         TEST(a_promise_is_waited_for_until_its_deadline_and_then_proves_fraud),
         TEST(a_promised_root_without_the_statement_is_an_alarm),
         TEST(a_strangers_promise_is_not_kept),
+        TEST(a_mirror_is_verified_anew_under_another_card),
+        TEST(a_mirror_that_was_changed_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
