@@ -292,25 +292,27 @@ def labeled_expand(suite, prk, label, info, n):
     return expand(prk, n.to_bytes(2, "big") + b"HPKE-v1" + suite + label + info, n)
 
 
-def hpke_context(shared_point, enc, receiver, info):
-    """RFC 9180 sections 4.1 and 5.1, mode base: key and base nonce."""
+def hpke_context(shared_point, enc, receiver, info, psk=None):
+    """RFC 9180 sections 4.1 and 5.1: key and base nonce. psk: (id, secret), for mode psk."""
+    psk_id, psk_secret = psk or (b"", b"")
     prk = labeled_extract(KEM, b"", b"eae_prk", shared_point)
     shared = labeled_expand(KEM, prk, b"shared_secret", enc + receiver, 32)
-    context = b"\0" + labeled_extract(HPKE, b"", b"psk_id_hash", b"") + labeled_extract(HPKE, b"", b"info_hash", info)
-    secret = labeled_extract(HPKE, shared, b"secret", b"")
+    context = bytes([bool(psk)]) + labeled_extract(HPKE, b"", b"psk_id_hash", psk_id)
+    context += labeled_extract(HPKE, b"", b"info_hash", info)
+    secret = labeled_extract(HPKE, shared, b"secret", psk_secret)
     return labeled_expand(HPKE, secret, b"key", context, 32), labeled_expand(HPKE, secret, b"base_nonce", context, 12)
 
 
-def hpke_seal(receiver, info, plain, ephemeral=None):
+def hpke_seal(receiver, info, plain, ephemeral=None, psk=None):
     """(enc, ciphertext)"""
     ephemeral = ephemeral or os.urandom(32)
     enc = x_public(ephemeral)
-    key, nonce = hpke_context(x_shared(ephemeral, receiver), enc, receiver, info)
+    key, nonce = hpke_context(x_shared(ephemeral, receiver), enc, receiver, info, psk)
     return enc, ChaCha20Poly1305(key).encrypt(nonce, plain, None)
 
 
-def hpke_open(secret, enc, info, ciphertext):
-    key, nonce = hpke_context(x_shared(secret, enc), enc, x_public(secret), info)
+def hpke_open(secret, enc, info, ciphertext, psk=None):
+    key, nonce = hpke_context(x_shared(secret, enc), enc, x_public(secret), info, psk)
     try:
         return ChaCha20Poly1305(key).decrypt(nonce, ciphertext, None)
     except InvalidTag:
@@ -323,26 +325,66 @@ def wrap_info(wrapset, wrap):
     return LABELS["WRAP_INFO"] + b"\0" + encode("wrapinfo", words)
 
 
-def seal_wraps(wrapset, keys, targets, ephemeral=None):
-    """The wrap set's payload; targets: [(device, prekey id, prekey)]"""
+def seal_wraps(wrapset, keys, targets, ephemeral=None, psk=None):
+    """The wrap set's payload; targets: [(device, prekey id, prekey)]; psk: (id, secret)"""
     wraps, plain = [], encode("wrapped", keys)
     for device, name, prekey in targets:
-        wrap = {"device": device, "prekey": name, "mode": 0}
-        wrap["enc"], wrap["ciphertext"] = hpke_seal(prekey, wrap_info(wrapset, wrap), plain, ephemeral)
+        wrap = {"device": device, "prekey": name, "mode": 1 if psk else 0, "psk": psk[0] if psk else None}
+        wrap["enc"], wrap["ciphertext"] = hpke_seal(prekey, wrap_info(wrapset, wrap), plain, ephemeral, psk)
         wraps.append(wrap)
     return encode("wrapset", {**wrapset, "wraps": wraps})
 
 
-def open_wrap(wrapset, device, secrets):
-    """The keys; secrets: {prekey id: secret}"""
+def open_wrap(wrapset, device, secrets, pairs=None):
+    """The keys; secrets: {prekey id: secret}; pairs: {id of a pairwise secret: secret}"""
     for wrap in wrapset["wraps"]:
         if wrap["device"] != device:
             continue
         if wrap["prekey"] not in secrets:
             raise Refused("prekey-gone")
+        psk = None
+        if wrap["mode"] == 1:
+            if wrap["psk"] not in (pairs or {}):
+                raise Refused("unknown-pair")
+            psk = wrap["psk"], pairs[wrap["psk"]]
         info = wrap_info(wrapset, wrap)
-        return decode("wrapped", hpke_open(secrets[wrap["prekey"]], wrap["enc"], info, wrap["ciphertext"]))
+        return decode("wrapped", hpke_open(secrets[wrap["prekey"]], wrap["enc"], info, wrap["ciphertext"], psk))
     raise Refused("not-for-us")
+
+
+# ---- contact sheets (section 24) ----
+
+def seal_sheet(key, commitment, sheet):
+    return ChaCha20Poly1305(key).encrypt(bytes(12), sheet, LABELS["SHEET"] + b"\0" + commitment)
+
+
+def sheet_info(commitment, device, prekey):
+    words = {"commitment": commitment, "device": device, "prekey": prekey}
+    return LABELS["SHEET_INFO"] + b"\0" + encode("sheetinfo", words)
+
+
+def wrap_sheet(key, commitment, target):
+    device, name, prekey = target
+    enc, ciphertext = hpke_seal(prekey, sheet_info(commitment, device, name), key)
+    return {"device": device, "prekey": name, "mode": 0, "enc": enc, "ciphertext": ciphertext}
+
+
+def open_sheet(sealed, secrets):
+    """The encoded sheet, held against its commitment by the caller."""
+    if sealed["audience"] == 3:
+        return sealed["data"]
+    if not sealed["wraps"]:
+        raise Refused("not-for-us")
+    wrap, = sealed["wraps"]
+    if wrap["prekey"] not in secrets:
+        raise Refused("prekey-gone")
+    info = sheet_info(sealed["commitment"], wrap["device"], wrap["prekey"])
+    key = hpke_open(secrets[wrap["prekey"]], wrap["enc"], info, wrap["ciphertext"])
+    try:
+        aad = LABELS["SHEET"] + b"\0" + sealed["commitment"]
+        return ChaCha20Poly1305(key).decrypt(bytes(12), sealed["data"], aad)
+    except InvalidTag:
+        raise Refused("cannot-open") from None
 
 
 # ---- notes (section 11) ----
@@ -372,6 +414,51 @@ def open_note(key, nonce, header, leg, note):
 
 def fingerprint(digest):
     return " ".join(f"{int.from_bytes(digest[3 * i:3 * i + 3], 'big') % 100000:05}" for i in range(10))
+
+
+SYMBOLS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def times(a, b):
+    """In GF(32), modulo x^5 + x^2 + 1."""
+    product = 0
+    for bit in range(5):
+        product ^= a << bit if b >> bit & 1 else 0
+    for bit in range(8, 4, -1):
+        product ^= 0b100101 << bit - 5 if product >> bit & 1 else 0
+    return product
+
+
+def code(secret):
+    """A secret of rows of 16 bytes, as people type it; the check symbols found by trying."""
+    symbols = []
+    for row in range(len(secret) // 16):
+        bits = int.from_bytes(secret[16 * row:16 * row + 16], "big") << 2
+        data = [bits >> shift & 31 for shift in range(125, -1, -5)]
+        symbols += next(data + [a, b] for a in range(32) for b in range(32) if checks(data + [a, b], row))
+    text = "".join(SYMBOLS[symbol] for symbol in symbols)
+    return "-".join(text[at:at + 4] for at in range(0, len(text), 4))
+
+
+def checks(symbols, row):
+    plain, weighted = 0, 0
+    for symbol in symbols:
+        plain, weighted = plain ^ symbol, times(weighted, 2) ^ symbol
+    return plain == row and weighted == 0
+
+
+def read_code(text):
+    typed = [SYMBOLS.index(each) for each in text.upper().translate(str.maketrans("ILO", "110", "- \n"))]
+    secret = b""
+    for row in range(len(typed) // 28):
+        symbols = typed[28 * row:28 * row + 28]
+        bits = 0
+        for symbol in symbols[:26]:
+            bits = bits << 5 | symbol
+        if not checks(symbols, row) or bits & 3 or len(typed) % 28:
+            raise Refused("bad-code")
+        secret += (bits >> 2).to_bytes(16, "big")
+    return secret
 
 
 def reference(digest):

@@ -11,9 +11,10 @@ import zmq
 from cbor import Refused, decode, encode, read_first
 from directory import Directory, need
 from document import ERRORS, EVENT_RULES, EVENTS, LEAVES, LIMITS, MESSAGE_NAMES, MESSAGES, STATES, STEPS, TRANSIENT
+from heads import Head, continues, cosign, open_promise, read_request
 from seals import (SignKey, check_inside, chunk_count, chunk_digests, fingerprint, labelled, leaf_hash, legs_root,
-                   open_note, open_part, open_wrap, path_root, peek, seal_note, seal_part, seal_wraps, stamp,
-                   verify, x_public)
+                   open_note, open_part, open_sheet, open_wrap, path_root, peek, seal_note, seal_part, seal_sheet,
+                   seal_wraps, stamp, verify, wrap_sheet, x_public)
 
 ANSWER_S = 60
 DAY_MS = LIMITS["DAY_MS"]
@@ -143,6 +144,17 @@ class Identity:
     def sign(kind, key, payload):
         return {"kind": LEAVES[kind], "statement": stamp(kind.upper(), key, payload)}
 
+    def beside(self, desk):
+        """Another post of the same party; statements only of what is new."""
+        other = copy.copy(self)
+        other.post = f"{self.party}/{desk}"
+        other.post_key, other.revoker, other.device = (SignKey() for _ in range(3))
+        other.transport = os.urandom(32)
+        post = encode("post", {"post": other.post, "functions": 7, "key": other.post_key.public, "created": now_ms(),
+                               "authority": self.authority.public, "revoker": other.revoker.public})
+        other.statements = [self.sign("post", self.authority, post), *other.certify(self.authority)]
+        return other
+
     def certify(self, voucher):
         """The device's certificate, and who vouches for it."""
         created = now_ms()
@@ -185,6 +197,10 @@ class Leg:
         self.state, self.entries, self.head = STATES["NONE"], [], self.id
         self.notes = []
         self.refused = None
+        self.to = self.opening["to"]  # the post that it is with
+        self.generation = 0
+        self.forwarder = None
+        self.sealed = None  # why it cannot be opened here
 
 
 class Request:
@@ -220,7 +236,9 @@ class Stranger:
         self.card, self.me = Card(card_text), identity
         self.link = Link(self.card, identity.transport)
         self.directory = Directory(self.card.registrars, self.card.threshold)
-        self.prekeys = {}
+        self.head = None  # the newest
+        self.pairs, self.prekeys = {}, {}  # pairwise secrets: {party: {id: secret}}
+        self.handed = {}  # content keys from a sister: {header digest: handedkey}
         self.requests, self.sequences, self.seen_sequences = {}, {}, set()
         self.after = 0
         self.ledger_time = 0
@@ -235,6 +253,7 @@ class Stranger:
         need(welcome["size"] >= self.directory.size, "directory-forked")
         if welcome["size"] == self.directory.size:
             need(welcome["root"] == self.directory.root(), "directory-forked")
+            self.take_head(welcome.get("checkpoint"))
         self.ledger_time = welcome["time"]
         return welcome
 
@@ -246,8 +265,47 @@ class Stranger:
                 self.directory.apply(leaf)
             if self.directory.size == answer["size"]:
                 need(answer["root"] == self.directory.root(), "directory-forked")
+                self.take_head(answer.get("checkpoint"))
                 return
             need(answer["leaves"], "malformed")
+
+    def take_head(self, note):
+        """Of the own replay, all of it, and no smaller than one before (section 22)."""
+        if note is None:
+            need(self.directory.size == 0, "withheld")
+            return
+        head = Head(self.card, note)
+        need(head.size == self.directory.size, "withheld")
+        need(head.root == self.directory.root(), "directory-forked")
+        need(not self.head or head.size >= self.head.size, "directory-forked")
+        self.head = head
+
+    def heads(self):
+        """The newest, and those that witnesses have cosigned, each of the own replay."""
+        self.mirror()
+        found = [Head(self.card, note) for note in self.link.call("GETHEADS", {})["notes"]]
+        for head in found:
+            need(head.size <= self.directory.size and head.root == self.directory.root(head.size), "directory-forked")
+        return found
+
+    def witness(self, key, secret, before=None):
+        """Cosigns the newest head as a witness that cosigned `before` last."""
+        old, root = (before.size, before.root) if before else (0, None)
+        asked, proof, note = read_request(self.link.call("GETCHECKPOINT", {"old": old})["request"])
+        head = Head(self.card, note)
+        need(asked == old and continues(old, root, head.size, head.root, proof), "bad-proof")
+        need(abs(head.time - now_ms()) <= LIMITS["HEAD_TIME_MS"], "head-time")
+        self.link.call("COSIGN", {"note": cosign(key, secret, note, now_ms() // 1000)})
+        return head
+
+    def declare(self, name, statements, **more):
+        """ENROL or DECLARE, and the relay's promise for it."""
+        done = self.link.call(name, {"statements": statements, **more})
+        promise = open_promise(self.card, done["promise"], statements)
+        self.mirror()
+        need(promise["size"] <= self.directory.size, "withheld")
+        need(self.directory.root(promise["size"]) == promise["root"], "directory-forked")
+        return promise
 
     def make_prekeys(self, days=3):
         today, stamped = self.ledger_time // DAY_MS, []
@@ -260,8 +318,7 @@ class Stranger:
 
     def join(self):
         self.greet()
-        self.link.call("ENROL", {"statements": self.me.statements, "prekeys": self.make_prekeys()})
-        self.mirror()
+        self.declare("ENROL", self.me.statements, prekeys=self.make_prekeys())
         welcome = self.greet()
         need(welcome["registered"], "unknown-device")
 
@@ -311,12 +368,21 @@ class Stranger:
         self.requests[made.digest] = made
         return made
 
-    def wrapset(self, request, leg, post):
+    def pair_for(self, request, leg):
+        """All legs under a pairwise secret, or none; the own post's and a forwarder's never."""
+        if not leg or request.header["from"] != self.me.post:
+            return None
+        if not all(self.pairs.get(each.to.split("/")[0]) for each in request.legs.values()):
+            return None
+        return list(self.pairs[leg.to.split("/")[0]].items())[-1]
+
+    def wrapset(self, request, leg, post, generation=1):
         targets = self.targets(post) if post in self.directory.posts else []
         keys = {f"{part}_key": key for part, key in request.keys.items()}
-        words = {"header": request.digest, "leg": leg.id if leg else None, "generation": 1, "size": self.directory.size,
-                 "root": self.directory.root(), "signer": self.me.device.public}
-        return stamp("WRAPSET", self.me.device, seal_wraps(words, {**keys, "voids": []}, targets))
+        words = {"header": request.digest, "leg": leg.id if leg else None, "generation": generation,
+                 "size": self.directory.size, "root": self.directory.root(), "signer": self.me.device.public}
+        psk = self.pair_for(request, leg)
+        return stamp("WRAPSET", self.me.device, seal_wraps(words, {**keys, "voids": []}, targets, psk=psk))
 
     def submission(self, request, inline=True):
         legs = request.legs.values()
@@ -394,8 +460,11 @@ class Stranger:
         device = self.directory.devices.get(statement["device"])
         need(device, "unknown-device")
         need(device["post"] == statement.get("post"), "not-allowed")
-        sides = {"RECIPIENT": [leg.opening["to"]], "SENDER": [request.header["from"]],
-                 "EITHER": [leg.opening["to"], request.header["from"]], "SEALER": [request.header["from"]]}[actor]
+        sender, recipient = request.header["from"], leg.to
+        if entry is None and sender != self.me.post:
+            recipient = self.me.post  # it may have come too late, after the leg was forwarded
+        sides = {"RECIPIENT": [recipient], "SENDER": [sender], "EITHER": [recipient, sender],
+                 "SEALER": [sender, leg.forwarder]}[actor]
         need(statement["post"] in sides, "not-allowed")
         need(device["role"] == 0 or (device["role"] == 1 and role == "READER"), "not-allowed")
         if entry:
@@ -408,19 +477,49 @@ class Stranger:
     def take_receipt(self, request, leg, data):
         statement, _, entry = self.open_receipt(data)
         need(statement["header"] == request.digest and statement.get("leg") == leg.id, "mismatch")
-        self.may(request, leg, statement, entry)
         if entry is None:
+            self.may(request, leg, statement, entry)
             leg.notes.append(statement)
             return statement
         if entry["ordinal"] < len(leg.entries):
             need(leg.entries[entry["ordinal"]][1] == entry, "bad-proof")
             return statement
+        self.may(request, leg, statement, entry)
         follows = entry["ordinal"] == len(leg.entries) and entry["previous"] == leg.head and entry["from"] == leg.state
         need(follows, "bad-proof")
         need((entry["from"], statement["event"], entry["to"], request.kind()) in STEPS, "wrong-state")
+        self.follow_seals(leg, statement)
         leg.entries.append((statement, entry))
         leg.state, leg.head = entry["to"], leaf_hash(peek(decode("receipt", data)["record"], "record")["entry"])
         return statement
+
+    @staticmethod
+    def follow_seals(leg, statement):
+        """Check 7: which wrap set is in force, and with which post the leg is."""
+        event = statement["event"]
+        if event == EVENTS["STORED"]:
+            leg.generation = 1
+        if event not in (EVENTS["RESEALED"], EVENTS["FORWARDED"]):
+            return
+        need(statement.get("generation") == leg.generation + 1, "bad-proof")
+        if event == EVENTS["FORWARDED"]:
+            to, by = statement.get("forward", ""), statement["post"]
+            need(to != by and to.split("/")[0] == by.split("/")[0] and "/" in to, "bad-proof")
+            leg.to, leg.forwarder = to, by
+        leg.generation += 1
+
+    def is_early(self, leg, receipt):
+        entry = self.open_receipt(receipt)[2]
+        return entry is not None and entry["ordinal"] > len(leg.entries)
+
+    def catch_up(self, request, leg):
+        """The entries that are not known yet (TRACK)."""
+        while True:
+            receipts = self.link.call("TRACK", {"leg": leg.id, "ordinal": len(leg.entries)})["receipts"]
+            if not receipts:
+                return
+            for receipt in receipts:
+                self.take_receipt(request, leg, receipt)
 
     # ---- receiving (section 16) ----
 
@@ -459,24 +558,45 @@ class Stranger:
 
     def take_changed(self, changed):
         request = self.requests[changed["header"]]
-        self.take_receipt(request, request.legs[changed["leg"]], changed["receipt"])
+        leg = request.legs[changed["leg"]]
+        if self.is_early(leg, changed["receipt"]):
+            self.catch_up(request, leg)
+        self.take_receipt(request, leg, changed["receipt"])
 
     def take_offered(self, offered):
         request = Request(offered["header"])
         request.check(self.directory)
+        request = self.requests.get(request.digest, request)
         place = offered["place"]
         leg = Leg(request, place["opening"], place["position"])
         need(len(offered["path"]) == LIMITS["LEGS_DEPTH"], "bad-proof")
         root = path_root(leg.id, leg.position, LIMITS["LEGS_MAX"], offered["path"])
         need(root == request.header["legs"], "bad-proof")
-        need(leg.opening["to"] == self.me.post, "not-for-us")
-        number = (request.header["device"], leg.opening["sequence"])
-        need(number not in self.seen_sequences, "conflict")
-        self.seen_sequences.add(number)
-        need(self.take_receipt(request, leg, offered["receipt"])["event"] == EVENTS["STORED"], "mismatch")
-        self.open_wrapset(request, leg, offered["wrapset"])
+        known = leg.id in request.legs
+        leg = request.legs.get(leg.id, leg)
+        if not known and leg.opening["to"] == self.me.post:
+            number = (request.header["device"], leg.opening["sequence"])
+            need(number not in self.seen_sequences, "conflict")
+            self.seen_sequences.add(number)
+        if self.is_early(leg, offered["receipt"]) or peek(offered["wrapset"], "wrapset")["generation"] > leg.generation:
+            self.catch_up(request, leg)
+        brought = self.take_receipt(request, leg, offered["receipt"])["event"]
+        need(brought in (EVENTS["STORED"], EVENTS["RESEALED"], EVENTS["FORWARDED"]), "mismatch")
         request.legs[leg.id] = leg
         self.requests[request.digest] = request
+        if leg.to != self.me.post:
+            need(any(statement["post"] == self.me.post for statement, _ in leg.entries
+                     if statement["event"] == EVENTS["FORWARDED"]), "not-for-us")
+            return None
+        if request.keys:
+            return None
+        try:
+            self.open_wrapset(request, leg, offered["wrapset"])
+            leg.sealed = None
+        except Refused as refused:
+            need(refused.name in ("not-for-us", "prekey-gone", "unknown-pair", "cannot-open"), refused.name)
+            leg.sealed = refused.name
+            return None
         if "offer" in request.header:
             self.open_offer(request, leg)
         return request
@@ -484,12 +604,25 @@ class Stranger:
     def open_wrapset(self, request, leg, stamped):
         wrapset = peek(stamped, "wrapset")
         signer = self.directory.devices.get(wrapset["signer"])
-        need(signer and signer["post"] == request.header["from"], "not-allowed")
+        need(signer, "unknown-device")
+        if wrapset["generation"] == 1 or not leg:
+            need(signer["post"] == request.header["from"], "not-allowed")
+            if leg:
+                self.was_live(signer, leg.entries[0][1])
+        else:
+            by = [statement["device"] for statement, _ in leg.entries if statement.get("generation") ==
+                  wrapset["generation"] and statement["event"] in (EVENTS["RESEALED"], EVENTS["FORWARDED"])]
+            need(by == [wrapset["signer"]], "not-allowed")
         verify("WRAPSET", wrapset["signer"], stamped)
         need(wrapset["header"] == request.digest and wrapset.get("leg") == (leg.id if leg else None), "mismatch")
         need(wrapset["size"] <= self.directory.size, "directory-forked")
         need(self.directory.root(wrapset["size"]) == wrapset["root"], "directory-forked")
-        keys = open_wrap(wrapset, self.me.device.public, self.prekeys)
+        pairs = self.pairs.get(request.header["from"].split("/")[0])
+        try:
+            keys = open_wrap(wrapset, self.me.device.public, self.prekeys, pairs)
+        except Refused as refused:
+            keys = self.handed.get(request.digest)
+            need(keys and refused.name in ("not-for-us", "prekey-gone", "unknown-pair"), refused.name)
         for part in ("offer", "body"):
             need((part in request.header) == (f"{part}_key" in keys), "mismatch")
             if part in request.header:
@@ -544,8 +677,16 @@ class Stranger:
         """Says it, and believes the answer when its receipt holds; the name of the error."""
         return self.say_bytes(request, leg, self.statement(request, leg, event, **more))
 
-    def say_bytes(self, request, leg, stamped):
-        answer = self.link.call("STATE", {"said": [{"statement": stamped}]})
+    def seal_again(self, request, leg, event, to=None, **more):
+        """RESEALED, or FORWARDED to another post of the party."""
+        self.mirror()
+        generation = leg.generation + 1
+        wrapset = self.wrapset(request, leg, to or leg.to, generation)
+        stamped = self.statement(request, leg, event, generation=generation, forward=to, **more)
+        return self.say_bytes(request, leg, stamped, wrapset)
+
+    def say_bytes(self, request, leg, stamped, wrapset=None):
+        answer = self.link.call("STATE", {"said": [{"statement": stamped, "wrapset": wrapset}]})
         need(len(answer["results"]) == 1, "malformed")
         result = answer["results"][0]
         need(result["subject"] == leaf_hash(decode("stamped", stamped)["payload"]), "mismatch")
@@ -561,6 +702,44 @@ class Stranger:
                 key = request.keys.get("offer") or request.keys["body"]
                 return open_note(key, statement["nonce"], request.digest, leg.id, statement["note"])
         return None
+
+    # ---- contact cards (section 24) ----
+
+    def put_card(self, sheets):
+        """sheets: [(audience, parties, {field: value}, [posts whose readers it is sealed to])]"""
+        sealed = []
+        for audience, parties, fields, posts in sheets:
+            plain = encode("sheet", {"post": self.me.post, "salt": os.urandom(32), "audience": audience,
+                                     "parties": [party.encode() for party in parties], "fields":
+                                     [{"field": n, "value": fields[n]} for n in sorted(fields)]})
+            commitment, key = labelled("SHEET", plain), os.urandom(32)
+            targets = [target for post in posts for target in self.targets(post)]
+            sealed.append({"commitment": commitment, "audience": audience,
+                           "data": plain if audience == 3 else seal_sheet(key, commitment, plain),
+                           "wraps": [wrap_sheet(key, commitment, target) for target in targets]})
+        statement = encode("contact", {"post": self.me.post, "device": self.me.device.public, "created": now_ms(),
+                                       "commitments": [each["commitment"] for each in sealed]})
+        put = {"statement": stamp("CONTACT", self.me.device, statement), "sheets": sealed}
+        self.link.call("PUTCONTACT", put)
+        self.mirror()
+
+    def get_card(self, post):
+        """{field: value}, of all sheets that open; and how many do not."""
+        self.mirror()
+        wanted, fields = list(self.directory.posts[post]["sheets"]), {}
+        for sealed in self.link.call("GETCONTACT", {"post": post})["sheets"]:
+            need(sealed["commitment"] in wanted, "stale-directory")
+            try:
+                plain = open_sheet(sealed, self.prekeys)
+            except Refused as refused:
+                need(refused.name in ("not-for-us", "prekey-gone"), refused.name)
+                continue
+            need(labelled("SHEET", plain) == sealed["commitment"], "bad-commitment")
+            sheet = decode("sheet", plain)
+            need((sheet["post"], sheet["audience"]) == (post, sealed["audience"]), "mismatch")
+            wanted.remove(sealed["commitment"])
+            fields.update({each["field"]: each["value"] for each in sheet["fields"]})
+        return fields, len(wanted)
 
     def track(self, leg):
         """Entries as the relay tells them anew, checked from the first on."""

@@ -8,11 +8,14 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "flow"))
 
-from house import ACCEPTED, ACKNOWLEDGED, DECLINED, HANDED_OVER, NOTIFIED, SETTLED, STORED, FlowTest  # noqa: E402
+from house import (ACCEPTED, ACKNOWLEDGED, DECLINED, HANDED_OVER, NOTIFIED, SETTLED, STORED, FlowTest,  # noqa: E402
+                   finish, until)
 
-from cbor import Refused, encode, put  # noqa: E402
+from cbor import Refused, decode, encode, put  # noqa: E402
 from document import ERRORS, EVENTS, MESSAGES, STATES  # noqa: E402
-from seals import stamp  # noqa: E402
+from heads import COSIGNATURE, Head, NoteKey  # noqa: E402
+from linking import Invitation, items, open_item, open_parcel, own_box, seal_item  # noqa: E402
+from seals import SignKey, checks, code, fingerprint, labelled, read_code, stamp, x_public  # noqa: E402
 from stranger import Card, Failure, Identity, Leg, Link, Stranger  # noqa: E402
 
 NUMBERS = {name: number for number, name in ERRORS.items()}
@@ -20,7 +23,14 @@ NAMES = {EVENTS["STORED"]: STORED, EVENTS["NOTIFIED"]: NOTIFIED, EVENTS["ACCEPTE
          EVENTS["DECLINED"]: DECLINED, EVENTS["HANDED_OVER"]: HANDED_OVER, EVENTS["ACKNOWLEDGED"]: ACKNOWLEDGED}
 
 
+WITNESS = SignKey()
+WITNESS_KEY = NoteKey("witness.example/w1", COSIGNATURE, WITNESS.public)
+FORWARDED, RESEALED, REKEY = (EVENTS[name] for name in ("FORWARDED", "RESEALED", "REKEY_NEEDED"))
+
+
 class StrangerTest(FlowTest):
+    house_options = {"init": ("--witness", WITNESS_KEY.verifier)}
+
     @classmethod
     def furnish(cls):
         cls.house.member("fj", name="Republic of Fiji")
@@ -266,6 +276,231 @@ class StrangerTest(FlowTest):
         self.stranger.say(request, leg, "ACCEPTED", officer=True)
         self.assertEqual(self.stranger.open_body(request, leg),
                          [(None, b"see the file\n"), ("a paper.txt", b"attached\n")])
+
+    # ---- sealed again, forwarded ----
+
+    def numbers(self, leg):
+        return [statement["event"] for statement, _ in leg.entries]
+
+    def test_what_pouch_forwards_is_decided_and_answered_by_the_other_post(self):
+        policy = self.house.homes.get("fj-policy") or self.house.make("fj/policy")
+        request, leg = self.send(b"for the other desk", "pass it on")
+        self.fj.ok("sync")
+        self.fj.ok("forward", request.id, "fj/policy")
+        policy.ok("sync")
+        policy.ok("accept", request.id)
+        self.assertEqual(policy.body(request.id), b"for the other desk")
+        policy.ok("ack", request.id)
+        policy.ok("reply", request.id, "-", data=b"from the other desk")
+        reply, = [each for each in self.stranger.sync() if "parent" in each.header]
+        self.assertIn(FORWARDED, self.numbers(leg))
+        self.assertEqual((leg.to, leg.forwarder, leg.generation), ("fj/policy", "fj/technical", 2))
+        self.assertEqual(leg.entries[-1][0]["post"], "fj/policy")
+        self.assertEqual(self.stranger.track(leg), self.numbers(leg))
+        self.assertEqual(self.stranger.open_body(reply, next(iter(reply.legs.values()))),
+                         [(None, b"from the other desk")])
+        answer = self.stranger.compose(["fj/policy"], b"thanks", parent=leg)
+        self.assertEqual(self.stranger.send(answer)["fj/policy"]["error"], 0)
+        wrong = self.stranger.compose(["fj/technical"], b"thanks", parent=leg)
+        self.assertEqual(ERRORS[self.stranger.send(wrong)["fj/technical"]["error"]], "not-allowed")
+
+    def test_the_stranger_forwards_and_its_other_post_decides(self):
+        identity = self.admitted("org.two")
+        one = Stranger(self.card, identity)
+        self.addCleanup(one.close)
+        one.join()
+        two = Stranger(self.card, identity.beside("other"))
+        self.addCleanup(two.close)
+        two.join()
+        sent = self.fj.send(identity.post, b"whose is it", subject="to be passed on")
+        request, = one.sync()
+        leg = next(iter(request.legs.values()))
+        self.assertEqual(one.seal_again(request, leg, "FORWARDED", two.me.post), "wrong-state", "not notified yet")
+        self.assertEqual(one.say(request, leg, "NOTIFIED"), "ok")
+        self.assertEqual(one.seal_again(request, leg, "FORWARDED", "fj/technical"), "not-allowed", "not of the party")
+        self.assertEqual(one.seal_again(request, leg, "FORWARDED", two.me.post, officer=True), "ok")
+        self.assertEqual(one.say(request, leg, "ACCEPTED", officer=True), "wrong-state", "it is the other post's now")
+        there, = two.sync()
+        other = next(iter(there.legs.values()))
+        self.assertEqual((other.to, other.opening["to"]), (two.me.post, one.me.post))
+        self.assertEqual(self.numbers(other), self.numbers(leg))
+        self.assertEqual(two.say(there, other, "NOTIFIED"), "ok")
+        self.assertEqual(two.say(there, other, "ACCEPTED", officer=True), "ok")
+        self.assertEqual(two.open_body(there, other), [(None, b"whose is it")])
+        self.assertEqual(two.say(there, other, "HANDED_OVER"), "ok")
+        one.sync()
+        self.assertEqual(self.numbers(leg)[-1], FORWARDED, "the old post hears no more")
+        self.fj.ok("sync")
+        self.assertEqual(self.fj.state(sent), "handed_over")
+        self.assertEqual(self.fj.sent()[sent]["legs"][0]["to"], two.me.post)
+
+    def test_what_a_post_without_device_was_sent_is_sealed_again_for_the_next_one(self):
+        identity = self.admitted("org.lost")
+        lost = Stranger(self.card, identity)
+        self.addCleanup(lost.close)
+        lost.join()
+        revocation = identity.sign("revocation", identity.authority, encode("revocation", {
+            "post": identity.post, "device": identity.device.public, "signer": identity.authority.public, "reason": 0,
+            "created": 0}))
+        self.stranger.declare("DECLARE", [revocation])
+        request, leg = self.send(b"is anybody there", "waits", identity.post)
+        self.stranger.sync()
+        said = leg.entries[-1][0]
+        self.assertEqual((said["event"], said["reason"]), (REKEY, NUMBERS["unknown-device"]))
+        self.assertEqual(self.stranger.seal_again(request, leg, "RESEALED"), "wrong-state", "nobody to seal it for")
+        again = identity.further()
+        again.statements = again.certify(identity.authority)
+        next_one = Stranger(self.card, again)
+        self.addCleanup(next_one.close)
+        next_one.join()
+        self.assertEqual(next_one.sync(), [], "it is not sealed for this device")
+        self.assertEqual(self.stranger.seal_again(request, leg, "RESEALED"), "ok")
+        self.assertEqual(self.stranger.seal_again(request, leg, "RESEALED"), "ok", "also where nothing was needed")
+        there, = next_one.sync()
+        other = next(iter(there.legs.values()))
+        self.assertEqual(self.numbers(other), [EVENTS["STORED"], REKEY, RESEALED, RESEALED])
+        self.assertEqual(next_one.say(there, other, "ACCEPTED", officer=True), "ok")
+        self.assertEqual(next_one.open_body(there, other), [(None, b"is anybody there")])
+
+    # ---- pairwise secrets ----
+
+    def test_a_secret_exchanged_by_hand_seals_in_both_directions(self):
+        identity = self.admitted("org.paired")
+        paired = Stranger(self.card, identity)
+        self.addCleanup(paired.close)
+        paired.join()
+        self.fj.ok("sync")
+        made = self.fj.ok("pair", "new", "org.paired").json
+        secret = read_code(made["code"])
+        name = labelled("PAIR", secret)[:16]
+        self.assertEqual((name.hex(), code(secret)), (made["id"], made["code"]))
+        self.fj.send(identity.post, b"x", subject="under a secret")
+        self.assertEqual(paired.sync(), [])
+        sealed, = [leg for each in paired.requests.values() for leg in each.legs.values()]
+        self.assertEqual(sealed.sealed, "unknown-pair")
+        paired.pairs["fj"] = {name: secret}
+        self.fj.send(identity.post, b"x", subject="under a secret again")
+        self.assertEqual([each.offer["subject"] for each in paired.sync()], ["under a secret again"])
+        back = paired.compose(["fj/technical"], b"understood", "and back")
+        self.assertEqual(paired.send(back)["fj/technical"]["error"], 0)
+        self.fj.ok("accept", back.id)
+        self.assertEqual(self.fj.body(back.id), b"understood")
+
+    def test_a_code_with_one_or_two_wrong_symbols_is_refused(self):
+        secret = os.urandom(32)
+        text = code(secret)
+        self.assertEqual(read_code(text.lower().replace("-", " ")), secret)
+        at = [i for i in range(len(text)) if text[i] != "-"]
+        for i in at:
+            wrong = text[:i] + ("7" if text[i] != "7" else "8") + text[i + 1:]
+            with self.assertRaises(Refused):
+                read_code(wrong)
+        with self.assertRaises(Refused):
+            read_code(text[35:] + "-" + text[:34])
+        self.assertTrue(checks([0] * 28, 0))
+
+    # ---- linked by a code ----
+
+    def test_the_stranger_is_linked_to_a_post_of_pouch_and_reads_what_came_before_it(self):
+        self.house.member("ws")
+        home = self.house.home("ws-technical")
+        before = self.fj.send("ws/technical", b"an old text", subject="from before")
+        home.ok("sync")
+        made = home.ok("device", "invite", "--no-wait", "--new").json
+        invitation = Invitation(read_code(made["code"]))
+        guest = Link(Card(self.card), os.urandom(32))
+        self.addCleanup(guest.close)
+        hello = open_item(invitation.key_to_new, "linkhello", items(guest, invitation.hello)[0])
+        self.assertEqual((hello["post"], hello["role"]), ("ws/technical", 0))
+        self.assertEqual(Card(hello["card"]).fingerprint(), self.relay.fingerprint)
+
+        identity = Identity("ws", "technical")  # of which only the device's keys are used
+        new = Stranger(self.card, identity)
+        self.addCleanup(new.close)
+        new.greet()
+        new.mirror()
+        prekeys = new.make_prekeys()
+        ask = {"device": identity.device.public, "transport": x_public(identity.transport), "role": hello["role"],
+               "name": "a stranger", "prekey": prekeys[0]}
+        new.link.call("PUT", {"box": invitation.to_old, "data": seal_item(invitation.key_to_old, "linkask", ask)})
+        started = home.start("device", "invite", "--yes")
+        given = until(lambda: items(new.link, invitation.to_new))
+        invited = finish(started, home.argv("device", "invite", "--yes"))
+        self.assertEqual(invited.code, 0, invited)
+        told = fingerprint(labelled("FINGERPRINT", ask["device"] + ask["transport"]))
+        self.assertEqual((invited.lines[-1]["fingerprint"], invited.lines[-1]["name"]), (told, "a stranger"))
+        give = open_item(invitation.key_to_new, "linkgive", given[0])
+        self.assertEqual(Card(give["card"]).fingerprint(), self.relay.fingerprint)
+        identity.statements = decode("dossier", give["certificate"])["statements"]
+        new.declare("ENROL", identity.statements, prekeys=prekeys)
+        new.greet()
+        box = own_box(identity.device.public)
+        self.assertEqual(items(guest, box), [], "to others the name means an invitation's box")
+        parcels = [open_parcel(data, identity, new.directory, new.prekeys, new.ledger_time)
+                   for data in items(new.link, box, drop=True)]
+        self.assertEqual(items(new.link, box), [], "dropped")
+        new.handed = {each["header"]: each for parcel in parcels for each in parcel["keys"]}
+        request, = new.sync()
+        self.assertEqual((request.id, request.offer["subject"]), (before, "from before"))
+        leg = next(iter(request.legs.values()))
+        self.assertEqual(new.say(request, leg, "ACCEPTED", officer=True), "ok")
+        self.assertEqual(new.open_body(request, leg), [(None, b"an old text")])
+        self.fj.ok("sync")
+        self.assertEqual(self.fj.state(before), "accepted")
+
+    # ---- heads and witnesses ----
+
+    def test_a_head_is_cosigned_and_shown_with_the_witness_s_word(self):
+        first = self.stranger.witness(WITNESS_KEY, WITNESS)
+        newest = self.stranger.heads()[0]
+        self.assertEqual((newest.size, list(newest.words)), (first.size, [WITNESS_KEY.name]))
+        self.admitted("org.grown")
+        second = self.stranger.witness(WITNESS_KEY, WITNESS, first)
+        self.assertGreater(second.size, first.size)
+        self.expect_failure("out-of-range", self.stranger.link.call, "GETCHECKPOINT", {"old": second.size + 1})
+        stray = NoteKey("witness.example/w2", COSIGNATURE, SignKey().public)
+        self.expect_failure("unknown-witness", self.stranger.witness, stray, SignKey())
+        forged = SignKey()
+        self.expect_failure("bad-signature", self.stranger.witness, WITNESS_KEY, forged)
+        note = self.stranger.link.call("GETHEADS", {})["notes"][0]
+        newest = Head(self.stranger.card, note)
+        for at in range(len(note)):
+            changed = bytearray(note)
+            changed[at] ^= 1
+            try:
+                head = Head(self.stranger.card, bytes(changed))
+            except (Refused, ValueError):
+                continue
+            self.assertEqual((head.root, head.words), (newest.root, {}), f"byte {at}: the witness is another now")
+
+    # ---- contact cards ----
+
+    def test_the_stranger_s_card_is_shown_by_pouch_to_those_it_is_for(self):
+        self.stranger.mirror()
+        self.stranger.put_card([(1, ["fj"], {6: "+679 123"}, ["fj/technical", self.me.post]),
+                                (2, [], {1: "Stranger's desk", 9: "fj, en"}, ["fj/technical", self.me.post]),
+                                (3, [], {12: "Oceania"}, [])])
+        fields, missing = self.stranger.get_card(self.me.post)
+        self.assertEqual((fields, missing), ({1: "Stranger's desk", 6: "+679 123", 9: "fj, en", 12: "Oceania"}, 0))
+        shown = self.fj.ok("card", "show", self.me.post).json["fields"]
+        self.assertEqual({name: shown[name]["value"] for name in ("office", "phone", "languages", "region")},
+                         {"office": "Stranger's desk", "phone": "+679 123", "languages": "fj, en", "region": "Oceania"})
+        guest = Link(Card(self.card), os.urandom(32))
+        self.addCleanup(guest.close)
+        seen = guest.call("GETCONTACT", {"post": self.me.post})["sheets"]
+        self.assertEqual([sheet["audience"] for sheet in seen], [3])
+        self.stranger.put_card([])
+        self.assertEqual(self.stranger.link.call("GETCONTACT", {"post": self.me.post})["sheets"], [])
+
+    def test_the_stranger_opens_pouch_s_card_as_far_as_it_is_for_it(self):
+        self.fj.ok("sync")
+        self.fj.ok("card", "set", "phone", "+679 331", "--for", "org.stranger")
+        self.fj.ok("card", "set", "office", "Duty officer", "--for", "members")
+        self.fj.ok("card", "set", "mobile", "+679 999", "--for", "nobody")
+        self.fj.ok("sync")
+        fields, missing = self.stranger.get_card("fj/technical")
+        self.assertEqual((fields[6], fields[1], missing), ("+679 331", "Duty officer", 0))
+        self.assertNotIn(7, fields)
 
     # ---- evidence ----
 

@@ -10,6 +10,7 @@
 #include <stdint.h>
 /* cmocka needs the four above first */
 #include <cmocka.h>
+#include <ctype.h>
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -311,6 +312,7 @@ static void every_named_value_stands_in_the_document(void **state) {
         {"succession.action", SUCCESSION_OBJECT, "object"},
         {"split.action", SPLIT_INTO, "into"},
         {"split.action", SPLIT_BACK, "back"},
+        {"draftfield.audience", AUDIENCE_NOBODY, "nobody"},
         {"sheet.audience", AUDIENCE_PARTIES, "the parties named"},
         {"sheet.audience", AUDIENCE_MEMBERS, "all members"},
         {"sheet.audience", AUDIENCE_PUBLIC, "everybody"},
@@ -365,6 +367,34 @@ static void every_label_stands_in_the_document(void **state) {
 #include "label.def"
 #undef LABEL
     assert_table("labels", 2, &code);
+}
+
+static const char *lower(const char *word) {
+    static char small[32];
+    size_t n = strlen(word);
+    assert_true(n < sizeof small);
+    for (size_t i = 0; i <= n; i++) small[i] = (char)tolower((unsigned char)word[i]);
+    return small;
+}
+
+static void every_field_of_a_contact_card_stands_in_the_document(void **state) {
+    (void)state;
+    AUTO_ROWS code = {.count = 0};
+#define CARDFIELD(number, NAME, name, form, audience, text)                                                            \
+    add(&code, "%d|%s|%s|%s|%s", number, name, #form, lower(#audience), text);
+#include "cardfield.def"
+#undef CARDFIELD
+    assert_table("card fields", 5, &code);
+}
+
+static void the_code_in_the_document_is_that_of_its_bytes(void **state) {
+    (void)state;
+    uint8_t secret[2 * TEXT_CODE_ROW];
+    char code[2 * TEXT_CODE_SIZE], line[sizeof code + 16];
+    for (size_t i = 0; i < sizeof secret; i++) secret[i] = (uint8_t)i;
+    text_code(secret, 2, code);
+    snprintf(line, sizeof line, "\n    %s\n", code);
+    assert_non_null(strstr(text, line));
 }
 
 static const char *answer_name(enum message answer) {
@@ -1114,6 +1144,8 @@ int main(void) {
         cmocka_unit_test(the_grammar_is_that_of_the_tables),
         cmocka_unit_test(every_named_value_stands_in_the_document),
         cmocka_unit_test(every_label_stands_in_the_document),
+        cmocka_unit_test(every_field_of_a_contact_card_stands_in_the_document),
+        cmocka_unit_test(the_code_in_the_document_is_that_of_its_bytes),
         cmocka_unit_test(every_message_stands_in_the_document),
         cmocka_unit_test(every_error_stands_in_the_document),
         cmocka_unit_test(every_limit_stands_in_the_document),
