@@ -363,7 +363,8 @@ static enum error succeed(const struct judged *judged, const struct succession *
     struct directory_party *party = &ret->record.party;
     if (!succession->has_authority || !succession->has_next) return E_MISSING_FIELD;
     TRY(may_succeed(judged, succession, party));
-    TRY(check_new_key(judged, succession->authority));
+    /* What a notice announces for 14 days anybody can name as a key of his own meanwhile; the taker's signature shows whose it is. */
+    if (succession->action != SUCCESSION_TAKE) TRY(check_new_key(judged, succession->authority));
     if (succession->has_recovery) TRY(check_recovery(judged, party, succession->authority, succession->recovery));
     if (succession->action == SUCCESSION_TAKE)
         TRY(take_over(succession, party));
@@ -634,10 +635,25 @@ static bool may_revoke(const struct judged *judged, const struct directory_post 
     return key_equal(signer, revocation->device) || is_deciding_sister(judged, post, signer);
 }
 
-static enum error revoke_device(const struct judged *judged, const struct revocation *revocation,
-                                const struct directory_post *post, struct change *ret) {
+/* Certified, lost, and never seen here: from now on its key is known, so that its certificate comes too late. A key that
+ * speaks for itself alone is anybody's. */
+static enum error revoke_unseen(const struct judged *judged, const struct revocation *revocation, uint32_t post,
+                                struct change *ret) {
+    if (key_equal(revocation->signer, revocation->device)) return E_UNKNOWN_DEVICE;
+    if (key_known(judged->directory, revocation->device)) return E_UNKNOWN_DEVICE;
+    ret->table = TABLE_POSTS;
+    ret->at = post;
+    ret->record.post = *post_at(judged->directory, post);
+    note_key(ret, revocation->device);
+    return E_OK;
+}
+
+static enum error revoke_device(const struct judged *judged, const struct revocation *revocation, uint32_t at,
+                                struct change *ret) {
+    const struct directory_post *post = &post_at(judged->directory, at)->post;
     ret->table = TABLE_DEVICES;
-    if (!find_device(judged->directory, INDEX_DEVICE, revocation->device, &ret->at)) return E_UNKNOWN_DEVICE;
+    if (!find_device(judged->directory, INDEX_DEVICE, revocation->device, &ret->at))
+        return revoke_unseen(judged, revocation, at, ret);
     ret->record.device = *device_at(judged->directory, ret->at);
     struct directory_device *device = &ret->record.device.device;
     if (device->post != post) return E_UNKNOWN_DEVICE;
@@ -666,7 +682,7 @@ static enum error judge_revocation(const struct judged *judged, struct change *r
     const struct directory_post *post = &post_at(judged->directory, at)->post;
     if (!may_revoke(judged, post, &revocation)) return E_NOT_ALLOWED;
     if (revocation.has_device)
-        TRY(revoke_device(judged, &revocation, post, ret));
+        TRY(revoke_device(judged, &revocation, at, ret));
     else
         TRY(revoke_post(judged, at, ret));
     return check_signature(judged, revocation.signer);
@@ -679,9 +695,11 @@ static enum error judge_contact(const struct judged *judged, struct change *ret)
     if (!find_post(judged->directory, contact.post, &ret->at)) return E_UNKNOWN_POST;
     const struct directory_post *post = &post_at(judged->directory, ret->at)->post;
     if (!is_deciding_sister(judged, post, contact.device)) return E_NOT_ALLOWED;
+    TRY(check_younger(judged, contact.created, post->carded));
     TRY(check_signature(judged, contact.device));
     ret->record.post = *post_at(judged->directory, ret->at);
     struct directory_post *record = &ret->record.post.post;
+    record->carded = contact.created;
     const uint8_t *commitment;
     record->sheet_count = 0;
     memset(record->sheets, 0, sizeof record->sheets);

@@ -16,7 +16,7 @@
  *                and the time begins anew; younger than the party's last one
  *   succession   renew: the new key itself, whose labelled digest (NEXT_KEY) the party has committed to; recover: the party's
  *                recovery key; take: the key of a notice that has stood for NOTICE_MS; object: authority or recovery key,
- *                while a notice stands. The new key is new to the directory. The first three end any notice
+ *                while a notice stands. The new key is new to the directory; a notice's was when the notice was given. The first three end any notice
  *   departure    the party's authority; party admitted, not departed
  *   post         the party's authority; party admitted, not departed; a post of that party; repeats replace functions and
  *                keys; an older one than the post's last may only say the same (certificates may arrive in another order than
@@ -30,8 +30,9 @@
  *                keys and role, at most DEVICE_VALIDITY_MAX_MS from now
  *   countersign  authority of the party, or a live device of the same post that is no bell; device and post not revoked
  *   revocation   authority, post key, post's revoker; of a device also itself or a live decider of its post; not revoked yet.
- *                With a post go all devices that it has
- *   contact      a live decider of the post: what the sheets of its contact card must hash to
+ *                With a post go all devices that it has. A device that has not come yet - its laptop is lost, its
+ *                certificate is not - never will: its key counts as known
+ *   contact      a live decider of the post: what the sheets of its contact card must hash to; younger than the post's last one
  * All: a statement stands once in the log (E_CONFLICT), so that nobody can repeat an old one and undo what was said since.
  * Nor can one that was signed and kept back: where a rule says "younger", the signer's own time must have risen since its
  * last word, and may be at most a day ahead of the ledger's, so that a wrong clock locks nobody out (E_STALE_STATEMENT).
@@ -102,6 +103,7 @@ struct directory_post {
     char into[SPLIT_MAX][POST_MAX + 1];
     size_t sheet_count; /* of its contact card */
     uint8_t sheets[SHEETS_MAX][HASH_SIZE];
+    struct instant carded; /* the device's time in the newest contact statement */
     uint64_t contact_size; /* the directory's size once the newest contact statement stood in it; 0: none */
     const struct directory_party *party;
 };

@@ -114,11 +114,19 @@ static enum error make_sheets(struct home *home, const struct contact_card *card
     return E_OK;
 }
 
+/* Later than the post's last one, though a sister's clock may be ahead of this one's. */
+static struct instant later_than_last(const struct home *home, struct instant now) {
+    const struct directory_post *post = directory_post(home->directory, bytes_text(home->post));
+    if (post && now.ms <= post->carded.ms) now.ms = post->carded.ms + 1;
+    return now;
+}
+
 static enum error sign_contact(const struct home *home, const struct sheets *sheets, struct instant now,
                                struct buf *out) {
     AUTO_BUF payload = {0};
-    struct contact contact = {
-        .post = bytes_text(home->post), .commitments = list_of(&sheets->commitments, sheets->count), .created = now};
+    struct contact contact = {.post = bytes_text(home->post),
+                              .commitments = list_of(&sheets->commitments, sheets->count),
+                              .created = later_than_last(home, now)};
     memcpy(contact.device, home->device, KEY_SIZE);
     contact_encode(&contact, &payload);
     TRY(buf_error(&payload));

@@ -5,16 +5,24 @@
  *   an invitation's the id follows from the code's secret, and who knows it may put and get, also a guest; few items, and not
  *                   for long, because anybody can think of ids
  * Getting with `after` drops what is numbered up to it: whoever got something says so with the next question. */
+#include <stdio.h>
+
 #include "book.h"
 #include "label.h"
 
-enum { INVITATION_ITEMS_MAX = 4, INVITATIONS_MAX = 1024 };
+enum {
+    INVITATION_ITEMS_MAX = 4,
+    INVITATIONS_MAX = 1024,         /* items of guests, together */
+    GUEST_ITEM_MAX = 16 * 1024,     /* a guest has only a request for a certificate to send */
+    PARTY_INVITATIONS_PER_DAY = 64, /* items of a party's devices: guests cannot take their room */
+    DAILY_KEY_SIZE = PARTY_MAX + 16,
+};
 #define INVITATION_MS DAY_MS
 #define SISTER_MS (30 * DAY_MS)
 
 struct shelf {
     uint8_t box[HASH_SIZE]; /* in the store */
-    bool guest;
+    bool guest;             /* an invitation's */
 };
 
 static void shelf_of_sister(const uint8_t sister[static KEY_SIZE], struct shelf *ret) {
@@ -35,7 +43,8 @@ static enum error check_sister(const struct book *book, const struct job *job, c
     const struct directory_device *sister = directory_device(book_directory(book), put->sister);
     if (!giver || !sister) return E_UNKNOWN_DEVICE;
     TRY(book_live(book, giver));
-    if (giver->post != sister->post) return E_NOT_ALLOWED;
+    if (giver->post != sister->post || giver->role == ROLE_BELL)
+        return E_NOT_ALLOWED; /* a bell gives nobody anything */
     if (sister->revoked) return E_REVOKED;
     shelf_of_sister(put->sister, ret_shelf);
     return memcmp(ret_shelf->box, put->box, HASH_SIZE) == 0 ? E_OK : E_MISMATCH;
@@ -54,38 +63,47 @@ static enum error holds(const struct book *book, const struct shelf *shelf, stru
     }
 }
 
-static enum error check_room(const struct book *book, const struct shelf *shelf, enum error *ret_wrong) {
-    uint64_t count, total = 0;
+/* member: the live device that puts, or NULL. */
+static enum error check_room(struct book *book, const struct shelf *shelf, const struct directory_device *member,
+                             enum error *ret_wrong) {
+    uint64_t count, total;
     TRY(book->store->ops->box_count(book->store, shelf->box, &count));
-    if (count >= (shelf->guest ? INVITATION_ITEMS_MAX : BOX_ITEMS_MAX)) {
-        *ret_wrong = E_OVER_QUOTA;
-        return E_OK;
+    *ret_wrong = count < (shelf->guest ? INVITATION_ITEMS_MAX : BOX_ITEMS_MAX) ? E_OK : E_OVER_QUOTA;
+    if (*ret_wrong != E_OK || !shelf->guest) return E_OK;
+    if (member) {
+        char key[DAILY_KEY_SIZE];
+        snprintf(key, sizeof key, "invite/%s", member->post->party->name);
+        return book_daily_take(book, key, PARTY_INVITATIONS_PER_DAY, ret_wrong);
     }
-    if (shelf->guest) TRY(book->store->ops->box_total(book->store, true, &total));
+    TRY(book->store->ops->box_total(book->store, true, &total));
     *ret_wrong = total < INVITATIONS_MAX ? E_OK : E_BUSY;
     return E_OK;
 }
 
-static enum error add(const struct book *book, const struct shelf *shelf, struct bytes data, enum error *ret_wrong) {
+static enum error add(struct book *book, const struct shelf *shelf, const struct directory_device *member,
+                      struct bytes data, enum error *ret_wrong) {
     bool there = false;
     TRY(holds(book, shelf, data, &there));
     if (there) return E_OK;
-    TRY(check_room(book, shelf, ret_wrong));
+    TRY(check_room(book, shelf, member, ret_wrong));
     if (*ret_wrong != E_OK) return E_OK;
     struct instant expires = {book->now.ms + (shelf->guest ? INVITATION_MS : SISTER_MS)};
-    return book->store->ops->box_add(book->store, shelf->box, shelf->guest, expires, data);
+    return book->store->ops->box_add(book->store, shelf->box, shelf->guest && !member, expires, data);
 }
 
 enum error boxes_put(struct book *book, const struct job *job, const struct put *put, struct response *response) {
     struct shelf shelf;
     enum error wrong = E_OK;
+    const struct directory_device *member = book_device(book, job);
+    if (member && book_live(book, member) != E_OK) member = NULL;
     if (put->has_sister)
         wrong = check_sister(book, job, put, &shelf);
     else
         shelf_of_invitation(put->box, &shelf);
     if (wrong == E_OK && put->data.n == 0) wrong = E_MISSING_FIELD;
+    if (wrong == E_OK && !member && put->data.n > GUEST_ITEM_MAX) wrong = E_TOO_LARGE;
     if (wrong == E_OK && book->refuse_new) wrong = E_STORE_FULL;
-    if (wrong == E_OK) TRY(add(book, &shelf, put->data, &wrong));
+    if (wrong == E_OK) TRY(add(book, &shelf, member, put->data, &wrong));
     if (wrong != E_OK) {
         response_fail(response, wrong, NULL);
         return E_OK;

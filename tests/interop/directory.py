@@ -120,7 +120,8 @@ class Directory:
 
     def notice(self, what, name, time):
         party = self.admitted(what["party"])
-        self.new_key(what["authority"])
+        if action != TAKE:
+            self.new_key(what["authority"])
         need(what.get("recovery") != what["authority"], "conflict")
         if what.get("recovery", party["recovery"]) != party["recovery"]:
             self.new_key(what["recovery"])
@@ -217,7 +218,8 @@ class Directory:
         post = self.posts.get(what["post"])
         need(post, "unknown-post")
         need(self.decider_of(what["device"], what["post"], time), "not-allowed")
-        return what["device"], lambda: post.update(sheets=what["commitments"])
+        need(younger(what["created"], post.get("carded", 0), time), "stale-statement")
+        return what["device"], lambda: post.update(sheets=what["commitments"], carded=what["created"])
 
     # ---- devices ----
 
@@ -276,7 +278,10 @@ class Directory:
         need(what["signer"] in may or sister, "not-allowed")
         if "device" in what:
             device = self.devices.get(what["device"])
-            need(device and device["post"] == what["post"], "unknown-device")
+            if not device:
+                need(what["signer"] != what["device"] and what["device"] not in self.keys, "unknown-device")
+                return what["signer"], lambda: self.keys.add(what["device"])
+            need(device["post"] == what["post"], "unknown-device")
             targets = [device]
         else:
             targets = [post] + [d for d in post["devices"] if not d["revoked"]]

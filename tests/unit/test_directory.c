@@ -543,13 +543,30 @@ static void revocation_of_what_is_not_there_is_refused(void **state) {
     AUTO_WORLD world = world_new();
     struct revocation revocation = revocation_of("de/policy", DEVICE, AUTHORITY);
     assert_error(say_revocation(&world, &revocation, AUTHORITY), E_UNKNOWN_POST);
-    revocation = revocation_of("de/technical", STRANGER, AUTHORITY);
+    revocation = revocation_of("de/technical", POST_KEY, AUTHORITY); /* a key, but no device's */
     assert_error(say_revocation(&world, &revocation, AUTHORITY), E_UNKNOWN_DEVICE);
+    revocation = revocation_of("de/technical", STRANGER, STRANGER); /* anybody could */
+    assert_error(say_revocation(&world, &revocation, STRANGER), E_UNKNOWN_DEVICE);
     revocation = revocation_of("de/technical", DEVICE + 10, AUTHORITY); /* another post's device */
     assert_error(say_revocation(&world, &revocation, AUTHORITY), E_UNKNOWN_DEVICE);
     revocation = revocation_of("de/technical", DEVICE + 10, DEVICE + 10);
     assert_error(say_revocation(&world, &revocation, DEVICE + 10), E_UNKNOWN_DEVICE);
     assert_false(world_find(&world, DEVICE + 10)->revoked);
+}
+
+/* The laptop was stolen on its way: whoever has it has a certificate that the directory never saw. */
+static void a_certified_device_that_never_came_is_kept_out(void **state) {
+    (void)state;
+    enum { LATER = 700 };
+    AUTO_WORLD world = world_new();
+    struct revocation revocation = revocation_of("de/technical", LATER, AUTHORITY);
+    assert_ok(say_revocation(&world, &revocation, AUTHORITY));
+    struct device device = device_of("de/technical", POST_KEY, LATER, ROLE_DECIDER);
+    assert_error(say_device(&world, &device, POST_KEY), E_CONFLICT);
+    assert_null(directory_device(world.directory, pair_of(LATER).public));
+    assert_ok(directory_live(world_find(&world, DEVICE), (struct instant){world.time}));
+    revocation = revocation_of("de/technical", LATER, POST_KEY);
+    assert_error(say_revocation(&world, &revocation, POST_KEY), E_UNKNOWN_DEVICE); /* said already */
 }
 
 static void post_without_a_revoker_is_not_revoked_by_the_zero_key(void **state) {
@@ -971,6 +988,7 @@ int main(void) {
         cmocka_unit_test(three_keys_may_revoke_a_post),
         cmocka_unit_test(nobody_else_revokes),
         cmocka_unit_test(revocation_of_what_is_not_there_is_refused),
+        cmocka_unit_test(a_certified_device_that_never_came_is_kept_out),
         cmocka_unit_test(post_without_a_revoker_is_not_revoked_by_the_zero_key),
         cmocka_unit_test(device_is_live_within_its_time_only),
         cmocka_unit_test(suspended_party_stays_live_but_submits_nothing),

@@ -430,6 +430,20 @@ static void noticed_key_takes_over_when_the_time_is_up_and_not_before(void **sta
     assert_false(party(&world)->notice.stands);
 }
 
+static void nobody_hinders_a_taking_by_naming_the_announced_key_as_his_own(void **state) {
+    (void)state;
+    AUTO_WORLD world = with_recovery();
+    world_party(&world, "xx", STRANGER + 20);
+    struct notice notice = notice_of("de", LATER, AFTER_NEXT);
+    assert_ok(say_notice(&world, &notice, REGISTRAR));
+    struct post post = post_of("xx/national", STRANGER + 20, LATER);
+    assert_ok(say_post(&world, &post, STRANGER + 20));
+    world.time += NOTICE_MS;
+    struct succession take = take_of(&notice, LATER, AFTER_NEXT);
+    assert_ok(say_succession(&world, &take, LATER));
+    assert_memory_equal(party(&world)->authority, pair_of(LATER).public, KEY_SIZE);
+}
+
 static void taking_over_ends_a_recovery_key_that_the_notice_does_not_name(void **state) {
     (void)state;
     AUTO_WORLD world = with_recovery();
@@ -564,6 +578,7 @@ int main(void) {
         cmocka_unit_test(former_authority_never_comes_back),
         cmocka_unit_test(recovery_key_names_a_new_authority_after_total_loss),
         cmocka_unit_test(noticed_key_takes_over_when_the_time_is_up_and_not_before),
+        cmocka_unit_test(nobody_hinders_a_taking_by_naming_the_announced_key_as_his_own),
         cmocka_unit_test(taking_over_ends_a_recovery_key_that_the_notice_does_not_name),
         cmocka_unit_test(party_that_is_still_there_objects),
         cmocka_unit_test(renewal_and_recovery_end_a_notice),

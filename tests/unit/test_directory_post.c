@@ -361,6 +361,20 @@ static void deciding_device_says_what_the_contact_card_hashes_to(void **state) {
     assert_int_equal(post_named(&world, "de/technical")->sheet_count, 0);
 }
 
+/* A relay that kept a card's statement back cannot put the old card in the place of the new one. */
+static void an_older_contact_statement_undoes_nothing(void **state) {
+    (void)state;
+    AUTO_WORLD world = world_new();
+    AUTO_BUF items = {0}, fewer = {0};
+    struct contact kept_back = contact_of("de/technical", DEVICE, 2, &items);
+    struct contact erased = contact_of("de/technical", DEVICE, 0, &fewer);
+    assert_ok(say_contact(&world, &erased, DEVICE));
+    assert_error(say_contact(&world, &kept_back, DEVICE), E_STALE_STATEMENT);
+    kept_back.created.ms = world.time + DAY_MS + 1; /* nor may a clock run ahead for ever */
+    assert_error(say_contact(&world, &kept_back, DEVICE), E_STALE_STATEMENT);
+    assert_int_equal(post_named(&world, "de/technical")->sheet_count, 0);
+}
+
 static void nobody_else_speaks_for_the_contact_card(void **state) {
     (void)state;
     AUTO_WORLD world = world_new();
@@ -534,6 +548,7 @@ int main(void) {
         cmocka_unit_test(renewal_needs_no_room_among_the_posts_devices),
         cmocka_unit_test(deciding_sister_ends_a_lost_device),
         cmocka_unit_test(deciding_device_says_what_the_contact_card_hashes_to),
+        cmocka_unit_test(an_older_contact_statement_undoes_nothing),
         cmocka_unit_test(nobody_else_speaks_for_the_contact_card),
         cmocka_unit_test(every_truncation_of_every_newer_statement_is_refused),
         cmocka_unit_test(every_bit_flip_of_every_newer_statement_is_refused_or_changes_the_time_only),
