@@ -32,7 +32,8 @@ static const struct command_row {
      "pouch --home ~/authority authority revoke fj/technical --card relay.card\n"
      "pouch authority revoke fj-technical.revocation --card relay.card      the slip from the safe; needs no home",
      "Makes a signed statement: a file (-o), and with --card sent to the relay at once. DEVICE is the key that\n"
-     "pouch directory show POST prints. FILE sends a revocation that was made before.",
+     "pouch directory show POST prints. FILE sends a revocation that was made before. --reason: 0 to 255, a code of your\n"
+     "own that stays in the directory.",
      ROW(authority_revoke), &authority_revoke_count},
     {"authority succeed", "[-o FILE] [--card CARD] [--again]", "renew the authority's key with the one it has committed to",
      "pouch --home ~/authority authority succeed --card relay.card\n"
@@ -67,8 +68,8 @@ static const struct command_row {
      "let several posts take over what one did",
      "pouch --home ~/authority authority split fj/national --into fj/diplomatic,fj/technical --card relay.card\n"
      "pouch --home ~/authority authority split fj/national --back --card relay.card",
-     "The posts exist already, and have all functions of the one that is split. New requests go to the one with the\n"
-     "request's function; what is open finishes where it is.",
+     "The posts exist already; together they have all functions of the one that is split. New requests go to the one\n"
+     "with the request's function; what is open finishes where it is.",
      ROW(authority_split), &authority_split_count},
     {"authority send", "FILE --card CARD", "send a statement file to a relay; needs no home",
      "pouch authority send fj.succession --card relay.card", "", ROW(authority_send), &authority_send_count},
@@ -161,8 +162,9 @@ static const struct command_row {
     {"decline", "ID [--reason CODE] [--note TEXT]", "refuse a request",
      "pouch decline 3\n"
      "pouch decline 3 --reason not-competent --note \"Please ask fj/national.\"",
-     "A reason is optional. The note is sealed: only the sender can read it.", ROW(decide_decline),
-     &decide_decline_count},
+     "A reason is optional: not-competent, no-capacity, duplicate, misaddressed, policy, authentication, encryption,\n"
+     "unrecognized-format, cannot-process, system-resource, other. The note is sealed: only the sender can read it.",
+     ROW(decide_decline), &decide_decline_count},
     {"ack", "ID [--note TEXT]", "say: we have it", "pouch ack 3\npouch ack 3 --note \"Received; under analysis.\"", "",
      ROW(decide_ack), &decide_ack_count},
     {"forward", "ID POST", "pass a request on to another post of this party",
@@ -198,15 +200,17 @@ static const struct command_row {
     {"device revoke", "DEVICE|N [--reason N]", "revoke a device of this post, at once",
      "pouch device revoke 2\npouch device revoke 3fa94c --yes",
      "For a device that is lost or no longer used: from any decider of the post, or the device itself. DEVICE is the\n"
-     "beginning of its key, N its number in pouch device list. Nothing takes it back; link a new device instead.",
+     "beginning of its key, N its number in pouch device list. Nothing takes it back; link a new device instead.\n"
+     "--reason: 0 to 255, a code of your own that stays in the directory.",
      ROW(device_revoke), &device_revoke_count},
-    {"link", "CODE [--card CARD] [--name NAME] [--for 15m]", "make this machine a further device of a post",
+    {"link", "CODE|- [--card CARD] [--name NAME] [--for 15m]", "make this machine a further device of a post",
      "pouch --home ~/desk link 9F3K-0TQA-... --card relay.card --name \"night desk\"\n"
      "pouch --home ~/desk link \"POUCH-LINK:9F3K-...:pouch-relay-card 0 ...\"",
      "CODE is what pouch device invite shows on an older device of the post; the text of its QR code holds the relay's\n"
      "card as well. Makes keys in a new home, shows their fingerprint, waits for the older device, joins, and reads what\n"
      "the post has received and sent. Interrupted, it goes on when it is run again with the same code. Exit code 6\n"
-     "when nobody answered in time.",
+     "when nobody answered in time. With - the code is read from standard input, where no other user of the machine\n"
+     "sees it.",
      ROW(device_link), &device_link_count},
     {"agent", "[--once]", "keep this home up to date in the background",
      "pouch agent\npouch agent --json | while read -r line; do ...; done",
@@ -286,9 +290,11 @@ static const char shared_help[] =
     "  --no-color              no colour (also: NO_COLOR)\n"
     "  --yes                   no questions\n"
     "  --offline               do not try to reach the relay\n"
-    "  --officer, --machine    who speaks, in evidence; without: a person at a terminal, a machine elsewhere\n"
+    "  --officer, --machine    who speaks, in evidence; without: an officer at a\n"
+    "                          terminal, a machine elsewhere\n"
     "  --passphrase-file FILE  the pass-phrase's file (- for standard input)\n"
-    "  --no-passphrase         at init: an unsealed key store, for tests and protected hosts\n";
+    "  --no-passphrase         at init: an unsealed key store, for tests and hosts that\n"
+    "                          are protected otherwise\n";
 
 static void examples(const char *text, FILE *out) {
     while (*text) {
@@ -298,12 +304,35 @@ static void examples(const char *text, FILE *out) {
     }
 }
 
+/* A word, or what stands between brackets. */
+static int word_length(const char *text) {
+    int n = 0, depth = 0;
+    for (; text[n] && (depth > 0 || !strchr(" \n", text[n])); n++) depth += (text[n] == '[') - (text[n] == ']');
+    return n;
+}
+
+/* Words flow to a terminal of 80 columns, wherever the table breaks them; further lines are indented. */
+static void flow(const char *text, int column, int indent, FILE *out) {
+    bool first = column == 0;
+    while (*(text += strspn(text, " \n"))) {
+        int n = word_length(text);
+        bool breaks = !first && column + 1 + n > 79;
+        if (breaks) fprintf(out, "\n%*s", indent, "");
+        column = breaks ? indent + n : column + n + !first;
+        fprintf(out, "%s%.*s", breaks || first ? "" : " ", n, text);
+        first = false;
+        text += n;
+    }
+    fputc('\n', out);
+}
+
 void run_help(const struct command *command) {
     fputs("Examples:\n", stdout);
     examples(command->examples, stdout);
-    printf("\nUsage: pouch %s%s%s\n\n", command->name, *command->usage ? " " : "", command->usage);
-    printf("%s: %s.\n", command->name, command->text);
-    if (*command->help) printf("%s\n", command->help);
+    flow(command->usage, printf("\nUsage: pouch %s", command->name) - 1, 11, stdout);
+    fputc('\n', stdout);
+    flow(command->text, printf("%s:", command->name), 0, stdout);
+    if (*command->help) flow(command->help, 0, 0, stdout);
     printf("\n%s", shared_help);
 }
 
@@ -337,23 +366,34 @@ static const struct command_row *find(struct cli_args *args) {
         args->argv++;
         return &rows[i];
     }
+    static const char *const looks[][2] = {{"directory", "directory list"}, {"card", "card show"}, {"pair", "pair list"},
+                                           {"device", "device list"}, {"witness", "witness status"}};
     bool bare = !second || second[0] == '-';
-    if (bare && strcmp(first, "directory") == 0) return named("directory list");
-    return bare && strcmp(first, "card") == 0 ? named("card show") : NULL;
+    for (size_t i = 0; bare && i < LENGTH(looks); i++)
+        if (strcmp(first, looks[i][0]) == 0) return named(looks[i][1]);
+    return NULL;
+}
+
+/* The first word of commands of two. */
+static bool is_family(const char *word) {
+    for (size_t i = 0; i < LENGTH(rows); i++) {
+        size_t n = strcspn(rows[i].name, " ");
+        if (rows[i].name[n] && strlen(word) == n && strncmp(word, rows[i].name, n) == 0) return true;
+    }
+    return false;
 }
 
 static int unknown_command(struct run *run) {
-    const char *names[LENGTH(rows)];
-    char near[64], word[96];
-    const char *second = *run->args.argv;
+    const char *names[LENGTH(rows)], *first = run->args.value, *second = *run->args.argv;
+    char near[64] = "", word[96];
+    bool two = second && second[0] != '-', family = is_family(first);
     for (size_t i = 0; i < LENGTH(rows); i++) names[i] = rows[i].name;
-    bool family = strcmp(run->args.value, "authority") == 0 || strcmp(run->args.value, "directory") == 0 ||
-                  strcmp(run->args.value, "pair") == 0 ||
-                  strcmp(run->args.value, "card") == 0 || strcmp(run->args.value, "witness") == 0 ||
-                  strcmp(run->args.value, "device") == 0;
-    snprintf(word, sizeof word, "%.40s%s%.40s", run->args.value, family && second ? " " : "",
-             family && second ? second : "");
+    snprintf(word, sizeof word, "%.40s%s%.40s", first, two ? " " : "", two ? second : "");
     cli_suggest(word, names, LENGTH(rows), near, sizeof near);
+    if (!family && !*near) {
+        snprintf(word, sizeof word, "%.40s", first);
+        cli_suggest(word, names, LENGTH(rows), near, sizeof near);
+    }
     return cli_fail_hint(&run->cli, E_USAGE, "pouch --help lists the commands", "there is no command %s%s", word, near);
 }
 

@@ -93,7 +93,7 @@ static const struct deed {
 };
 static const struct deed takeover_deed = {
     "takeover", "give notice that this key will be the party's authority in 14 days, unless the party objects",
-    "told of by public notice: its new key may be taken after 14 days, unless it objects", "notice"};
+    "given public notice: its new key may be taken after 14 days, unless it objects", "notice"};
 
 static const struct deed *deed_of(const struct registrar_order *order) {
     return order->kind == LEAF_NOTICE ? &takeover_deed : &deeds[order->admission.action];

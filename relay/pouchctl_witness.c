@@ -57,8 +57,11 @@ static int run_request(struct task *task) {
     if (task->old && !read_size(task->old, &command.old))
         return cli_fail_hint(&task->cli, E_USAGE, "give the size that the witness cosigned last; 0 if none",
                              "--old %.40s is no size", task->old);
-    task->subject = NULL; /* not what an error is about */
+    char about[64] = "";
+    if (task->old) snprintf(about, sizeof about, "--old %.20s", task->old);
+    task->subject = task->old ? about : NULL; /* not "request", which an error is not about */
     int code = task_ask(task, &command, &bytes, &answer);
+    task->subject = NULL;
     return code ? code : give_request(task, answer.data);
 }
 

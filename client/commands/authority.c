@@ -98,7 +98,10 @@ static enum error request_post(struct run *run, const char *path, char ret[stati
     TRY(files_read(path, 256 * 1024, &bytes, &run->failure));
     enum error error = dossier_decode(buf_bytes(&bytes), &dossier);
     if (error == E_OK && !text_is_post(dossier.post)) error = E_BAD_TEXT;
-    if (error != E_OK) return fail(&run->failure, error, "%s", path);
+    if (error != E_OK) {
+        fail(&run->failure, error, "%s is no post's request", path);
+        return fail_hint(&run->failure, "name the .request file that `pouch init` has written for the post or the device");
+    }
     memcpy(ret, dossier.post.p, dossier.post.n);
     ret[dossier.post.n] = '\0';
     return E_OK;

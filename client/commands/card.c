@@ -166,9 +166,10 @@ int card_show(struct run *run) {
         present_json(stdout, card_json(card));
         return run_shown(run);
     }
-    printf("%-14s %s%s%s\n", "post", card->post, card->own ? ", " : "", card->own ? state_word(card) : "");
+    bool empty = !card->count && !card->sealed, says = card->own && !empty;
+    printf("%-14s %s%s%s\n", "post", card->post, says ? ", " : "", says ? state_word(card) : "");
     print_card(run, card);
-    if (!card->count && !card->sealed) puts("There is no contact card.");
+    if (empty && !run->quiet) printf("There is no contact card.%s\n", card->own ? " Make one: pouch card edit" : "");
     return run_shown(run);
 }
 
@@ -185,6 +186,9 @@ static int save(struct run *run, struct contact_card **card) {
     if (error != E_OK) return run_fail(run, error);
     if (run->cli.json)
         present_json(stdout, card_json(*card));
+    else if ((*card)->count == 0 && (*card)->state != CONTACT_REFUSED)
+        printf("The contact card of %s is %s.\n", (*card)->post,
+               (*card)->state == CONTACT_DUE ? "to be erased" : "erased");
     else
         printf("The contact card of %s is %s.\n", (*card)->post, state_word(*card));
     if ((*card)->state == CONTACT_REFUSED)
@@ -206,7 +210,8 @@ static enum error unknown_field(struct run *run, const char *name) {
     size_t count = 0;
     for (const struct contact_field_row *row = contact_field_rows; row->name; row++) names[count++] = row->name;
     cli_suggest(name, names, count, near, sizeof near);
-    return fail(&run->failure, E_USAGE, "a contact card has no field %.40s%s", name, near);
+    fail(&run->failure, E_USAGE, "a contact card has no field %.40s%s", name, near);
+    return fail_hint(&run->failure, "`pouch card set --help` lists the fields");
 }
 
 /* ---- set ---- */

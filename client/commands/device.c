@@ -142,9 +142,11 @@ static enum error confirm(struct run *run, const struct inviting *what, const st
                   "--yes to go without");
         return error;
     }
-    fprintf(stderr, "\nA device%s%.*s asks to be linked. Its fingerprint is\n\n    %s\n\n",
-            record->has_name ? ", " : "", (int)record->name.n, record->has_name ? (const char *)record->name.p : "",
-            ret);
+    AUTO_BUF name = {0}; /* whoever has the code chose it: it must not move the cursor to the fingerprint */
+    if (record->has_name) text_for_terminal(record->name, false, &name);
+    TRY(buf_error(&name));
+    fprintf(stderr, "\nA device%s%s asks to be linked. Its fingerprint is\n\n    %s\n\n", name.n ? ", " : "",
+            name.n ? (const char *)name.p : "", ret);
     if (run_ask(run, false, "Does the new device show the same number?")) return E_OK;
     return refuse(run, E_WRONG_FINGERPRINT);
 }
@@ -255,11 +257,19 @@ static enum error read_card(struct run *run, const struct linking *what, struct 
                          : fail(&run->failure, error, "%s:%u", what->card_path ? what->card_path : "the card", line);
 }
 
+/* `-`: from standard input, since other users of the machine see what stands on a command line. What is wrong with the code is
+ * said without repeating it. */
 static enum error read_code(struct run *run, struct linking *what) {
     uint8_t secret[INVITE_SECRET];
+    char line[128] = "";
     struct bytes inside;
-    enum error error = linkup_parse(what->code, secret, &inside);
-    if (error != E_OK) return fail(&run->failure, error, "%.80s", what->code);
+    bool typed = strcmp(what->code, "-") == 0;
+    if (typed && run_can_ask(run)) fprintf(stderr, "Code: ");
+    if (typed && !run_read_line(line, sizeof line)) return fail(&run->failure, E_BAD_CODE, "nothing was typed");
+    enum error error = linkup_parse(typed ? line : what->code, secret, &inside);
+    sodium_memzero(line, sizeof line);
+    if (typed) inside = (struct bytes){0}; /* one line holds no card */
+    if (error != E_OK) return fail(&run->failure, error, "what was typed");
     TRY(read_card(run, what, inside, &what->card));
     error = invite_derive(secret, &what->keys);
     sodium_memzero(secret, sizeof secret);

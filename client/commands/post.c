@@ -86,6 +86,8 @@ int post_init(struct run *run) {
         default: return run_usage(run);
         }
     if (!what.post) return run_usage_text(run, "POST is needed, such as fj/technical");
+    if (!text_is_post(bytes_text(what.post)))
+        return run_usage_text(run, "%.80s is no name of a post, such as fj/technical", what.post);
     if (has_role && !device) return run_usage_text(run, "--role goes with --device: a post's first device decides");
     if (device)
         return init_device(run, &(struct home_new_device){.post = what.post, .outdir = ".", .role = (enum device_role)role,

@@ -166,7 +166,9 @@ static enum error verify_any(struct run *run, struct verifying *work) {
         if (codec_decode(readers[i].object, buf_bytes(&work->bytes), &value) == E_OK)
             return readers[i].verify(run, work);
     enum error error = codec_decode(readers[0].object, buf_bytes(&work->bytes), &value);
-    return fail(&run->failure, error, "%s is no proof", work->file);
+    fail(&run->failure, error, "%s is no proof", work->file);
+    return fail_hint(&run->failure, "name a .proof file, as pouch or a witness has written it in its home's "
+                                    "folder proofs; if it is one, it was damaged on its way");
 }
 
 int verify_verify(struct run *run) {
