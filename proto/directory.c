@@ -715,24 +715,24 @@ static const struct leaf_rule {
     enum error (*judge)(const struct judged *judged, struct change *ret);
     bool joint;
 } rules[] = {
-    [LEAF_CHARTER] = {LABEL_CHARTER, judge_charter},
+    [LEAF_CHARTER] = {LABEL_CHARTER, judge_charter, false},
     [LEAF_ADMISSION] = {LABEL_ADMISSION, judge_admission, true},
-    [LEAF_POST] = {LABEL_POST, judge_post},
-    [LEAF_DEVICE] = {LABEL_DEVICE, judge_device},
-    [LEAF_COUNTERSIGN] = {LABEL_COUNTERSIGN, judge_countersign},
-    [LEAF_REVOCATION] = {LABEL_REVOCATION, judge_revocation},
-    [LEAF_SUCCESSION] = {LABEL_SUCCESSION, judge_succession},
-    [LEAF_DEPARTURE] = {LABEL_DEPARTURE, judge_departure},
-    [LEAF_SPLIT] = {LABEL_SPLIT, judge_split},
+    [LEAF_POST] = {LABEL_POST, judge_post, false},
+    [LEAF_DEVICE] = {LABEL_DEVICE, judge_device, false},
+    [LEAF_COUNTERSIGN] = {LABEL_COUNTERSIGN, judge_countersign, false},
+    [LEAF_REVOCATION] = {LABEL_REVOCATION, judge_revocation, false},
+    [LEAF_SUCCESSION] = {LABEL_SUCCESSION, judge_succession, false},
+    [LEAF_DEPARTURE] = {LABEL_DEPARTURE, judge_departure, false},
+    [LEAF_SPLIT] = {LABEL_SPLIT, judge_split, false},
     [LEAF_NOTICE] = {LABEL_NOTICE, judge_notice, true},
-    [LEAF_CONTACT] = {LABEL_CONTACT, judge_contact},
+    [LEAF_CONTACT] = {LABEL_CONTACT, judge_contact, false},
 };
 
 static const struct leaf_rule *rule_of(uint64_t kind) {
     return kind < LENGTH(rules) && rules[kind].judge ? &rules[kind] : NULL;
 }
 
-static enum error peek_statement(uint64_t kind, struct bytes statement, struct bytes *ret_payload) {
+enum error directory_peek(uint64_t kind, struct bytes statement, struct bytes *ret_payload) {
     const struct leaf_rule *rule = rule_of(kind);
     if (!rule) return E_UNKNOWN_VERSION;
     return rule->joint ? joint_peek(statement, ret_payload) : stamp_peek(statement, ret_payload);
@@ -745,7 +745,7 @@ static enum error judge(const struct directory *directory, const struct leaf *le
     if (!rule) return E_UNKNOWN_VERSION;
     if (leaf->time.ms < directory->last.ms) return E_OUT_OF_RANGE;
     struct judged judged = {directory, rule->label, leaf->statement, {0}, leaf->time, verified};
-    TRY(peek_statement(leaf->kind, leaf->statement, &judged.payload));
+    TRY(directory_peek(leaf->kind, leaf->statement, &judged.payload));
     stamp_hash(judged.payload, ret->statement);
     if (index_has(&directory->index, INDEX_STATEMENT, bytes_of(ret->statement, HASH_SIZE))) return E_CONFLICT;
     return rule->judge(&judged, ret);
@@ -803,7 +803,7 @@ static void index_record(struct directory *directory, const struct change *chang
     }
     case TABLE_COUNT: break;
     }
-    assert(!"a change names its table");
+    assert(false && "a change names its table");
 }
 
 static void end_devices(struct directory *directory, uint32_t post) {
@@ -862,7 +862,7 @@ enum error directory_make_leaf(const struct directory *directory, enum leaf_kind
 
 bool directory_holds(const struct directory *directory, enum leaf_kind kind, struct bytes statement) {
     struct bytes payload;
-    if (peek_statement(kind, statement, &payload) != E_OK) return false;
+    if (directory_peek(kind, statement, &payload) != E_OK) return false;
     uint8_t hash[HASH_SIZE];
     stamp_hash(payload, hash);
     return index_has(&directory->index, INDEX_STATEMENT, bytes_of(hash, sizeof hash));

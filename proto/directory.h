@@ -99,7 +99,7 @@ struct directory_post {
     uint64_t revoked_size; /* the directory's size once the newest revocation stood in it; 0: never revoked */
     struct instant added_at;
     struct instant stated, parted; /* the authority's time in the newest post and split statement */
-    size_t into_count; /* > 0: split into these posts */
+    size_t into_count;             /* > 0: split into these posts */
     char into[SPLIT_MAX][POST_MAX + 1];
     size_t sheet_count; /* of its contact card */
     uint8_t sheets[SHEETS_MAX][HASH_SIZE];
@@ -138,6 +138,8 @@ CHECKED enum error directory_make_leaf(const struct directory *directory, enum l
                                        struct instant time, struct buf *ret_leaf);
 /* The directory already holds this statement (its payload): an enrolment that is repeated is no error. */
 bool directory_holds(const struct directory *directory, enum leaf_kind kind, struct bytes statement);
+/* What a statement of this kind says, nothing verified: it is stamped, or signed by several (joint.h). */
+CHECKED enum error directory_peek(uint64_t kind, struct bytes statement, struct bytes *ret_payload);
 
 uint64_t directory_size(const struct directory *directory);
 void directory_root(const struct directory *directory, uint8_t ret[static HASH_SIZE]);

@@ -1,6 +1,7 @@
 /* promise.c - makes and reads the relay's promises. */
 #include "promise.h"
 
+#include "directory.h"
 #include "stamp.h"
 
 enum error promise_open(struct bytes stamped, const uint8_t relay_key[static KEY_SIZE], struct promise *ret) {
@@ -31,7 +32,7 @@ enum error promise_make(struct list statements, uint64_t size, const uint8_t roo
     while (dirstatement_next(&statements, &statement)) {
         uint8_t hash[HASH_SIZE];
         struct bytes bytes;
-        TRY(stamp_peek(statement.statement, &bytes));
+        TRY(directory_peek(statement.kind, statement.statement, &bytes));
         stamp_hash(bytes, hash);
         cbor_put_bytes(&hashes, bytes_of(hash, HASH_SIZE));
     }
