@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <time.h>
+#include <unistd.h>
 
 static int64_t now_ms(void) {
     struct timespec now;
@@ -32,12 +33,26 @@ static enum error converse(struct link *link, const struct command *command, str
     }
 }
 
+static bool nobody_listens(void) { return errno == ENOENT || errno == ECONNREFUSED; }
+
+/* A relay that was killed a moment ago still takes a connection, and then breaks it off: soon its socket says so. */
+static bool is_gone(const char *folder) {
+    enum { TRIES = 10, PAUSE_MS = 20 };
+    for (int i = 0; i < TRIES; i++) {
+        int fd = link_connect(folder, "control.sock");
+        if (fd < 0) return nobody_listens();
+        close(fd);
+        (void)poll(NULL, 0, PAUSE_MS);
+    }
+    return false;
+}
+
 enum error control_ask(const char *folder, const struct command *command, struct buf *ret_bytes,
                        struct answer *ret_answer) {
     struct link link;
     struct packet packet;
     int fd = link_connect(folder, "control.sock");
-    if (fd < 0) return errno == ENOENT || errno == ECONNREFUSED ? E_RELAY_NOT_RUNNING : E_IO;
+    if (fd < 0) return nobody_listens() ? E_RELAY_NOT_RUNNING : E_IO;
     link_open(&link, fd);
     enum error error = converse(&link, command, &packet);
     if (error == E_OK) {
@@ -45,5 +60,6 @@ enum error control_ask(const char *folder, const struct command *command, struct
         error = buf_error(ret_bytes);
     }
     link_close(&link);
+    if (error == E_UNREACHABLE && is_gone(folder)) return E_RELAY_NOT_RUNNING;
     return error == E_OK ? answer_decode(buf_bytes(ret_bytes), ret_answer) : error;
 }

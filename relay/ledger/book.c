@@ -148,3 +148,19 @@ enum error book_quota_check(struct book *book, const char *from, const char *to,
     if (legs && used + legs > book->config->quota_pair_legs) *ret = E_OVER_QUOTA;
     return E_OK;
 }
+
+/* The counter holds the day above the count, so that no sweep is needed. */
+enum { DAILY_COUNTS = 1 << 21 };
+
+enum error book_daily_take(struct book *book, const char *key, uint64_t max, enum error *ret_wrong) {
+    uint64_t counter, today = book->now.ms / DAY_MS * DAILY_COUNTS;
+    TRY(book->store->ops->quota_get(book->store, key, &counter));
+    uint64_t next = counter >= today && counter < today + DAILY_COUNTS ? counter + 1 : today + 1;
+    *ret_wrong = next - today > max ? E_OVER_QUOTA : E_OK;
+    if (*ret_wrong != E_OK) return E_OK;
+    return book->store->ops->quota_add(book->store, key, (int64_t)next - (int64_t)counter);
+}
+
+enum error book_daily_give_back(struct book *book, const char *key) {
+    return book->store->ops->quota_add(book->store, key, -1);
+}

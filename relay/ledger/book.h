@@ -97,6 +97,11 @@ CHECKED enum error book_quota_bytes(struct book *book, const char *from, bool ex
 CHECKED enum error book_quota_check(struct book *book, const char *from, const char *to, bool exercise, uint64_t legs,
                                     uint64_t bytes, enum error *ret);
 
+/* A counter of today, by the ledger's time, that begins anew every day: takes one, unless `max` have been taken (E_OVER_QUOTA in
+ * *ret_wrong, and nothing is changed). Giving back is for what was taken today and then did not happen. */
+CHECKED enum error book_daily_take(struct book *book, const char *key, uint64_t max, enum error *ret_wrong);
+CHECKED enum error book_daily_give_back(struct book *book, const char *key);
+
 /* ---- the parts ---- */
 
 /* submission.c: SUBMIT and CHUNK */
@@ -137,6 +142,9 @@ CHECKED enum error reseal_left(struct book *book, const struct store_leg *leg, s
 CHECKED enum error rekey_judge(struct book *book, struct store_leg *leg, const uint8_t header[static HASH_SIZE]);
 /* A device says that it cannot open it. */
 CHECKED enum error rekey_cannot_open(struct book *book, struct store_leg *leg, const struct statement *statement);
+/* The leg has other wraps, or has moved: what devices said about the ones before it is dropped when it has no more use. */
+CHECKED enum error rekey_resealed(struct book *book, const struct store_leg *leg);
+CHECKED enum error rekey_moved(struct book *book, const struct store_leg *leg);
 /* These statements entered the directory: posts that have lost a device are to be gone through. */
 CHECKED enum error rekey_directory_grew(struct book *book, struct list statements);
 CHECKED enum error rekey_housekeep(struct book *book); /* the same for certificates that have run out */
@@ -163,6 +171,9 @@ CHECKED enum error contacts_put(struct book *book, const struct job *job, const 
                                 struct response *response);
 CHECKED enum error contacts_get(const struct book *book, const struct job *job, const struct getcontact *get,
                                 struct response *response);
+
+/* These statements entered the directory: a post that was revoked, or revived, has no card any more. */
+CHECKED enum error contacts_directory_grew(struct book *book, struct list statements);
 
 /* boxes.c: what one device leaves for another */
 CHECKED enum error boxes_put(struct book *book, const struct job *job, const struct put *put,

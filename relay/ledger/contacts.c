@@ -84,19 +84,16 @@ static enum error check_wraps(const struct directory_device *device, struct list
     return E_OK;
 }
 
-/* Every card is a leaf for ever: so many a day, the same for all. The counter holds the day above the count. */
+/* Every card is a leaf for ever: so many a day, the same for all. To erase what is there is always possible: it needs a card
+ * before it, which was counted. */
 static enum error take_quota(struct book *book, const struct directory_post *post, enum error *ret_wrong) {
-    enum { COUNTS = 1024 };
     char key[QUOTA_KEY_SIZE];
-    uint64_t counter, today = book->now.ms / DAY_MS * COUNTS;
     snprintf(key, sizeof key, "card/%s", post->name);
-    TRY(book->store->ops->quota_get(book->store, key, &counter));
-    uint64_t next = counter >= today && counter < today + COUNTS ? counter + 1 : today + 1;
-    if (next - today > CARDS_PER_DAY) {
-        *ret_wrong = E_OVER_QUOTA; /* not of messages: it is of no use to try again in a moment */
-        return E_OK;
-    }
-    return book->store->ops->quota_add(book->store, key, (int64_t)next - (int64_t)counter);
+    return book_daily_take(book, key, CARDS_PER_DAY, ret_wrong);
+}
+
+static bool erases(const struct directory_post *post, const struct putcontact *put) {
+    return put->has_statement && put->sheets.count == 0 && post->sheet_count > 0;
 }
 
 /* ---- putting ---- */
@@ -136,7 +133,7 @@ static enum error put_card(struct book *book, const struct directory_device *dev
     enum error wrong = E_OK;
     char post[POST_MAX + 1];
     snprintf(post, sizeof post, "%s", device->post->name); /* the directory changes */
-    if (!held) TRY(take_quota(book, device->post, &wrong));
+    if (!held && !erases(device->post, put)) TRY(take_quota(book, device->post, &wrong));
     if (wrong == E_OK) TRY(enrolment_contact(book, put->statement, response));
     if (wrong == E_OK && response->type == MESSAGE_FAILURE) return E_OK;
     if (wrong == E_OK && !held) TRY(book->store->ops->sheets_erase(book->store, post));
@@ -158,7 +155,7 @@ enum error contacts_put(struct book *book, const struct job *job, const struct p
     const struct directory_device *device = book_device(book, job);
     bool held = false;
     enum error wrong = device ? book_live(book, device) : E_UNKNOWN_DEVICE;
-    if (wrong == E_OK && book->refuse_new) wrong = E_STORE_FULL;
+    if (wrong == E_OK && book->refuse_new && !erases(device->post, put)) wrong = E_STORE_FULL;
     if (wrong == E_OK)
         wrong = put->has_statement ? check_card(book, device, put, &held) : check_wraps(device, put->sheets);
     if (wrong != E_OK) {
@@ -166,6 +163,37 @@ enum error contacts_put(struct book *book, const struct job *job, const struct p
         return E_OK;
     }
     return put->has_statement ? put_card(book, device, put, held, response) : put_more_wraps(book, put, response);
+}
+
+/* ---- a post that was revoked, or has come back ---- */
+
+/* Who has no device any more cannot erase: without a sheet that the directory commits to, what is stored has no use. Judged
+ * by the directory, because the statement may be a repeat of one that is long past, of a post that has a new card. */
+static enum error erase_lost(struct book *book, struct bytes name) {
+    const struct directory_post *post = directory_post(book_directory(book), name);
+    uint8_t commitment[HASH_SIZE];
+    unsigned audience;
+    AUTO_BUF data = {0};
+    if (!post || (post->sheet_count > 0 && !post->revoked)) return E_OK;
+    enum error error = book->store->ops->sheet_nth(book->store, post->name, 0, commitment, &audience, &data);
+    if (error == E_UNKNOWN_REQUEST) return E_OK; /* nothing to erase, which is the usual, and erasing costs */
+    TRY(error);
+    return book->store->ops->sheets_erase(book->store, post->name);
+}
+
+enum error contacts_directory_grew(struct book *book, struct list statements) {
+    struct dirstatement statement;
+    while (dirstatement_next(&statements, &statement)) {
+        struct bytes payload;
+        struct revocation revocation;
+        struct post post;
+        if (statement.kind != LEAF_REVOCATION && statement.kind != LEAF_POST) continue;
+        if (stamp_peek(statement.statement, &payload) != E_OK) return E_INTERNAL; /* the directory has taken it */
+        if (statement.kind == LEAF_REVOCATION && revocation_decode(payload, &revocation) == E_OK)
+            TRY(erase_lost(book, revocation.post));
+        if (statement.kind == LEAF_POST && post_decode(payload, &post) == E_OK) TRY(erase_lost(book, post.post));
+    }
+    return E_OK;
 }
 
 /* ---- getting ---- */

@@ -2,9 +2,17 @@
  * rules that every client replays; here stands only who may send what. A message is taken whole or not at all. */
 #include "book.h"
 
+#include <stdio.h>
+
 #include "promise.h"
 
-enum { PREKEY_DAYS_BACK = 2, PREKEY_DAYS_SLACK = 2 };
+enum {
+    PREKEY_DAYS_BACK = 2,
+    PREKEY_DAYS_SLACK = 2,
+    SIGNER_LEAVES_PER_DAY = 64,    /* of a device or post key: one that was stolen must not use up the party's */
+    SUCCESSION_LEAVES_PER_DAY = 8, /* apart, so that a party whose leaves are used up can still change its key */
+    PAYER_KEY_SIZE = 32 + 2 * KEY_SIZE,
+};
 
 /* One statement on the trial copy; its leaf, and the root once it is in, are laid by for the store. */
 static enum error try_one(const struct book *book, const struct dirstatement *statement, struct directory *trial,
@@ -79,7 +87,7 @@ static enum error check_contradiction(const struct book *book, struct list befor
     if (error == E_UNKNOWN_REQUEST) return E_OK;
     TRY(error);
     bool new = replaces(prekey, buf_bytes(&held));
-    if (!new && contradicts(buf_bytes(&held), stamped)) *ret_wrong = E_CONFLICT;
+    if (!new &&contradicts(buf_bytes(&held), stamped)) *ret_wrong = E_CONFLICT;
     return E_OK;
 }
 
@@ -97,12 +105,133 @@ static enum error check_prekeys(const struct book *book, const struct directory 
     return E_OK;
 }
 
+/* ---- who pays ---- */
+
+/* The log keeps every leaf for ever, and every client reads it: so many a day, the same for every party. What ends something
+ * is not counted, because it can be said only once about what was counted; nor is what the registrars say. */
+struct payer {
+    char party[PAYER_KEY_SIZE], signer[PAYER_KEY_SIZE]; /* keys of counters; empty: none */
+    uint64_t party_max;
+};
+
+static void charge(const struct book *book, const struct directory *directory, struct bytes post, const uint8_t *signer,
+                   struct payer *ret) {
+    struct bytes name = text_party_of(post);
+    const struct directory_party *party = directory_party(directory, name);
+    ret->party_max = book->config->quota_directory;
+    snprintf(ret->party, sizeof ret->party, "leaves %.*s", (int)name.n, (const char *)name.p);
+    if (!signer || (party && memcmp(party->authority, signer, KEY_SIZE) == 0)) return;
+    memcpy(ret->signer, "leaves by ", 10);
+    text_hex(signer, KEY_SIZE / 2, ret->signer + 10);
+}
+
+static enum error find_payer(const struct book *book, const struct directory *directory, struct bytes leaf_bytes,
+                             struct payer *ret) {
+    struct leaf leaf;
+    struct bytes payload;
+    union {
+        struct post post;
+        struct device device;
+        struct countersign countersign;
+        struct split split;
+        struct revocation revocation;
+        struct succession succession;
+    } said;
+    *ret = (struct payer){0};
+    TRY(leaf_decode(leaf_bytes, &leaf));
+    if (leaf.kind == LEAF_POST) {
+        TRY(stamp_peek(leaf.statement, &payload));
+        TRY(post_decode(payload, &said.post));
+        charge(book, directory, said.post.post, NULL, ret);
+    } else if (leaf.kind == LEAF_DEVICE) {
+        TRY(stamp_peek(leaf.statement, &payload));
+        TRY(device_decode(payload, &said.device));
+        charge(book, directory, said.device.post, said.device.issuer, ret);
+    } else if (leaf.kind == LEAF_COUNTERSIGN) {
+        TRY(stamp_peek(leaf.statement, &payload));
+        TRY(countersign_decode(payload, &said.countersign));
+        const struct directory_device *signer = directory_device(directory, said.countersign.signer);
+        if (signer) charge(book, directory, bytes_text(signer->post->name), said.countersign.signer, ret);
+    } else if (leaf.kind == LEAF_SPLIT) {
+        TRY(stamp_peek(leaf.statement, &payload));
+        TRY(split_decode(payload, &said.split));
+        charge(book, directory, said.split.post, NULL, ret);
+    } else if (leaf.kind == LEAF_REVOCATION) {
+        TRY(stamp_peek(leaf.statement, &payload));
+        TRY(revocation_decode(payload, &said.revocation));
+        bool unseen = said.revocation.has_device && !directory_device(directory, said.revocation.device);
+        if (unseen) charge(book, directory, said.revocation.post, said.revocation.signer, ret);
+    } else if (leaf.kind == LEAF_SUCCESSION) {
+        TRY(stamp_peek(leaf.statement, &payload));
+        TRY(succession_decode(payload, &said.succession));
+        struct bytes name = said.succession.party;
+        bool counted = said.succession.action == SUCCESSION_RENEW || said.succession.action == SUCCESSION_RECOVER;
+        ret->party_max = SUCCESSION_LEAVES_PER_DAY;
+        if (counted) snprintf(ret->party, sizeof ret->party, "keys %.*s", (int)name.n, (const char *)name.p);
+    }
+    return E_OK;
+}
+
+static enum error pay_one(struct book *book, const struct payer *payer, enum error *ret_wrong) {
+    *ret_wrong = E_OK;
+    if (payer->signer[0]) TRY(book_daily_take(book, payer->signer, SIGNER_LEAVES_PER_DAY, ret_wrong));
+    if (*ret_wrong != E_OK || !payer->party[0]) return E_OK;
+    TRY(book_daily_take(book, payer->party, payer->party_max, ret_wrong));
+    return *ret_wrong != E_OK && payer->signer[0] ? book_daily_give_back(book, payer->signer) : E_OK;
+}
+
+static enum error give_back(struct book *book, const struct payer *payer) {
+    if (payer->signer[0]) TRY(book_daily_give_back(book, payer->signer));
+    return payer->party[0] ? book_daily_give_back(book, payer->party) : E_OK;
+}
+
+/* All or nothing, as the message. leaves: leaf and root in turn. */
+static enum error pay(struct book *book, const struct directory *trial, struct list leaves, enum error *ret_wrong) {
+    struct list again = leaves;
+    struct bytes leaf, root;
+    struct payer payer;
+    size_t paid = 0;
+    *ret_wrong = E_OK;
+    for (; list_next_bytes(&leaves, &leaf) && list_next_bytes(&leaves, &root); paid++) {
+        TRY(find_payer(book, trial, leaf, &payer));
+        TRY(pay_one(book, &payer, ret_wrong));
+        if (*ret_wrong != E_OK) break;
+    }
+    if (*ret_wrong == E_OK) return E_OK;
+    for (; paid > 0 && list_next_bytes(&again, &leaf) && list_next_bytes(&again, &root); paid--) {
+        TRY(find_payer(book, trial, leaf, &payer));
+        TRY(give_back(book, &payer));
+    }
+    return E_OK;
+}
+
+/* ---- taking them ---- */
+
+/* Anybody may send statements, and a copy of the directory costs more than any of them: so the first new one is judged before
+ * there is a copy. *ret_new: is there any? */
+static enum error check_first(const struct book *book, struct list statements, bool *ret_new) {
+    struct dirstatement statement;
+    *ret_new = false;
+    while (dirstatement_next(&statements, &statement)) {
+        AUTO_BUF leaf = {0};
+        enum leaf_kind kind = (enum leaf_kind)statement.kind;
+        if (directory_holds(book_directory(book), kind, statement.statement)) continue;
+        *ret_new = true;
+        return directory_make_leaf(book_directory(book), kind, statement.statement, book->now, &leaf);
+    }
+    return E_OK;
+}
+
 /* The statements, if the prekeys that came with them (device NULL: none) are good as well. The copy on which they were
  * tried is then this batch's directory. */
 static enum error add_all(struct book *book, struct list statements, const uint8_t *device, struct list prekeys,
                           enum error *ret_wrong) {
     AUTO_BUF grown = {0};
     size_t count = 0;
+    bool new;
+    *ret_wrong = check_first(book, statements, &new);
+    if (*ret_wrong != E_OK) return *ret_wrong == E_NO_MEMORY ? E_NO_MEMORY : E_OK;
+    if (!new) return device ? check_prekeys(book, book_directory(book), device, prekeys, ret_wrong) : E_OK;
     enum error error = E_OK;
     struct directory *trial = directory_copy(book_directory(book));
     if (!trial) return E_NO_MEMORY;
@@ -110,6 +239,7 @@ static enum error add_all(struct book *book, struct list statements, const uint8
     *ret_wrong = try_all(book, statements, trial, &grown, &count);
     if (*ret_wrong == E_NO_MEMORY) error = E_NO_MEMORY;
     if (*ret_wrong == E_OK && device) error = check_prekeys(book, trial, device, prekeys, ret_wrong);
+    if (error == E_OK && *ret_wrong == E_OK) error = pay(book, trial, list_of(&grown, 2 * count), ret_wrong);
     if (error == E_OK && *ret_wrong == E_OK) error = keep_leaves(book, index, list_of(&grown, 2 * count));
     if (error != E_OK || *ret_wrong != E_OK || count == 0) {
         directory_free(trial);
@@ -117,6 +247,7 @@ static enum error add_all(struct book *book, struct list statements, const uint8
     }
     directory_free(book->growing);
     book->growing = trial;
+    TRY(contacts_directory_grew(book, statements));
     return rekey_directory_grew(book, statements);
 }
 
@@ -154,6 +285,10 @@ static enum error answer_promised(const struct book *book, struct list statement
     return buf_error(&response->body);
 }
 
+static void fail(struct response *response, enum error wrong) {
+    response_fail(response, wrong, wrong == E_OVER_QUOTA ? "directory statements of a day" : NULL);
+}
+
 /* A guest may bring a post, devices and countersignatures, and the successions that lead to the key under which they are
  * signed; charters and admissions are the registrar's to bring, and are passed over here where the directory holds them
  * already (a certificate file carries its charter along). */
@@ -165,8 +300,8 @@ static enum error check_enrol(const struct book *book, const struct job *job, co
     while (dirstatement_next(&list, &statement)) {
         bool held = directory_holds(book_directory(book), (enum leaf_kind)statement.kind, statement.statement);
         if (statement.kind == LEAF_CHARTER && !held) return E_NOT_ADMITTED;
-        bool may =
-            held || statement.kind == LEAF_SUCCESSION || statement.kind == LEAF_POST || statement.kind == LEAF_DEVICE || statement.kind == LEAF_COUNTERSIGN;
+        bool may = held || statement.kind == LEAF_SUCCESSION || statement.kind == LEAF_POST ||
+                   statement.kind == LEAF_DEVICE || statement.kind == LEAF_COUNTERSIGN;
         if (!may) return E_NOT_ALLOWED;
         struct bytes payload;
         struct device device;
@@ -189,7 +324,7 @@ enum error enrolment_enrol(struct book *book, const struct job *job, const struc
         TRY(add_prekeys(book, device, enrol->prekeys));
         return answer_promised(book, enrol->statements, response);
     }
-    response_fail(response, wrong, NULL);
+    fail(response, wrong);
     return E_OK;
 }
 
@@ -208,7 +343,7 @@ enum error enrolment_declare(struct book *book, const struct declare *declare, s
         if (!may_declare(statement.kind)) wrong = E_NOT_ALLOWED;
     if (wrong == E_OK) TRY(add_all(book, declare->statements, NULL, (struct list){0}, &wrong));
     if (wrong == E_OK) return answer_promised(book, declare->statements, response);
-    response_fail(response, wrong, NULL);
+    fail(response, wrong);
     return E_OK;
 }
 

@@ -26,12 +26,35 @@ static void key_of_post(const char *post, char out[static POST_KEY_SIZE]) {
 
 /* ---- can it be opened? ---- */
 
-/* Counted beside the quotas: durable, found by name, and bounded by the devices that a wrap set names. */
-static void mark_of(const struct store_leg *leg, const uint8_t device[static KEY_SIZE], char out[static MARK_SIZE]) {
-    char id[HASH_SIZE + 1], who[KEY_SIZE + 1];
+/* Counted beside the quotas: durable, found by name, and bounded by the devices that a wrap set names. They go when the leg
+ * gets other wraps, or needs none any more. */
+static void marks_of(const struct store_leg *leg, char out[static MARK_SIZE]) {
+    char id[HASH_SIZE + 1];
     text_hex(leg->leg, HASH_SIZE / 2, id);
+    snprintf(out, MARK_SIZE, "cannot %s ", id);
+}
+
+static void mark_of(const struct store_leg *leg, const uint8_t device[static KEY_SIZE], char out[static MARK_SIZE]) {
+    char all[MARK_SIZE], who[KEY_SIZE + 1];
+    marks_of(leg, all);
     text_hex(device, KEY_SIZE / 2, who);
-    snprintf(out, MARK_SIZE, "cannot %s %u %s", id, leg->generation, who);
+    snprintf(out, MARK_SIZE, "%.40s%u %s", all, leg->generation, who);
+}
+
+/* May the leg, as it stands, still have to wait for other wraps? */
+static bool needs_wraps(const struct store_leg *leg) {
+    enum leg_state same;
+    return leg_step(leg->state, EVENT_REKEY_NEEDED, leg->kind, &same) == E_OK;
+}
+
+enum error rekey_resealed(struct book *book, const struct store_leg *leg) {
+    char marks[MARK_SIZE];
+    marks_of(leg, marks);
+    return book->store->ops->quota_drop(book->store, marks);
+}
+
+enum error rekey_moved(struct book *book, const struct store_leg *leg) {
+    return needs_wraps(leg) ? E_OK : rekey_resealed(book, leg);
 }
 
 static enum error wrap_set_of(struct book *book, const struct store_leg *leg, struct buf *bytes, struct wrapset *ret) {
@@ -72,10 +95,9 @@ static enum error judge(struct book *book, const struct store_leg *leg, enum err
 }
 
 enum error rekey_judge(struct book *book, struct store_leg *leg, const uint8_t header[static HASH_SIZE]) {
-    enum leg_state same;
     enum error why;
     int pending;
-    if (leg->needs_rekey || leg_step(leg->state, EVENT_REKEY_NEEDED, leg->kind, &same) != E_OK) return E_OK;
+    if (leg->needs_rekey || !needs_wraps(leg)) return E_OK;
     TRY(judge(book, leg, &why));
     if (why == E_OK) return E_OK;
     uint64_t reason = why;
@@ -87,7 +109,7 @@ enum error rekey_cannot_open(struct book *book, struct store_leg *leg, const str
     char mark[MARK_SIZE];
     uint64_t said;
     if (!statement->has_generation || statement->generation != leg->generation) return E_OK;
-    if (!bytes_are(statement->post, leg->to)) return E_OK;
+    if (!bytes_are(statement->post, leg->to) || !needs_wraps(leg)) return E_OK;
     AUTO_BUF bytes = {0};
     struct wrapset set;
     TRY(wrap_set_of(book, leg, &bytes, &set));
@@ -136,8 +158,7 @@ enum error rekey_housekeep(struct book *book) {
 
 static enum error judge_open(struct book *book, struct store_leg *leg) {
     struct store_request request;
-    enum leg_state same;
-    if (leg->needs_rekey || leg_step(leg->state, EVENT_REKEY_NEEDED, leg->kind, &same) != E_OK) return E_OK;
+    if (leg->needs_rekey || !needs_wraps(leg)) return E_OK;
     TRY(book->store->ops->request_by_row(book->store, leg->request, &request));
     return rekey_judge(book, leg, request.digest);
 }

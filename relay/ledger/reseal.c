@@ -92,6 +92,7 @@ static enum error check_set(struct book *book, const struct statement *statement
 static enum error put_set(struct book *book, struct store_leg *leg, struct bytes stamped) {
     leg->generation++;
     leg->needs_rekey = false;
+    TRY(rekey_resealed(book, leg));
     return book->store->ops->leg_reseal(book->store, leg->id, leg->generation, stamped);
 }
 

@@ -46,6 +46,7 @@ enum error transition_follow(struct book *book, struct store_leg *leg, bool was_
     bool first = leg->ordinal == 1; /* the recipient learns of STORED by the offer itself */
     if (!first && strcmp(leg->from, leg->to) != 0) TRY(tell(book, leg, receipt, leg->to, precedence));
     if (settled(leg) && !was_settled) TRY(book_quota_legs(book, leg->from, leg->to, leg->exercise, -1));
+    TRY(rekey_moved(book, leg));
     return leg_state_row(leg->state)->terminal ? erase_if_unneeded(book, leg) : E_OK;
 }
 
@@ -124,7 +125,7 @@ static enum error apply(struct book *book, const struct scribe_note *note, const
         bool lost = statement->event == EVENT_FORWARDED && outcome->error == E_WRONG_STATE;
         return lost ? keep_receipt(book, note, statement, leg, outcome) : E_OK;
     }
-    if (leg_step(leg->state, statement->event, leg->kind, &to) == E_OK) {
+    if (leg_step(leg->state, (enum leg_event)statement->event, leg->kind, &to) == E_OK) {
         bool was_settled = settled(leg);
         TRY(scribe_entry(&book->scribe, note, leg, to, &outcome->pending));
         return transition_follow(book, leg, was_settled, outcome->pending, PRECEDENCE_ROUTINE);
@@ -138,8 +139,8 @@ static enum error apply(struct book *book, const struct scribe_note *note, const
 /* Said by a post that has forwarded the leg meanwhile: it comes too late, and is kept as what it was. */
 static enum error apply_late(struct book *book, const struct scribe_note *note, const struct statement *statement,
                              const struct store_leg *leg, struct outcome *outcome) {
-    bool notes = statement->event == EVENT_NOTIFIED || statement->event == EVENT_OPENED ||
-                 statement->event == EVENT_CANNOT_OPEN;
+    bool notes =
+        statement->event == EVENT_NOTIFIED || statement->event == EVENT_OPENED || statement->event == EVENT_CANNOT_OPEN;
     outcome->error = notes ? E_OK : E_WRONG_STATE;
     return keep_receipt(book, note, statement, leg, outcome);
 }

@@ -75,7 +75,7 @@ sqlite3_stmt *sq_bind(struct store *store, enum sql id, const char *format, ...)
             sqlite3_bind_blob(statement, i, va_arg(arguments, const uint8_t *), REQUEST_ID_SIZE, SQLITE_STATIC);
             break;
         case 'n': sqlite3_bind_null(statement, i); break;
-        default: assert(!"bind format");
+        default: assert(false && "bind format");
         }
     }
     va_end(arguments);
@@ -180,6 +180,9 @@ static enum error sq_quota_get(struct store *store, const char *key, uint64_t *r
 static enum error sq_quota_add(struct store *store, const char *key, int64_t change) {
     return sq_run(sq_bind(store, SQL_QUOTA_ADD, "ti", key, change));
 }
+static enum error sq_quota_drop(struct store *store, const char *prefix) {
+    return sq_run(sq_bind(store, SQL_QUOTA_DROP, "t", prefix));
+}
 
 static enum error two_u64(sqlite3_stmt *statement, uint64_t *ret_a, uint64_t *ret_b) {
     TRY(sq_first(statement));
@@ -208,6 +211,7 @@ static const struct store_ops core_ops = {
     .meta_put = sq_meta_put,
     .quota_get = sq_quota_get,
     .quota_add = sq_quota_add,
+    .quota_drop = sq_quota_drop,
     .counts = sq_counts,
 };
 

@@ -178,6 +178,7 @@ struct store_ops {
 
     enum error (*quota_get)(struct store *store, const char *key, uint64_t *ret);
     enum error (*quota_add)(struct store *store, const char *key, int64_t change);
+    enum error (*quota_drop)(struct store *store, const char *prefix); /* all counters whose keys begin so */
 
     enum error (*counts)(struct store *store, struct store_counts *ret);
 };
