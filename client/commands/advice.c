@@ -29,9 +29,10 @@ static void say(const struct adviser *adviser, const char *post, const char *wor
         run_say(adviser->run, "%s%s: %s", run_can_ask(adviser->run) ? "" : "pouch: ", post, (const char *)safe.p);
 }
 
+/* Cut where it is full. */
 static void add(char *words, const char *between, const char *text) {
     size_t n = strlen(words);
-    snprintf(words + n, WORDS_SIZE - n, "%s%s", n ? between : "", text);
+    if (snprintf(words + n, WORDS_SIZE - n, "%s%s", n ? between : "", text) < 0) words[n] = '\0';
 }
 
 /* ---- hours and languages ---- */

@@ -38,7 +38,7 @@
  *   PROMISE   n = number          the relay's promise that a revocation stands in the directory
  *   NEWS      n = number          keptnews: what changed in the directory that every desk is told, not an alarm
  *   PAIR      a = hash of a party, b = psk id   pairsecret
- *   HANDED    a = header digest   handedkey: content keys that an older sister gave
+ *   HANDED    a = header digest, b = giver   handedkey: content keys that an older sister gave
  *   PARCEL    a = sister, n = number   parcel that waits until it lies in her box
  *   CONTACT   a = hash of a post  keptcontact: the sheets of its contact card, as far as this device may see them
  *   SHEETKEY  a = commitment      keptsheet: an own sheet's key and whom it has been sealed to */

@@ -6,6 +6,7 @@
 
 #include "body.h"
 #include "content.h"
+#include "enrol.h"
 #include "gossip.h"
 #include "outbox.h"
 #include "pairs.h"
@@ -96,20 +97,6 @@ static enum error check_wrapset(struct arrival *arrival, struct bytes stamped) {
 
 /* ---- the seal ---- */
 
-static enum error prekey_secret(struct arrival *arrival, const uint8_t id[static PREKEY_ID_SIZE], struct secret *ret) {
-    uint8_t row[HASH_SIZE] = {0};
-    memcpy(row, id, PREKEY_ID_SIZE);
-    AUTO_BUF bytes = {0};
-    struct keptprekey record;
-    bool found = false;
-    TRY(archive_get(arrival->home->archive, TABLE_PREKEY, archive_key(row, NULL, 0), &bytes, &found));
-    if (!found) return E_PREKEY_GONE;
-    if (keptprekey_decode(buf_bytes(&bytes), &record) != E_OK) return E_CORRUPT;
-    enum error error = secret_copy(record.secret, KEY_SIZE, ret);
-    sodium_memzero(&record, sizeof record);
-    return error;
-}
-
 static enum error check_commitment(bool has_part, const struct part *part, bool has_key, const uint8_t *key) {
     uint8_t commitment[HASH_SIZE];
     if (has_part != has_key) return E_BAD_COMMITMENT;
@@ -121,8 +108,8 @@ static enum error check_commitment(bool has_part, const struct part *part, bool 
 /* By another post of the own party, which has forwarded it: there is no secret to share with oneself. */
 static bool sealed_at_home(const struct arrival *arrival) {
     const struct directory_device *signer = directory_device(arrival->home->directory, arrival->set.signer);
-    return signer && bytes_equal(text_party_of(bytes_text(signer->post->name)),
-                                 text_party_of(bytes_text(arrival->home->post)));
+    return signer &&
+           bytes_equal(text_party_of(bytes_text(signer->post->name)), text_party_of(bytes_text(arrival->home->post)));
 }
 
 /* The shared secret that the wrap names; none in base mode. What came without one, although this post requires one of
@@ -149,7 +136,7 @@ static enum error open_own_wrap(struct arrival *arrival) {
     AUTO_PAIR pair = {0};
     const struct header *header = &arrival->header;
     TRY(wrapping_find(&arrival->set, arrival->home->device, &wrap));
-    TRY(prekey_secret(arrival, wrap.prekey, &secret));
+    TRY(enrol_prekey_secret(arrival->home, wrap.prekey, &secret));
     TRY(find_pair(arrival, &wrap, &pair));
     TRY(wrapping_open(&arrival->set, &wrap, secret.p, pair.secret.p ? &pair.psk : NULL, &arrival->plain,
                       &arrival->wrapped));
@@ -208,8 +195,9 @@ static enum error open_offer(struct arrival *arrival) {
     return E_OK;
 }
 
-/* A relay that has erased it already (declined, expired, withdrawn) leaves the request sealed here. *ret_sealed: what came
- * is what the header names, and does not open or says something else inside. */
+/* A relay that has erased it already (declined, expired, withdrawn) leaves the request sealed here. What differs from the
+ * digest that the sender signed is the relay's doing: E_BAD_DIGEST, and the whole item is asked for again. *ret_sealed: what
+ * came is what the header names, and does not open or says something else inside. */
 static enum error fetch_offer(struct arrival *arrival, enum error *ret_sealed) {
     const struct header *header = &arrival->header;
     *ret_sealed = E_OK;
@@ -220,6 +208,7 @@ static enum error fetch_offer(struct arrival *arrival, enum error *ret_sealed) {
                                   PART_OFFER, arrival->failure);
     if (error == E_ERASED) return E_OK;
     TRY(error);
+    TRY(body_intact(arrival->home, &arrival->request, PART_OFFER));
     *ret_sealed = open_offer(arrival);
     return outbox_is_fatal(*ret_sealed) ? *ret_sealed : E_OK;
 }
@@ -444,6 +433,21 @@ static enum error keep_offered(struct arrival *arrival, const struct offered *of
     return sealed == E_OK ? add_duties(arrival) : cannot_open(arrival, sealed);
 }
 
+/* What the sender was shown by the relay, against what this home was shown. */
+static enum error compare_notes(struct arrival *arrival) {
+    const struct header *header = &arrival->header;
+    const struct keptrequest *record = &arrival->request.record;
+    struct offer offer;
+    if (record->has_offer && offer_decode(record->offer, &offer) == E_OK && offer.has_checkpoint)
+        TRY(gossip_hear(arrival->home, header->from, offer.checkpoint));
+    if (!header->has_parent || !arrival->wrapped.has_seen) return E_OK;
+    AUTO_LEG parent = {0};
+    enum error error = kept_leg_load(arrival->home->archive, header->parent.header, header->parent.leg, &parent);
+    if (error == E_UNKNOWN_REQUEST) return E_OK;
+    TRY(error);
+    return gossip_seen(arrival->home, header->from, header->parent.leg, arrival->wrapped.seen);
+}
+
 /* A request that is here, but sealed, and a wrap set that can perhaps be opened now: the secret shared with the sender's
  * party has come since, or the leg was sealed anew; or it is here and has come back by another post's forwarding. */
 static enum error open_later(struct arrival *arrival, const struct offered *offered, const struct opening *opening) {
@@ -459,22 +463,8 @@ static enum error open_later(struct arrival *arrival, const struct offered *offe
     TRY(unseal(arrival, &sealed));
     if (sealed != E_OK) return cannot_open(arrival, sealed);
     TRY(kept_save(arrival->home->archive, arrival->digest, &arrival->request.record));
+    TRY(compare_notes(arrival));
     return add_duties(arrival);
-}
-
-/* What the sender was shown by the relay, against what this home was shown. */
-static enum error compare_notes(struct arrival *arrival) {
-    const struct header *header = &arrival->header;
-    const struct keptrequest *record = &arrival->request.record;
-    struct offer offer;
-    if (record->has_offer && offer_decode(record->offer, &offer) == E_OK && offer.has_checkpoint)
-        TRY(gossip_hear(arrival->home, header->from, offer.checkpoint));
-    if (!header->has_parent || !arrival->wrapped.has_seen) return E_OK;
-    AUTO_LEG parent = {0};
-    enum error error = kept_leg_load(arrival->home->archive, header->parent.header, header->parent.leg, &parent);
-    if (error == E_UNKNOWN_REQUEST) return E_OK;
-    TRY(error);
-    return gossip_seen(arrival->home, header->from, header->parent.leg, arrival->wrapped.seen);
 }
 
 static enum error take_offered(struct arrival *arrival, const struct offered *offered, bool *ret_new) {

@@ -102,6 +102,8 @@ enum error body_fetch(struct home *home, struct relay *relay, const uint8_t dige
     if (!work.part) return E_NO_BODY;
     work.count = chunks_count(work.part->length);
     if (work.count == 0) return E_MALFORMED;
+    TRY(skip_present(&work));
+    if (work.next == work.count) return E_OK; /* all here: nobody is asked */
     for (bool more = true; more;) {
         TRY(archive_begin(home->archive));
         enum error error = fetch_some(&work, &more);
@@ -127,6 +129,28 @@ static struct content_context context_of(const struct header *header, enum part_
     return context;
 }
 
+/* One chunk as it was fetched, and its digest behind those before it. */
+static enum error read_chunk(struct home *home, const struct kept_request *request, enum part_number number,
+                             uint64_t index, struct buf *ret, struct buf *digests) {
+    bool found = false;
+    uint8_t digest[HASH_SIZE];
+    buf_clear(ret);
+    TRY(archive_get(home->archive, TABLE_CHUNK, press_key(request->record.content, number, index), ret, &found));
+    if (!found) return E_NOT_COMPLETE;
+    chunk_digest(buf_bytes(ret), digest);
+    buf_add(digests, digest, sizeof digest);
+    return buf_error(digests);
+}
+
+enum error body_intact(struct home *home, const struct kept_request *request, enum part_number number) {
+    const struct part *part = part_of(&request->header, number);
+    if (!part) return E_NO_BODY;
+    AUTO_BUF digests = {0}, chunk = {0};
+    for (uint64_t i = 0; i < chunks_count(part->length); i++)
+        TRY(read_chunk(home, request, number, i, &chunk, &digests));
+    return chunks_check_digests(part->length, part->digest, buf_bytes(&digests));
+}
+
 enum error body_walk(struct home *home, const struct kept_request *request, enum part_number number,
                      enum error (*each)(void *context, uint64_t at, struct bytes plain), void *context) {
     const struct part *part = part_of(&request->header, number);
@@ -136,18 +160,11 @@ enum error body_walk(struct home *home, const struct kept_request *request, enum
     uint64_t count = chunks_count(part->length);
     AUTO_BUF digests = {0}, chunk = {0}, plain = {0};
     for (uint64_t i = 0; i < count; i++) {
-        bool found = false;
-        buf_clear(&chunk);
         buf_clear(&plain);
-        TRY(archive_get(home->archive, TABLE_CHUNK, press_key(request->record.content, number, i), &chunk, &found));
-        if (!found) return E_NOT_COMPLETE;
-        uint8_t digest[HASH_SIZE];
-        chunk_digest(buf_bytes(&chunk), digest);
-        buf_add(&digests, digest, sizeof digest);
+        TRY(read_chunk(home, request, number, i, &chunk, &digests));
         TRY(content_open_chunk(&binding, key, i, i + 1 == count, buf_bytes(&chunk), &plain));
         TRY(each(context, i * CHUNK_PLAIN, buf_bytes(&plain)));
     }
-    TRY(buf_error(&digests));
     return chunks_check_digests(part->length, part->digest, buf_bytes(&digests));
 }
 
@@ -203,8 +220,8 @@ enum error body_check(struct home *home, const struct kept_request *request) {
 
 /* ---- receiving ---- */
 
-static enum error keep_whole(struct home *home, const uint8_t *digest, const uint8_t *leg,
-                             struct kept_request *request, struct bytes checkpoint) {
+static enum error keep_whole(struct home *home, const uint8_t *digest, const uint8_t *leg, struct kept_request *request,
+                             struct bytes checkpoint) {
     if (checkpoint.n) TRY(gossip_hear(home, request->header.from, checkpoint));
     request->record.whole = true;
     TRY(kept_save(home->archive, digest, &request->record));

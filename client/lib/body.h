@@ -19,6 +19,10 @@ CHECKED enum error body_drop(struct home *home, const struct kept_request *reque
 CHECKED enum error body_walk(struct home *home, const struct kept_request *request, enum part_number part,
                              enum error (*each)(void *context, uint64_t at, struct bytes plain), void *context);
 
+/* The chunks of a part, all of which are here, have the digest that the header names; no key is needed. E_BAD_DIGEST: the
+ * relay gave something else than what the sender had signed. */
+CHECKED enum error body_intact(struct home *home, const struct kept_request *request, enum part_number part);
+
 /* The body is what header and manifest promise, down to its padding. E_BAD_DIGEST, E_CANNOT_OPEN, E_MISMATCH,
  * E_BAD_PADDING. */
 CHECKED enum error body_check(struct home *home, const struct kept_request *request);

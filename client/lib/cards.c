@@ -294,6 +294,22 @@ static enum error apply_key(struct home *home, const struct sheetkey *key) {
     return archive_set(home->archive, TABLE_SHEETKEY, row, buf_bytes(&bytes));
 }
 
+/* Edited at the end of time, by a clock that is years ahead or by a device that was stolen: the next edit must still be later. */
+static enum error keep_theirs(struct home *home, struct carddraft *draft, struct bytes bytes) {
+    AUTO_BUF again = {0};
+    struct keptrelay relay;
+    struct instant now = moment_now();
+    TRY(kept_relay(home->archive, &relay));
+    if (relay.time.ms > now.ms) now = relay.time;
+    if (draft->edited.ms > now.ms + DAY_MS) {
+        draft->edited.ms = now.ms + DAY_MS;
+        carddraft_encode(draft, &again);
+        TRY(buf_error(&again));
+        bytes = buf_bytes(&again);
+    }
+    return archive_set(home->archive, TABLE_META, archive_named(CARDS_DRAFT), bytes);
+}
+
 enum error cards_apply_draft(struct home *home, struct bytes bytes) {
     struct contact_card *before = calloc(1, sizeof *before);
     struct carddraft draft;
@@ -306,7 +322,7 @@ enum error cards_apply_draft(struct home *home, struct bytes bytes) {
     free(before);
     TRY(error);
     if (!newer) return E_OK;
-    TRY(archive_set(home->archive, TABLE_META, archive_named(CARDS_DRAFT), bytes));
+    TRY(keep_theirs(home, &draft, bytes));
     TRY(cards_set_state(home, &(struct keptcardstate){.state = CONTACT_PUBLISHED}));
     while (error == E_OK && sheetkey_next(&draft.keys, &key)) error = apply_key(home, &key);
     sodium_memzero(&key, sizeof key);

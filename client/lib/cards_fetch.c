@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "cards.h"
+#include "enrol.h"
 #include "kept.h"
 #include "mirror.h"
 #include "outbox.h"
@@ -88,20 +89,6 @@ static enum error list_wanted(struct fetching *fetching) {
 
 /* ---- opening ---- */
 
-static enum error prekey_secret(struct home *home, const uint8_t id[static PREKEY_ID_SIZE], struct secret *ret) {
-    uint8_t row[HASH_SIZE] = {0};
-    AUTO_BUF bytes = {0};
-    struct keptprekey record;
-    bool found = false;
-    memcpy(row, id, PREKEY_ID_SIZE);
-    TRY(archive_get(home->archive, TABLE_PREKEY, archive_key(row, NULL, 0), &bytes, &found));
-    if (!found) return E_PREKEY_GONE;
-    if (keptprekey_decode(buf_bytes(&bytes), &record) != E_OK) return E_CORRUPT;
-    enum error error = secret_copy(record.secret, KEY_SIZE, ret);
-    sodium_memzero(&record, sizeof record);
-    return error;
-}
-
 static enum error unseal(struct home *home, const struct sealedsheet *sealed, struct buf *out) {
     struct list wraps = sealed->wraps;
     struct wrap wrap;
@@ -109,7 +96,7 @@ static enum error unseal(struct home *home, const struct sealedsheet *sealed, st
     bool found = false;
     while (!found && wrap_next(&wraps, &wrap)) found = memcmp(wrap.device, home->device, KEY_SIZE) == 0;
     if (!found) return E_NOT_FOR_US;
-    TRY(prekey_secret(home, wrap.prekey, &secret));
+    TRY(enrol_prekey_secret(home, wrap.prekey, &secret));
     TRY(sheet_unwrap(&wrap, sealed->commitment, secret.p, &key));
     return sheet_unseal(key.p, sealed->commitment, sealed->data, out);
 }

@@ -29,7 +29,7 @@ struct plan {
     struct press offer, body;
     struct source sources[PARTS_MAX];
     size_t source_count;
-    struct buf checkpoint; /* the newest head of the directory, for the recipients to compare */
+    struct buf checkpoint;     /* the newest head of the directory, for the recipients to compare */
     const struct plan *before; /* of the same draft: what came through a pipe was laid by for it */
     bool more;                 /* another plan of the same draft follows */
     uint64_t body_max;
@@ -103,7 +103,8 @@ static enum error resolve_party(const struct directory *directory, const char *t
     TRY(check_party(party, failure));
     *ret = post_for_party(directory, bytes_text(typed), kind, &fits);
     if (*ret) return E_OK;
-    enum error error = fail(failure, E_UNKNOWN_POST, "%.80s has %zu posts for this kind of request", typed, fits);
+    enum error error = fail(failure, fits ? E_AMBIGUOUS : E_UNKNOWN_POST, "%.80s has %s posts for this kind of request",
+                            typed, fits ? "several" : "no");
     fail_hint(failure, "name the post, such as %.40s/technical; see pouch directory list", typed);
     return error;
 }

@@ -4,55 +4,27 @@
 
 #include "files.h"
 #include "guest.h"
-#include "joint.h"
-#include "promise.h"
 #include "promises.h"
-#include "stamp.h"
 
 enum { DOSSIER_FILE_MAX = 256 * 1024 };
 
-/* A promise of something else is none. */
-static bool names_all(const struct promise *promise, struct list statements) {
-    struct dirstatement statement;
-    while (dirstatement_next(&statements, &statement)) {
-        struct bytes payload;
-        bool joint = statement.kind == LEAF_ADMISSION || statement.kind == LEAF_NOTICE;
-        enum error error =
-            joint ? joint_peek(statement.statement, &payload) : stamp_peek(statement.statement, &payload);
-        if (error != E_OK || !promise_names(promise, payload)) return false;
-    }
-    return true;
-}
-
-static enum error take_promise(const struct card *card, const struct dossier *dossier, struct bytes body,
-                               struct buf *ret, struct client_promise *told, struct failure *failure) {
-    struct done done;
-    struct promise promise;
-    TRY(done_decode(body, &done));
-    if (!done.has_promise) return E_OK;
-    enum error error = promise_open(done.promise, card->statement, &promise);
-    if (error != E_OK) return fail(failure, error, "the relay's promise");
-    if (!names_all(&promise, dossier->statements))
-        return fail(failure, E_WITHHELD, "the relay has promised to record something else than what it was sent");
-    buf_add_bytes(ret, done.promise);
-    told->given = true;
-    told->size = promise.size;
-    told->time = promise.time;
-    told->deadline = promise.deadline;
-    return buf_error(ret);
-}
-
 static enum error declare(const struct card *card, const struct dossier *dossier, const struct client_options *options,
-                          struct buf *promise, struct client_promise *told, struct failure *failure) {
+                          struct buf *ret, struct client_promise *told, struct failure *failure) {
     struct relay *relay = NULL;
+    struct promise promise;
+    struct bytes stamped;
     AUTO_ANSWER answer = {0};
     TRY(guest_connect(card, options, &relay, failure));
     enum error error =
         relay_call(relay, MESSAGE_DECLARE, &(struct declare){.statements = dossier->statements}, &answer, failure);
     relay_close(&relay);
     TRY(error);
-    error = take_promise(card, dossier, answer.body, promise, told, failure);
-    return error == E_OK || (failure && failure->error == error) ? error : fail(failure, error, "the relay's answer");
+    TRY(promises_read(card, dossier->statements, answer.body, &promise, &stamped, failure));
+    if (!stamped.n) return E_OK;
+    *told = (struct client_promise){
+        .given = true, .size = promise.size, .time = promise.time, .deadline = promise.deadline};
+    buf_add_bytes(ret, stamped);
+    return buf_error(ret);
 }
 
 static bool same_relay(const struct card *a, const struct card *b) {

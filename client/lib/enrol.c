@@ -20,6 +20,12 @@ static uint64_t day_of(struct instant time) { return time.ms / DAY_MS; }
 
 static struct archive_key last_day_key(void) { return archive_named("last prekey day"); }
 
+static struct archive_key prekey_key(const uint8_t id[static PREKEY_ID_SIZE]) {
+    uint8_t row[HASH_SIZE] = {0};
+    memcpy(row, id, PREKEY_ID_SIZE);
+    return archive_key(row, NULL, 0);
+}
+
 static enum error keep_prekey(struct home *home, uint32_t day, const uint8_t *secret, const uint8_t *id,
                               struct bytes stamped) {
     struct keptprekey record = {.day = day, .stamped = stamped};
@@ -28,9 +34,7 @@ static enum error keep_prekey(struct home *home, uint32_t day, const uint8_t *se
     keptprekey_encode(&record, &bytes);
     sodium_memzero(&record, sizeof record);
     TRY(buf_error(&bytes));
-    uint8_t row[HASH_SIZE] = {0};
-    memcpy(row, id, PREKEY_ID_SIZE);
-    return archive_set(home->archive, TABLE_PREKEY, archive_key(row, NULL, 0), buf_bytes(&bytes));
+    return archive_set(home->archive, TABLE_PREKEY, prekey_key(id), buf_bytes(&bytes));
 }
 
 static enum error make_some(struct home *home, uint32_t first, size_t count, uint64_t serial) {
@@ -135,6 +139,18 @@ enum error enrol_published(struct home *home) {
     return error;
 }
 
+enum error enrol_prekey_secret(struct home *home, const uint8_t id[static PREKEY_ID_SIZE], struct secret *ret) {
+    AUTO_BUF bytes = {0};
+    struct keptprekey record;
+    bool found = false;
+    TRY(archive_get(home->archive, TABLE_PREKEY, prekey_key(id), &bytes, &found));
+    if (!found) return E_PREKEY_GONE;
+    if (keptprekey_decode(buf_bytes(&bytes), &record) != E_OK) return E_CORRUPT;
+    enum error error = secret_copy(record.secret, KEY_SIZE, ret);
+    sodium_memzero(&record, sizeof record);
+    return error;
+}
+
 enum error enrol_destroy_old(struct home *home, struct instant now) {
     AUTO_BUF bytes = {0};
     struct archive_cursor cursor = archive_cursor(TABLE_PREKEY, SCOPE_ALL, archive_key(NULL, NULL, 0));
@@ -231,8 +247,9 @@ static enum error why_refused(struct home *home, const struct client_options *op
     const struct directory_device *own = directory_device(home->directory, home->device);
     if (error != E_OK || !own || (!own->revoked && !own->post->revoked)) return E_REFUSED_BY_RELAY;
     error = fail(failure, E_REVOKED, "%s %s", own->revoked ? "this device of" : "the post", home->post);
-    fail_hint(failure, "what is here can still be read with --offline; a sister device (pouch device list, there) or your "
-                       "authority knows why, and can link a new device");
+    fail_hint(failure,
+              "what is here can still be read with --offline; a sister device (pouch device list, there) or your "
+              "authority knows why, and can link a new device");
     return error;
 }
 
@@ -271,7 +288,7 @@ static enum error enrol(struct home *home, struct relay *relay, const struct dos
     if (error != E_OK) return fail(failure, error, "day keys");
     struct enrol ask = {.statements = certificate->statements, .prekeys = list_of(&items, count)};
     TRY(relay_call(relay, MESSAGE_ENROL, &ask, &answer, failure));
-    TRY(promises_take(home, answer.body, failure));
+    TRY(promises_take(home, certificate->statements, answer.body, failure));
     error = enrol_published(home);
     return error == E_OK ? E_OK : fail(failure, error, "day keys");
 }

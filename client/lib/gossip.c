@@ -54,14 +54,36 @@ static enum error compare(struct home *home, struct bytes from, const struct hea
     return same ? E_OK : accuse(home, from, note, head->size);
 }
 
+/* Two heads of one size, which wait for the same leaves, need none to contradict each other. */
+static enum error compare_waiting(struct home *home, struct bytes from, struct archive_key row, const struct head *head,
+                                  struct bytes note) {
+    AUTO_BUF bytes = {0}, proof = {0};
+    struct keptgossip gossip;
+    struct head first;
+    bool found = false;
+    char what[256];
+    TRY(archive_get(home->archive, TABLE_HEAD, row, &bytes, &found));
+    if (!found) return E_OK;
+    if (keptgossip_decode(buf_bytes(&bytes), &gossip) != E_OK || head_open(&home->card, gossip.note, &first) != E_OK)
+        return E_CORRUPT;
+    if (memcmp(first.root, head->root, HASH_SIZE) == 0) return E_OK;
+    (void)snprintf(what, sizeof what, "the relay has shown %.*s and %.*s different directories of %llu entries",
+                   (int)gossip.from.n, (const char *)gossip.from.p, (int)from.n, (const char *)from.p,
+                   (unsigned long long)head->size);
+    if (fraud_make_heads(&home->card, gossip.note, note, (struct bytes){0}, &proof) == E_OK)
+        return proofs_accuse(home, buf_bytes(&proof), what);
+    return proofs_suspect(home, E_DIRECTORY_FORKED, "%s", what);
+}
+
 static enum error wait_for_mirror(struct home *home, struct bytes from, const struct head *head, struct bytes note) {
     AUTO_BUF bytes = {0};
     uint64_t waiting;
     bool known = false;
     struct archive_key row = gossip_key(head->size);
     TRY(archive_has(home->archive, TABLE_HEAD, row, &known));
+    if (known) return compare_waiting(home, from, row, head, note);
     TRY(archive_count(home->archive, TABLE_HEAD, SCOPE_A, row, &waiting));
-    if (known || waiting >= WAITING_MAX) return E_OK;
+    if (waiting >= WAITING_MAX) return E_OK;
     keptgossip_encode(&(struct keptgossip){.from = from, .note = note}, &bytes);
     TRY(buf_error(&bytes));
     return archive_set(home->archive, TABLE_HEAD, row, buf_bytes(&bytes));
@@ -166,7 +188,9 @@ static enum error judge_seen(struct home *home, struct archive_key row, const st
     TRY(archive_delete(home->archive, TABLE_SEEN, row));
     if (here) return E_OK;
     text_hex(row.a, 8, leg);
-    return proofs_suspect(home, E_WITHHELD, "the relay showed %.*s an entry of leg %s that it does not show this home",
+    return proofs_suspect(home, E_WITHHELD,
+                          "%.*s says that the relay showed it an entry of leg %s that it does not show this home: "
+                          "compare with them, for one of the two is wrong",
                           (int)record->from.n, (const char *)record->from.p, leg);
 }
 

@@ -11,6 +11,7 @@
 #include "parcel.h"
 #include "sign.h"
 #include "sisters.h"
+#include "stamp.h"
 
 enum { DEVICE_EARLY_MS = 86400 * 1000, IDENTITY_MAX = 256 * 1024, INVITE_PATH_SIZE = 4200 };
 
@@ -274,6 +275,8 @@ static enum error bind(struct home *home, struct invitation *invitation, const s
     memcpy(record->transport, ask->transport, KEY_SIZE);
     record->has_name = ask->has_name;
     record->name = ask->name;
+    record->has_prekey = true;
+    record->prekey = ask->prekey;
     return save(home, invitation);
 }
 
@@ -286,10 +289,20 @@ static enum error somebody_else(struct home *home, struct failure *failure) {
     return error;
 }
 
+/* No program of ours asks otherwise. The prekey is under the device's own signature: the fingerprint that people compare
+ * vouches for it, too. */
+static bool is_well_asked(const struct keptinvitation *record, const struct linkask *ask) {
+    struct bytes payload;
+    struct prekey prekey;
+    if (ask->role != record->role || !sign_key_valid(ask->device)) return false;
+    if (stamp_verify(LABEL_PREKEY, ask->device, ask->prekey, &payload) != E_OK) return false;
+    return prekey_decode(payload, &prekey) == E_OK && memcmp(prekey.device, ask->device, KEY_SIZE) == 0;
+}
+
 static enum error judge(struct home *home, struct invitation *invitation, const struct linkask *ask,
                         struct failure *failure) {
     const struct keptinvitation *record = &invitation->record;
-    if (ask->role != record->role || !sign_key_valid(ask->device)) return E_OK; /* no program of ours asks so */
+    if (!is_well_asked(record, ask)) return E_OK;
     if (!record->has_device) {
         enum error error = bind(home, invitation, ask);
         return error == E_OK ? E_OK : fail(failure, error, "the local store");
@@ -299,6 +312,16 @@ static enum error judge(struct home *home, struct invitation *invitation, const 
     return same ? E_OK : somebody_else(home, failure);
 }
 
+/* While this run waited, another may have given out a new code, or have ended this one: then it stays ended. */
+static enum error still_kept(struct home *home, const struct invitation *invitation, struct failure *failure) {
+    AUTO_INVITATION kept = {0};
+    bool found = false;
+    enum error error = load(home, &kept, &found);
+    if (error != E_OK) return fail(failure, error, "the local store");
+    if (found && sodium_memcmp(kept.record.secret, invitation->record.secret, INVITE_SECRET) == 0) return E_OK;
+    return fail(failure, E_CODE_EXPIRED, "this code was ended, or another one was given out, meanwhile");
+}
+
 enum error invite_look(struct home *home, struct relay *relay, struct invitation *invitation, struct failure *failure) {
     AUTO_INVITE_KEYS keys = {0};
     AUTO_BUF item = {0}, plain = {0};
@@ -306,6 +329,7 @@ enum error invite_look(struct home *home, struct relay *relay, struct invitation
     uint64_t number = 0, after = 0;
     enum error error = invite_derive(invitation->record.secret, &keys);
     if (error != E_OK) return fail(failure, error, "the invitation");
+    TRY(still_kept(home, invitation, failure));
     for (;;) {
         TRY(invite_get(relay, keys.box_to_old, after, &item, &number, failure));
         if (number == 0) break;
@@ -390,15 +414,11 @@ static enum error declare(struct home *home, struct relay *relay, const struct i
 
 static enum error give(struct home *home, struct relay *relay, struct invitation *invitation, struct failure *failure) {
     AUTO_INVITE_KEYS keys = {0};
-    AUTO_BUF card = {0}, parcel = {0}, item = {0};
+    AUTO_BUF card = {0}, item = {0};
     card_format(&home->card, &card);
-    enum error error = parcel_for_new(home, invitation->record.device, &parcel);
-    if (error == E_OK) error = buf_error(&card);
+    enum error error = buf_error(&card);
     if (error == E_OK) error = invite_derive(invitation->record.secret, &keys);
-    struct linkgive value = {.card = buf_bytes(&card),
-                             .certificate = invitation->record.certificate,
-                             .has_parcel = true,
-                             .parcel = buf_bytes(&parcel)};
+    struct linkgive value = {.card = buf_bytes(&card), .certificate = invitation->record.certificate};
     if (error == E_OK) error = invite_seal(&keys.key_to_new, &linkgive_object, &value, &item);
     if (error == E_OK && item.n > BOX_ITEM_MAX) error = E_TOO_LARGE;
     if (error != E_OK) return fail(failure, error, "what the new device needs");
@@ -413,10 +433,13 @@ static enum error finish(struct home *home, struct invitation *invitation) {
 
 enum error invite_certify(struct home *home, struct relay *relay, const struct secret *post_key,
                           struct invitation *invitation, struct failure *failure) {
+    TRY(still_kept(home, invitation, failure));
     TRY(certificate(home, relay, post_key, invitation, failure));
     FAULT("invite.certified");
     TRY(declare(home, relay, invitation, failure));
     FAULT("invite.declared");
+    TRY(parcel_greet(home, relay, invitation->record.prekey, failure)); /* first: then it lies there when she joins */
+    FAULT("invite.greeted");
     TRY(give(home, relay, invitation, failure));
     FAULT("invite.given");
     enum error error = finish(home, invitation);

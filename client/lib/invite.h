@@ -9,11 +9,15 @@
  *   makes the code; linkhello ───────▶ hello
  *                        the code, read aloud, typed or as a QR code
  *                                      hello ────────▶ knows post, role and card; makes its keys
- *                                      to old ◀─────── linkask: its public keys
+ *                                      to old ◀─────── linkask: its public keys, a prekey
  *   both show one fingerprint; a person compares it
  *   post key certifies, own device key
  *   countersigns; DECLARE to the relay
- *   linkgive: certificate, parcel ───▶ to new ───────▶ checks, joins, unpacks
+ *   parcel (parcel.h) ───────────────▶ her own box
+ *   linkgive: card, certificate ─────▶ to new ───────▶ checks, joins, syncs
+ *
+ * What a stranger who overheard the code could read with it is therefore public anyway: the parcel, which holds content keys
+ * and shared secrets, is sealed to the new device's own prekey and signed by the older device.
  *
  * Whoever knows the code and is faster can ask in the new device's place; so the fingerprint is compared, and a second ask
  * under another key is an alarm. The relay does not know the code and can only drop items, or give them again.

@@ -89,9 +89,9 @@ struct leg_view {
     char to[POST_MAX + 1];
     uint8_t leg[HASH_SIZE];
     enum leg_state state;
-    enum error refused; /* E_OK, or why the relay refused this leg (final or, while it waits, transient) */
-    bool needs_rekey;   /* no live device of `to` can open it: it waits, and is sealed anew when one can */
-    bool away;          /* this post has forwarded it to `to` */
+    enum error refused;           /* E_OK, or why the relay refused this leg (final or, while it waits, transient) */
+    bool needs_rekey;             /* no live device of `to` can open it: it waits, and is sealed anew when one can */
+    bool away;                    /* this post has forwarded it to `to` */
     char forwarder[POST_MAX + 1]; /* the post that has forwarded it last; else empty */
 };
 struct request_view {
@@ -119,7 +119,7 @@ void request_view_free(struct request_view *view);
 
 /* The post that a name means: itself, or a bare party's only post or its only one for the kind (diplomatic for a
  * clarification, technical for all else), among those that take new requests. A split post means the one of those it was
- * split into. E_UNKNOWN_PARTY, E_NOT_ADMITTED (nominated), E_DEPARTED, E_UNKNOWN_POST, E_REVOKED, E_USAGE (the own post). */
+ * split into. E_UNKNOWN_PARTY, E_NOT_ADMITTED (nominated), E_DEPARTED, E_UNKNOWN_POST, E_AMBIGUOUS, E_REVOKED, E_USAGE (the own post). */
 CHECKED enum error client_resolve(const struct home *home, const char *typed, enum request_kind kind,
                                   const struct directory_post **ret, struct failure *failure);
 
@@ -187,7 +187,7 @@ struct event_view {
     uint64_t ordinal, log_index;
     unsigned reason;
     bool has_reason;
-    struct buf note; /* opened words, where we hold the key */
+    struct buf note;            /* opened words, where we hold the key */
     char forward[POST_MAX + 1]; /* to which post it was forwarded; else empty */
 };
 void event_views_free(struct event_view *events, size_t count);

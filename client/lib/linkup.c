@@ -1,9 +1,9 @@
 /* linkup.c - the new device's side of an invitation. */
 #include "linkup.h"
 
+#include "enrol.h"
 #include "fault.h"
 #include "guest.h"
-#include "parcel.h"
 
 static const char prefix[] = "POUCH-LINK:";
 
@@ -80,12 +80,22 @@ static enum error asked_already(struct home *home, const uint8_t box[static HASH
     return E_OK;
 }
 
+/* One of the day keys that joining will publish. */
+static enum error own_prekey(struct home *home, struct relay *relay, struct buf *items, struct bytes *ret) {
+    size_t count = 0;
+    TRY(enrol_make_prekeys(home, relay_now(relay)));
+    TRY(enrol_unpublished(home, items, &count));
+    struct list list = list_of(items, count);
+    return list_next_bytes(&list, ret) ? E_OK : E_PREKEY_GONE;
+}
+
 static enum error ask(struct home *home, struct relay *relay, const struct invite_keys *keys, enum device_role role,
                       const char *name, struct failure *failure) {
     struct linkask value = {.role = (uint64_t)role, .has_name = name && *name};
-    AUTO_BUF item = {0};
+    AUTO_BUF item = {0}, prekeys = {0};
     bool asked = false;
     enum error error = asked_already(home, keys->box_to_old, &asked);
+    if (error == E_OK && !asked) error = own_prekey(home, relay, &prekeys, &value.prekey);
     if (error != E_OK) return fail(failure, error, "the local store");
     if (asked) return E_OK;
     memcpy(value.device, home->device, KEY_SIZE);
@@ -143,22 +153,9 @@ enum error linkup_done(struct relay *relay, const struct invite_keys *keys, stru
     return E_OK;
 }
 
-static enum error unpack(struct home *home, struct bytes bytes) {
-    struct parcel parcel;
-    TRY(parcel_decode(bytes, &parcel));
-    TRY(archive_begin(home->archive));
-    enum error error = parcel_apply(home, &parcel);
-    if (error == E_OK) return archive_commit(home->archive);
-    archive_rollback(home->archive);
-    return error;
-}
-
 enum error linkup_join(struct home *home, const struct card *card, const struct linkgive *give,
                        const struct client_options *options, struct failure *failure) {
     if (!same_card(card, give->card)) return fail(failure, E_WRONG_FINGERPRINT, "the card of %s", card->name);
-    enum error error = give->has_parcel ? unpack(home, give->parcel) : E_OK;
-    if (error != E_OK) return fail(failure, error, "what the older device gave");
-    FAULT("link.unpacked");
     TRY(client_join_card(home, card, give->certificate, options, failure));
     FAULT("link.joined");
     return E_OK;

@@ -27,7 +27,7 @@ CHECKED enum error linkup_look(struct relay *relay, const struct invite_keys *ke
                                struct linkgive *ret, bool *ret_found, struct failure *failure);
 /* Empties the box: what lay there has been taken. */
 CHECKED enum error linkup_done(struct relay *relay, const struct invite_keys *keys, struct failure *failure);
-/* Takes it: the parcel into the archive, then join. */
+/* Takes it: joins with the certificate. What else the older device gave lies in this device's own box, for the first sync. */
 CHECKED enum error linkup_join(struct home *home, const struct card *card, const struct linkgive *give,
                                const struct client_options *options, struct failure *failure);
 

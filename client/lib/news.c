@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "joint.h"
 #include "kept.h"
 #include "moment.h"
 #include "stamp.h"
@@ -247,8 +246,7 @@ enum error news_take(struct home *home, const struct directory *directory, struc
     struct leaf leaf;
     TRY(leaf_decode(bytes, &leaf));
     struct look look = {.home = home, .directory = directory, .leaf = &leaf};
-    bool joint = leaf.kind == LEAF_ADMISSION || leaf.kind == LEAF_NOTICE;
-    TRY(joint ? joint_peek(leaf.statement, &look.payload) : stamp_peek(leaf.statement, &look.payload));
+    TRY(directory_peek(leaf.kind, leaf.statement, &look.payload));
     return take_leaf(&look);
 }
 

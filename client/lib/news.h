@@ -12,7 +12,8 @@
  *   split        all       a post's new requests go to others; split-back: no longer
  *   post-revoked all       with all its devices
  *   post         own party a post was added or changed
- *   device-linked, device-revoked, device-renewed, contact   own post   something about its devices or its contact card
+ *   device-linked, device-revoked, contact   own post   something about its devices or its contact card
+ * That a device has renewed its own certificate is not told: it changes nobody's trust.
  * A home that joins is not told of the past, only of notices that stand and of its own party's trouble. */
 #ifndef NEWS_H
 #define NEWS_H

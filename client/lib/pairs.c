@@ -290,11 +290,24 @@ static bool counts_more(const struct pairsecret *a, const struct pairsecret *b) 
     return (a->removed && !b->removed) || (a->required && !b->required);
 }
 
-static enum error apply_one(struct home *home, const struct pairsecret *theirs, bool *ret_new_secret) {
+/* A sister whose clock is years ahead, or that was stolen, has not the last word for ever: by the later of this machine's
+ * clock and the relay's her changes count as a day ahead at most, and her secrets as no newer than now. */
+static enum error not_from_the_future(struct home *home, struct pairsecret *record) {
+    struct keptrelay relay;
+    struct instant now = moment_now();
+    TRY(kept_relay(home->archive, &relay));
+    if (relay.time.ms > now.ms) now = relay.time;
+    if (record->changed.ms > now.ms + DAY_MS) record->changed.ms = now.ms + DAY_MS;
+    if (record->created.ms > now.ms) record->created = now;
+    return E_OK;
+}
+
+static enum error apply_one(struct home *home, struct pairsecret *theirs, bool *ret_new_secret) {
     AUTO_BUF bytes = {0};
     AUTO_RECORD ours = {0};
     bool found = false;
     if (!makes_sense(theirs)) return E_OK;
+    TRY(not_from_the_future(home, theirs));
     TRY(load(home, theirs->party, theirs->id, &bytes, &ours, &found));
     if (found && !counts_more(theirs, &ours)) return E_OK;
     if (!found && !is_rule(theirs) && !theirs->removed) *ret_new_secret = true;

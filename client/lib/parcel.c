@@ -5,16 +5,18 @@
 
 #include "cards.h"
 #include "content.h"
+#include "enrol.h"
 #include "fault.h"
 #include "hpke.h"
 #include "outbox.h"
 #include "pairs.h"
 #include "stamp.h"
-#include "wrapping.h"
+#include "wraps.h"
 
 enum { PARCEL_KEYS = 1000 }; /* in one parcel: about 105 bytes each, so it stays far below PARCEL_MAX */
 
-static struct archive_key box_cursor(void) { return archive_named("box cursor"); }
+static struct archive_key taken_key(void) { return archive_named("box item taken last"); }
+static struct archive_key refused_key(void) { return archive_named("box item refused last"); }
 static struct archive_key card_key(void) { return archive_named("contact card"); }
 
 static void box_of(const uint8_t device[static KEY_SIZE], uint8_t ret[static HASH_SIZE]) {
@@ -130,7 +132,7 @@ static enum error ask_day_keys(struct home *home, struct relay *relay, struct da
     while (list_next_bytes(&prekeys.prekeys, &stamped) && ret->count < DEVICES_PER_POST_MAX) {
         struct prekey *prekey = &ret->prekeys[ret->count];
         TRY(directory_open_prekey(home->directory, stamped, prekey, ret->ids[ret->count]));
-        if (prekey->day * DAY_MS > prekeys.time.ms) return E_OUT_OF_RANGE;
+        TRY(wraps_current(prekey, prekeys.time));
         ret->count++;
     }
     return E_OK;
@@ -186,44 +188,48 @@ enum error parcel_send(struct home *home, struct relay *relay, struct failure *f
 
 /* ---- taking in ---- */
 
+static bool keys_fit(const struct handedkey *handed, const struct header *header) {
+    uint8_t commitment[HASH_SIZE];
+    if (handed->has_offer_key != header->has_offer || handed->has_body_key != header->has_body) return false;
+    if (handed->has_offer_key) {
+        content_commitment(handed->offer_key, commitment);
+        if (memcmp(commitment, header->offer.commitment, HASH_SIZE) != 0) return false;
+    }
+    if (!handed->has_body_key) return true;
+    content_commitment(handed->body_key, commitment);
+    return memcmp(commitment, header->body.commitment, HASH_SIZE) == 0;
+}
+
 enum error parcel_handed(struct archive *archive, const uint8_t digest[static HASH_SIZE], const struct header *header,
                          struct handedkey *ret, bool *ret_found) {
     AUTO_BUF bytes = {0};
-    uint8_t commitment[HASH_SIZE];
-    struct handedkey handed;
-    bool found = false;
+    struct handedkey handed = {0};
+    struct archive_cursor cursor = archive_cursor(TABLE_HANDED, SCOPE_A, archive_key(digest, NULL, 0));
     *ret_found = false;
-    TRY(archive_get(archive, TABLE_HANDED, archive_key(digest, NULL, 0), &bytes, &found));
-    if (!found) return E_OK;
-    if (handedkey_decode(buf_bytes(&bytes), &handed) != E_OK) return E_CORRUPT;
-    bool fits = handed.has_offer_key == header->has_offer && handed.has_body_key == header->has_body;
-    if (fits && handed.has_offer_key) {
-        content_commitment(handed.offer_key, commitment);
-        fits = memcmp(commitment, header->offer.commitment, HASH_SIZE) == 0;
+    for (bool found = true; !*ret_found;) {
+        TRY(archive_next(archive, &cursor, &bytes, &found));
+        if (!found) break;
+        if (handedkey_decode(buf_bytes(&bytes), &handed) != E_OK) return E_CORRUPT;
+        *ret_found = keys_fit(&handed, header);
+        if (*ret_found) *ret = handed;
     }
-    if (fits && handed.has_body_key) {
-        content_commitment(handed.body_key, commitment);
-        fits = memcmp(commitment, header->body.commitment, HASH_SIZE) == 0;
-    }
-    if (fits) *ret = handed;
-    *ret_found = fits;
     sodium_memzero(&handed, sizeof handed);
     return E_OK;
 }
 
-/* What is here already stays: a key that does not fit its request is found out when it is used. */
-static enum error apply_key(struct home *home, const struct handedkey *key) {
+/* One row a giver: a key that does not fit its request is found out when it is used, and pushes out no other's. */
+static enum error apply_key(struct home *home, const uint8_t from[static KEY_SIZE], const struct handedkey *key) {
     AUTO_BUF bytes = {0};
     handedkey_encode(key, &bytes);
     TRY(buf_error(&bytes));
-    return archive_set(home->archive, TABLE_HANDED, archive_key(key->header, NULL, 0), buf_bytes(&bytes));
+    return archive_set(home->archive, TABLE_HANDED, archive_key(key->header, from, 0), buf_bytes(&bytes));
 }
 
 enum error parcel_apply(struct home *home, const struct parcel *parcel) {
     struct list keys = parcel->keys;
     struct handedkey key;
     if (!bytes_are(parcel->post, home->post)) return E_MISMATCH;
-    while (handedkey_next(&keys, &key)) TRY(apply_key(home, &key));
+    while (handedkey_next(&keys, &key)) TRY(apply_key(home, parcel->from, &key));
     sodium_memzero(&key, sizeof key);
     if (parcel->keys.count) /* the feed is read anew, so that they open what lies here sealed */
         TRY(kept_number_set(home->archive, TABLE_META, archive_named(KEPT_FEED_GAP), 1));
@@ -233,20 +239,6 @@ enum error parcel_apply(struct home *home, const struct parcel *parcel) {
 }
 
 /* ---- fetching ---- */
-
-static enum error open_secret(struct home *home, const uint8_t id[static PREKEY_ID_SIZE], struct secret *ret) {
-    uint8_t row[HASH_SIZE] = {0};
-    AUTO_BUF bytes = {0};
-    struct keptprekey record;
-    bool found = false;
-    memcpy(row, id, PREKEY_ID_SIZE);
-    TRY(archive_get(home->archive, TABLE_PREKEY, archive_key(row, NULL, 0), &bytes, &found));
-    if (!found) return E_PREKEY_GONE;
-    if (keptprekey_decode(buf_bytes(&bytes), &record) != E_OK) return E_CORRUPT;
-    enum error error = secret_copy(record.secret, KEY_SIZE, ret);
-    sodium_memzero(&record, sizeof record);
-    return error;
-}
 
 /* By whom, for whom, under which key; then what is inside says the same. */
 enum error parcel_open(struct home *home, struct bytes stamped, struct instant now, struct buf *plain,
@@ -263,7 +255,7 @@ enum error parcel_open(struct home *home, struct bytes stamped, struct instant n
     if (!giver) return E_UNKNOWN_DEVICE;
     if (!is_sister(home, giver, now)) return E_NOT_ALLOWED;
     TRY(stamp_verify(LABEL_PARCEL, sealed.from, stamped, NULL));
-    TRY(open_secret(home, sealed.prekey, &secret));
+    TRY(enrol_prekey_secret(home, sealed.prekey, &secret));
     TRY(info_of(&sealed, &info));
     TRY(hpke_setup_receiver(sealed.enc, secret.p, buf_bytes(&info), NULL, &context));
     enum error error = hpke_open(&context, (struct bytes){0}, sealed.ciphertext, plain);
@@ -273,20 +265,49 @@ enum error parcel_open(struct home *home, struct bytes stamped, struct instant n
     return memcmp(ret->from, sealed.from, KEY_SIZE) == 0 ? E_OK : E_MISMATCH;
 }
 
-static enum error take_item(struct home *home, struct relay *relay, const struct box *box) {
-    AUTO_BUF plain = {0};
-    struct parcel parcel;
-    enum error error = parcel_open(home, box->data, relay_now(relay), &plain, &parcel);
-    if (error == E_OK) error = parcel_apply(home, &parcel);
-    if (outbox_is_fatal(error)) return error;
-    if (error != E_OK)
-        TRY(kept_alarm(home->archive, "a parcel in the box of this device does not hold: %s", error_text(error)));
-    return kept_number_set(home->archive, TABLE_META, box_cursor(), box->number);
+static enum error is_hash(struct home *home, struct archive_key row, const uint8_t hash[static HASH_SIZE], bool *ret) {
+    AUTO_BUF kept = {0};
+    bool found = false;
+    TRY(archive_get(home->archive, TABLE_META, row, &kept, &found));
+    *ret = found && bytes_equal(buf_bytes(&kept), bytes_of(hash, HASH_SIZE));
+    return E_OK;
 }
 
-static enum error take_box(struct home *home, struct relay *relay, const struct box *box) {
+/* In a transaction of its own, so that what does not hold leaves nothing. */
+static enum error apply_whole(struct home *home, struct bytes data, struct instant now) {
+    AUTO_BUF plain = {0};
+    struct parcel parcel;
     TRY(archive_begin(home->archive));
-    enum error error = take_item(home, relay, box);
+    enum error error = parcel_open(home, data, now, &plain, &parcel);
+    if (error == E_OK) error = parcel_apply(home, &parcel);
+    if (plain.n) sodium_memzero(plain.p, plain.n);
+    if (error == E_OK) return archive_commit(home->archive);
+    archive_rollback(home->archive);
+    return error;
+}
+
+/* A relay may be wrong today and right tomorrow: what does not hold is left in the box once, and dropped when it comes again.
+ * Which item it is its bytes tell, not the relay's numbers. *ret_stay: it is not to be dropped. */
+static enum error take_item(struct home *home, struct relay *relay, struct bytes data, bool *ret_stay) {
+    uint8_t hash[HASH_SIZE];
+    bool taken = false, refused = false;
+    stamp_hash(data, hash);
+    *ret_stay = false;
+    TRY(is_hash(home, taken_key(), hash, &taken));
+    if (taken) return E_OK;
+    enum error error = apply_whole(home, data, relay_now(relay));
+    if (outbox_is_fatal(error)) return error;
+    if (error == E_OK) return archive_set(home->archive, TABLE_META, taken_key(), bytes_of(hash, HASH_SIZE));
+    TRY(is_hash(home, refused_key(), hash, &refused));
+    *ret_stay = !refused;
+    if (refused) return E_OK;
+    TRY(archive_set(home->archive, TABLE_META, refused_key(), bytes_of(hash, HASH_SIZE)));
+    return kept_alarm(home->archive, "a parcel in the box of this device does not hold: %s", error_text(error));
+}
+
+static enum error take_box(struct home *home, struct relay *relay, const struct box *box, bool *ret_stay) {
+    TRY(archive_begin(home->archive));
+    enum error error = take_item(home, relay, box->data, ret_stay);
     if (error == E_OK) {
         error = archive_commit(home->archive);
         FAULT("parcel.archived");
@@ -297,18 +318,19 @@ static enum error take_box(struct home *home, struct relay *relay, const struct 
 }
 
 static enum error receive_all(struct home *home, struct relay *relay, struct failure *failure) {
-    uint64_t last, got = 0; /* nothing is asked to be dropped as long as nothing is there: that would be a write */
-    TRY(kept_number(home->archive, TABLE_META, box_cursor(), &last));
+    uint64_t got = 0; /* nothing is asked to be dropped as long as nothing is there: that would be a write */
     for (unsigned i = 0; i <= BOX_ITEMS_MAX; i++) {
         AUTO_ANSWER answer = {0};
         struct get ask = {.after = got};
         struct box box;
+        bool stay = false;
         box_of(home->device, ask.box);
         TRY(relay_call(relay, MESSAGE_GET, &ask, &answer, failure));
         TRY(box_decode(answer.body, &box));
         if (!box.has_number || !box.has_data) return E_OK;
         if (box.number <= got) return E_MALFORMED;
-        if (box.number > last) TRY(take_box(home, relay, &box));
+        TRY(take_box(home, relay, &box, &stay));
+        if (stay) return E_OK;
         got = box.number;
     }
     return E_OK;
@@ -327,6 +349,7 @@ static enum error list_requests(struct home *home, struct buf *ret_digests) {
     AUTO_BUF rising = {0}, value = {0};
     struct archive_cursor orders = archive_cursor(TABLE_ORDER, SCOPE_ALL, archive_key(NULL, NULL, 0));
     struct archive_cursor handed = archive_cursor(TABLE_HANDED, SCOPE_ALL, archive_key(NULL, NULL, 0));
+    uint8_t last[HASH_SIZE] = {0};
     bool found = true, known = false;
     for (;;) {
         TRY(archive_next(home->archive, &orders, &value, &found));
@@ -339,23 +362,30 @@ static enum error list_requests(struct home *home, struct buf *ret_digests) {
     for (;;) {
         TRY(archive_next(home->archive, &handed, &value, &found));
         if (!found) return buf_error(ret_digests);
+        if (memcmp(last, handed.key.a, HASH_SIZE) == 0) continue; /* of one more giver */
+        memcpy(last, handed.key.a, HASH_SIZE);
         TRY(archive_has(home->archive, TABLE_REQUEST, archive_key(handed.key.a, NULL, 0), &known));
         if (!known) buf_add(ret_digests, handed.key.a, HASH_SIZE);
     }
+}
+
+/* What others gave for a request that is not here: which of them fits, only its header will tell. */
+static enum error add_handed(struct home *home, const uint8_t digest[static HASH_SIZE], struct buf *items,
+                             size_t *count) {
+    AUTO_BUF handed = {0};
+    struct archive_cursor cursor = archive_cursor(TABLE_HANDED, SCOPE_A, archive_key(digest, NULL, 0));
+    bool found = true;
+    TRY(archive_next(home->archive, &cursor, &handed, &found));
+    if (found) buf_add_bytes(items, buf_bytes(&handed));
+    *count += found;
+    return buf_error(items);
 }
 
 static enum error add_key(struct home *home, const uint8_t digest[static HASH_SIZE], struct buf *items, size_t *count) {
     struct handedkey key = {0};
     AUTO_REQUEST request = {0};
     enum error error = kept_load(home->archive, digest, &request);
-    if (error == E_UNKNOWN_REQUEST) {
-        AUTO_BUF handed = {0};
-        bool found = false;
-        TRY(archive_get(home->archive, TABLE_HANDED, archive_key(digest, NULL, 0), &handed, &found));
-        buf_add_bytes(items, buf_bytes(&handed));
-        *count += found;
-        return buf_error(items);
-    }
+    if (error == E_UNKNOWN_REQUEST) return add_handed(home, digest, items, count);
     TRY(error);
     const struct keptrequest *record = &request.record;
     if (!record->has_offer_key && !record->has_body_key) return E_OK;
@@ -418,6 +448,30 @@ enum error parcel_for_new(struct home *home, const uint8_t device[static KEY_SIZ
     TRY(kept_number_set(home->archive, TABLE_META, met_key(device), 1));
     while (at + HASH_SIZE <= digests.n) TRY(further_parcel(home, device, &digests, &at));
     return E_OK;
+}
+
+/* Sealed and signed: who overheard the code opens nothing of it, and she sees that it is a live sister's. */
+enum error parcel_seal_for_new(struct home *home, struct bytes prekey, struct buf *ret_sealed) {
+    struct prekey opened;
+    uint8_t id[PREKEY_ID_SIZE];
+    AUTO_BUF parcel = {0};
+    TRY(directory_open_prekey(home->directory, prekey, &opened, id));
+    const struct directory_device *device = directory_device(home->directory, opened.device);
+    if (device && device->role == ROLE_BELL) return E_OK;
+    TRY(parcel_for_new(home, opened.device, &parcel));
+    enum error error = parcel_seal(home, &opened, id, buf_bytes(&parcel), ret_sealed);
+    if (parcel.n) sodium_memzero(parcel.p, parcel.n);
+    return error;
+}
+
+enum error parcel_greet(struct home *home, struct relay *relay, struct bytes prekey, struct failure *failure) {
+    AUTO_BUF sealed = {0};
+    struct prekey opened;
+    uint8_t id[PREKEY_ID_SIZE];
+    enum error error = parcel_seal_for_new(home, prekey, &sealed);
+    if (error == E_OK) error = directory_open_prekey(home->directory, prekey, &opened, id);
+    if (error != E_OK) return fail(failure, error, "what the new device needs");
+    return sealed.n ? put(relay, opened.device, buf_bytes(&sealed), failure) : E_OK;
 }
 
 /* ---- sisters that came otherwise ---- */

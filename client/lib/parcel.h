@@ -28,9 +28,15 @@ CHECKED enum error parcel_give_sisters(struct home *home, struct relay *relay, c
 CHECKED enum error parcel_welcome(struct home *home, struct instant time, struct failure *failure);
 /* Sends what waits. A sister that is live no longer gets nothing more. Errors of the link and of the disk. */
 CHECKED enum error parcel_send(struct home *home, struct relay *relay, struct failure *failure);
-/* Fetches this device's own box; what does not hold becomes an alarm. Errors of the link and of the disk. */
+/* Fetches this device's own box; what does not hold becomes an alarm, and is dropped when it comes a second time. Errors of
+ * the link and of the disk. */
 CHECKED enum error parcel_receive(struct home *home, struct relay *relay, struct failure *failure);
 
+/* Gives a sister whose directory entry is new what she needs, through her box: sealed to the stamped prekey with which she
+ * asked, since the relay has none of hers yet, and never under the invitation's code alone. A bell gets nothing. Repeatable. */
+CHECKED enum error parcel_greet(struct home *home, struct relay *relay, struct bytes prekey, struct failure *failure);
+/* What parcel_greet puts there; nothing is appended for a bell. */
+CHECKED enum error parcel_seal_for_new(struct home *home, struct bytes prekey, struct buf *ret_sealed);
 /* All that a new sister needs, for the device of this key: the first parcel is appended to ret_parcel (CBOR `parcel`), the
  * rest, keys of older requests, is kept for her box. */
 CHECKED enum error parcel_for_new(struct home *home, const uint8_t device[static KEY_SIZE], struct buf *ret_parcel);

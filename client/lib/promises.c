@@ -1,26 +1,52 @@
 /* promises.c - holding the relay to what it promised. */
 #include "promises.h"
 
+#include "directory.h"
 #include "fraud.h"
-#include "joint.h"
 #include "kept.h"
 #include "leaves.h"
-#include "promise.h"
 #include "proofs.h"
+
+static enum error open_promise(const struct card *card, struct bytes stamped, struct promise *ret) {
+    TRY(promise_open(stamped, card->statement, ret));
+    return ret->deadline.ms - ret->time.ms > PROMISE_MS ? E_OUT_OF_RANGE : E_OK; /* of some day, it binds nobody */
+}
 
 enum error promises_keep(struct home *home, struct bytes stamped) {
     struct promise promise;
     uint64_t number;
-    TRY(promise_open(stamped, home->card.statement, &promise));
+    TRY(open_promise(&home->card, stamped, &promise));
     TRY(archive_number(home->archive, TABLE_PROMISE, archive_key(NULL, NULL, 0), &number));
     return archive_set(home->archive, TABLE_PROMISE, archive_key(NULL, NULL, number), stamped);
 }
 
-enum error promises_take(struct home *home, struct bytes bytes, struct failure *failure) {
+static bool names_all(const struct promise *promise, struct list statements) {
+    struct dirstatement statement;
+    struct bytes payload;
+    while (dirstatement_next(&statements, &statement))
+        if (directory_peek(statement.kind, statement.statement, &payload) != E_OK || !promise_names(promise, payload))
+            return false;
+    return true;
+}
+
+enum error promises_read(const struct card *card, struct list statements, struct bytes bytes, struct promise *ret,
+                         struct bytes *ret_stamped, struct failure *failure) {
     struct done done;
     enum error error = done_decode(bytes, &done);
-    if (error == E_OK && done.has_promise) error = promises_keep(home, done.promise);
-    return error == E_OK ? E_OK : fail(failure, error, "the relay's promise");
+    if (error == E_OK && done.has_promise) error = open_promise(card, done.promise, ret);
+    if (error != E_OK) return fail(failure, error, "the relay's promise");
+    if (done.has_promise && !names_all(ret, statements))
+        return fail(failure, E_WITHHELD, "the relay has promised to record something else than what it was sent");
+    *ret_stamped = done.promise;
+    return E_OK;
+}
+
+enum error promises_take(struct home *home, struct list statements, struct bytes bytes, struct failure *failure) {
+    struct promise promise;
+    struct bytes stamped;
+    TRY(promises_read(&home->card, statements, bytes, &promise, &stamped, failure));
+    enum error error = stamped.n ? promises_keep(home, stamped) : E_OK;
+    return error == E_OK ? E_OK : fail(failure, error, "the local store");
 }
 
 struct review {
@@ -35,9 +61,7 @@ static bool names_leaf(const struct promise *promise, struct bytes bytes) {
     struct leaf leaf;
     struct bytes payload;
     if (leaf_decode(bytes, &leaf) != E_OK) return false;
-    bool joint = leaf.kind == LEAF_ADMISSION || leaf.kind == LEAF_NOTICE;
-    enum error error = joint ? joint_peek(leaf.statement, &payload) : stamp_peek(leaf.statement, &payload);
-    return error == E_OK && promise_names(promise, payload);
+    return directory_peek(leaf.kind, leaf.statement, &payload) == E_OK && promise_names(promise, payload);
 }
 
 /* How many of the promised statements stand among the first `size` leaves. A statement stands there once. */

@@ -6,6 +6,7 @@
 #include "kept.h"
 #include "mirror.h"
 #include "outbox.h"
+#include "promises.h"
 
 static struct archive_key statement_key(void) { return archive_named("renewal"); }
 static struct archive_key day_key(void) { return archive_named("renewal day"); }
@@ -67,8 +68,8 @@ static enum error declare(struct home *home, struct relay *relay, const struct b
     AUTO_ANSWER answer = {0};
     struct failure why = {0};
     struct instant now = relay_now(relay);
-    enum error error =
-        relay_call(relay, MESSAGE_DECLARE, &(struct declare){.statements = list_of(statement, 1)}, &answer, &why);
+    const struct declare ask = {.statements = list_of(statement, 1)};
+    enum error error = relay_call(relay, MESSAGE_DECLARE, &ask, &answer, &why);
     if (outbox_is_fatal(error) || (error != E_OK && error_row(error)->again)) {
         if (failure) *failure = why;
         return outbox_is_fatal(error) ? error : E_OK;
@@ -76,7 +77,9 @@ static enum error declare(struct home *home, struct relay *relay, const struct b
     enum error kept = kept_number_set(home->archive, TABLE_META, day_key(), now.ms / DAY_MS);
     if (kept == E_OK && error != E_OK) kept = refused(home, error, &why);
     if (kept != E_OK) return fail(failure, kept, "the local store");
-    return error == E_OK ? mirror_update(home, relay, failure) : E_OK;
+    if (error != E_OK) return E_OK;
+    TRY(promises_take(home, ask.statements, answer.body, failure));
+    return mirror_update(home, relay, failure);
 }
 
 enum error renewal_due(struct home *home, struct relay *relay, struct failure *failure) {

@@ -6,34 +6,15 @@
 #include "chain.h"
 #include "fault.h"
 #include "mirror.h"
-#include "promise.h"
 #include "promises.h"
-#include "stamp.h"
 #include "text.h"
 
 enum { PREFIX_MIN = 4 };
 
-/* A promise of something else is none. */
-static enum error keep_promise(struct home *home, struct list statements, struct bytes answer) {
-    struct done done;
-    struct promise promise;
-    struct dirstatement statement;
-    struct bytes payload;
-    TRY(done_decode(answer, &done));
-    if (!done.has_promise) return E_OK;
-    TRY(promise_open(done.promise, home->card.statement, &promise));
-    while (dirstatement_next(&statements, &statement)) {
-        TRY(stamp_peek(statement.statement, &payload));
-        if (!promise_names(&promise, payload)) return E_WITHHELD;
-    }
-    return promises_keep(home, done.promise);
-}
-
 enum error sisters_declare(struct home *home, struct relay *relay, struct list statements, struct failure *failure) {
     AUTO_ANSWER answer = {0};
     TRY(relay_call(relay, MESSAGE_DECLARE, &(struct declare){.statements = statements}, &answer, failure));
-    enum error error = keep_promise(home, statements, answer.body);
-    if (error != E_OK) return fail(failure, error, "the relay's promise");
+    TRY(promises_take(home, statements, answer.body, failure));
     return mirror_update(home, relay, failure);
 }
 
@@ -81,6 +62,18 @@ enum error sisters_find(const struct home *home, const char *typed, const struct
     return E_OK;
 }
 
+/* An honest relay has recorded it before it answers. What it has promised is kept, and becomes a proof in time. */
+static enum error check_revoked(const struct home *home, const uint8_t device[static KEY_SIZE],
+                                struct failure *failure) {
+    const struct directory_device *meant = directory_device(home->directory, device);
+    if (meant && (meant->revoked || meant->post->revoked)) return E_OK;
+    enum error error = fail(failure, E_WITHHELD, "the relay took the revocation, and its directory does not show it");
+    fail_hint(failure,
+              "nobody else knows of it yet: tell your correspondents another way, and ask the relay's operator; "
+              "run pouch sync in an hour, and this again");
+    return error;
+}
+
 enum error sisters_revoke(struct home *home, struct relay *relay, const uint8_t device[static KEY_SIZE],
                           unsigned reason, struct failure *failure) {
     const struct directory_device *meant = directory_device(home->directory, device);
@@ -99,6 +92,7 @@ enum error sisters_revoke(struct home *home, struct relay *relay, const uint8_t 
     if (error != E_OK) return fail(failure, error, "the revocation");
     error = sisters_declare(home, relay, list_of(&statements, 1), failure);
     FAULT("device.revoked");
+    if (error == E_OK) error = check_revoked(home, device, failure);
     /* After revoking itself a device may not hear the end of it: the relay has closed the door. */
     bool gone = error == E_REVOKED || error == E_REFUSED_BY_RELAY;
     return itself && gone ? E_OK : error;

@@ -24,8 +24,9 @@ struct bench {
     size_t count;
     uint64_t size;
     uint8_t root[HASH_SIZE];
-    enum error unpaired; /* E_OK, or why no wraps can be made for the legs: a shared secret that is required is not here */
-    bool paired;         /* those for the legs are made under secrets shared with their parties */
+    enum error
+        unpaired; /* E_OK, or why no wraps can be made for the legs: a shared secret that is required is not here */
+    bool paired;  /* those for the legs are made under secrets shared with their parties */
     struct failure *failure;
 };
 
@@ -44,7 +45,13 @@ static const struct prekey *find_prekey(const struct prekey *prekeys, size_t cou
     return NULL;
 }
 
-/* Each prekey under its device's signature, none of a day that has not begun. */
+enum error wraps_current(const struct prekey *prekey, struct instant now) {
+    if (prekey->day * DAY_MS > now.ms) return E_OUT_OF_RANGE;
+    return prekey->day + PREKEY_WINDOW_DAYS >= now.ms / DAY_MS ? E_OK : E_PREKEY_GONE;
+}
+
+/* Each prekey under its device's signature, none of a day that has not begun, and none whose secret should be destroyed: a
+ * relay that keeps old ones would undo the forward secrecy. */
 static enum error open_prekeys(const struct bench *bench, const struct prekeys *answer, struct prekey *ret,
                                uint8_t (*ret_ids)[PREKEY_ID_SIZE], size_t *ret_count) {
     struct list list = answer->prekeys;
@@ -52,7 +59,7 @@ static enum error open_prekeys(const struct bench *bench, const struct prekeys *
     size_t count = 0;
     while (list_next_bytes(&list, &stamped) && count < DEVICES_PER_POST_MAX) {
         TRY(directory_open_prekey(bench->home->directory, stamped, &ret[count], ret_ids[count]));
-        if (ret[count].day * DAY_MS > answer->time.ms) return E_OUT_OF_RANGE;
+        TRY(wraps_current(&ret[count], answer->time));
         count++;
     }
     *ret_count = count;
@@ -308,8 +315,7 @@ enum error wraps_seal(struct home *home, struct relay *relay, const struct wraps
     if (error == E_OK) error = make_all(&bench);
     if (error != E_OK) relay_abandon(relay);
     if (error == E_OK && !job.made) error = bench.unpaired != E_OK ? bench.unpaired : E_STALE_DIRECTORY;
-    if (error == E_OK)
-        error = stamp_sign_one(LABEL_WRAPSET, home->keys.device.p, buf_bytes(&job.payload), ret_stamped);
+    if (error == E_OK) error = stamp_sign_one(LABEL_WRAPSET, home->keys.device.p, buf_bytes(&job.payload), ret_stamped);
     buf_free(&job.payload);
     if (error == E_OK) *ret_devices = job.targets;
     return error;

@@ -22,8 +22,9 @@ struct wraps_order {
     const uint8_t *digest;
     struct kept_request *request;
     struct kept_leg *leg;
-    const struct kept_legs *legs; /* all of the request: they decide on the shared secret (pairs.h); NULL: none is used */
-    struct bytes post;            /* for whose devices */
+    const struct kept_legs
+        *legs;         /* all of the request: they decide on the shared secret (pairs.h); NULL: none is used */
+    struct bytes post; /* for whose devices */
     uint32_t generation;
 };
 /* ret_stamped: signed by this device; ret_devices: for how many. E_STALE_DIRECTORY, E_PAIR_REQUIRED. */
@@ -33,6 +34,9 @@ CHECKED enum error wraps_seal(struct home *home, struct relay *relay, const stru
 /* The readers of a post with the prekeys of the relay's answer, those that have one; each verified. No shared secret. */
 CHECKED enum error wraps_targets(struct home *home, struct relay *relay, struct bytes post,
                                  const struct prekeys *answer, struct wrapping_target *ret, size_t *ret_count);
+
+/* May something be sealed to it now? E_OUT_OF_RANGE: its day has not begun; E_PREKEY_GONE: its secret should be destroyed. */
+CHECKED enum error wraps_current(const struct prekey *prekey, struct instant now);
 
 /* The key under which rows about a recipient post are filed (SEQUENCE, VOID). */
 struct archive_key wraps_post_key(const struct archive *archive, struct bytes post, uint64_t number);
