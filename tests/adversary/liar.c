@@ -352,6 +352,77 @@ static void a_log_that_stands_still_for_one_member(void **state) {
     assert_goes_on(&bob);
 }
 
+/* ---- a promise that is broken ---- */
+
+/* A second device of ann's post, certified by her authority, for so short that it renews itself at its next sync. */
+static void give_ann_a_second_device(struct user *second) {
+    AUTO_RAN ran = {0};
+    *second = (struct user){.party = "fj-second", .post = ann.post};
+    snprintf(second->home, sizeof second->home, "%s/home-second", stage_papers);
+    snprintf(second->saved, sizeof second->saved, "%s/saved-second", stage_papers);
+    be_honest();
+    stage_run(second->home, &ran,
+              (const char *const[]){"init", ann.post, "--device", "--validity", "10d", "--no-passphrase", NULL});
+    assert_int_equal(ran.exit, 0);
+    stage_run(
+        ann.authority, &ran,
+        (const char *const[]){"authority", "certify", "fj-technical-device.request", "-o", "fj-second.cert", NULL});
+    assert_int_equal(ran.exit, 0);
+    double_transport_of(second->home, second->secret, second->public);
+    stage_join(second, &ran);
+    if (ran.exit != 0) fail_msg("the second device: %s", (const char *)ran.err.p);
+    POUCH_GOOD(&ann, &ran, "sync");
+    stage_save(&ann);
+    stage_save(second);
+}
+
+static struct user second;
+
+/* The device wants to live on; he says yes and lets it run out. */
+static void a_renewal_that_was_promised_and_dropped(void **state) {
+    (void)state;
+    AUTO_RAN ran = {0};
+    give_ann_a_second_device(&second);
+    forger_close(&forger);
+    forger_open(&forger, &stage_relay); /* with the second device in it */
+    forger.swallow = true;
+    lie();
+    POUCH_GOOD(&second, &ran, "sync"); /* there is time left */
+    assert_int_equal(forger.swallowed_count, 1);
+    forger.ahead_ms = 2 * 3600 * 1000;
+    POUCH(&second, &ran, "sync");
+    assert_refused(&ran, "fraud", "promise");
+    assert_proof(&second, "promise");
+    stage_put_back(&second);
+    be_honest();
+    POUCH_GOOD(&second, &ran, "sync");
+    POUCH_GOOD(&second, &ran, "status");
+    assert_null(strstr((const char *)ran.err.p, "certificate ends"));
+}
+
+/* Ann's laptop is stolen; she revokes it, he says yes and keeps it back. She is never told that it is done, and once the
+ * promised hour is over she has the proof. */
+static void a_revocation_that_was_promised_and_dropped(void **state) {
+    (void)state;
+    AUTO_RAN ran = {0};
+    POUCH_GOOD(&ann, &ran, "sync"); /* the act before has given her one */
+    stage_save(&ann);
+    forger_close(&forger);
+    forger_open(&forger, &stage_relay);
+    forger.swallow = true;
+    lie();
+    POUCH(&ann, &ran, "device", "revoke", "2");
+    assert_refused(&ran, "withheld", "revocation");
+    POUCH_GOOD(&ann, &ran, "sync"); /* there is time left */
+    forger.ahead_ms = 2 * 3600 * 1000;
+    POUCH(&ann, &ran, "sync");
+    assert_refused(&ran, "fraud", "promise");
+    assert_proof(&ann, "promise");
+    stage_put_back(&ann);
+    assert_goes_on(&ann);
+    POUCH_GOOD(&ann, &ran, "device", "revoke", "2");
+}
+
 int main(void) {
 #define ACT(act) cmocka_unit_test_setup_teardown(act, open_log, close_log)
     const struct CMUnitTest acts[] = {
@@ -367,6 +438,8 @@ int main(void) {
         ACT(a_log_without_a_signed_head),
         ACT(two_logs_for_two_members),
         ACT(a_log_that_stands_still_for_one_member),
+        ACT(a_renewal_that_was_promised_and_dropped),
+        ACT(a_revocation_that_was_promised_and_dropped),
     };
     return cmocka_run_group_tests_name("a relay that lies about the directory", acts, raise_curtain, lower_curtain);
 }

@@ -89,6 +89,7 @@ struct sample {
     struct actor *actor;
     enum message type;
     struct buf body;
+    size_t unsigned_at; /* of one byte that its sender may choose, and that nothing signs; 0: none */
 };
 enum { SAMPLES = 19 };
 struct samples {
@@ -246,6 +247,14 @@ static void sample_boxes_and_cards(struct samples *samples) {
     struct putcontact putcontact = {
         .has_statement = true, .statement = buf_bytes(&stamped), .sheets = list_of(&sheets, 1)};
     add_sample(samples, &eve, MESSAGE_PUTCONTACT, &putcontact);
+    /* Of a sealed sheet the relay can check nothing: whether this one is sealed is its post's to say, behind the commitment. */
+    struct sample *card = &samples->list[samples->count - 1];
+    const uint8_t *last = NULL;
+    for (size_t i = 0; i + HASH_SIZE + 2 < card->body.n; i++)
+        if (memcmp(card->body.p + i, sealed.commitment, HASH_SIZE) == 0) last = card->body.p + i;
+    assert_non_null(last);
+    card->unsigned_at = (size_t)(last - card->body.p) + HASH_SIZE + 1;
+    assert_int_equal(card->body.p[card->unsigned_at], AUDIENCE_PUBLIC);
     add_sample(samples, &eve, MESSAGE_GETCONTACT, &(struct getcontact){.post = bytes_text(bob.post)});
 }
 
@@ -322,6 +331,7 @@ static void fire_flips(struct volley *volley, const struct sample *sample) {
     buf_add_bytes(&copy, buf_bytes(&sample->body));
     for (size_t i = 0; i < copy.n; i += step) {
         uint8_t bit = (uint8_t)(1 << randombytes_uniform(8));
+        if (i == sample->unsigned_at && i > 0) continue;
         copy.p[i] ^= bit;
         volley_fire_body(volley, sample->type, buf_bytes(&copy));
         copy.p[i] ^= bit;
@@ -725,7 +735,7 @@ static void nobody_speaks_for_another(void **state) {
     store(&ann, &request, true);
     struct scene_numbers before = stage_begin();
     const uint8_t *header = request.digest, *leg = request.legs[0].id;
-    AUTO_BUF as_bob = {0}, bobs = {0}, post_of_bob = {0}, flipped = {0};
+    AUTO_BUF as_bob = {0}, bobs = {0}, post_of_bob = {0};
 
     struct statement statement = actor_statement(&bob, EVENT_ACCEPTED, header, leg); /* names bob, signed by eve */
     sign_statement(&statement, &eve.device, &as_bob);

@@ -7,8 +7,8 @@ import signal
 import test_devices
 from house import PATIENCE, SOURCE, end_process, finish, main
 
-LINK_POINTS = ("link.asked", "link.unpacked", "link.joined")
-INVITE_POINTS = ("invite.kept", "invite.certified", "invite.declared", "invite.given")
+LINK_POINTS = ("link.asked", "link.joined")
+INVITE_POINTS = ("invite.kept", "invite.certified", "invite.declared", "invite.greeted", "invite.given")
 OTHER_POINTS = ("parcel.unanswered", "parcel.archived", "device.revoked")
 
 

@@ -213,6 +213,11 @@ class Codes(Devices):
         new.fails(1, "bad-code", "link", wrong, "--card", self.relay.card, "--no-passphrase")
         self.assertFalse(new.path.exists())
         new.fails(1, "usage", "link", made["code"], "--no-passphrase")
+        said = new.run("link", wrong, "--card", self.relay.card, "--no-passphrase")
+        self.assertNotIn(wrong[10:], str(said.error), "an error text is no place for a code")
+        new.fails(1, "bad-code", "link", "-", "--card", self.relay.card, "--no-passphrase", data=wrong.encode())
+        new.fails(6, "timed-out", "link", "-", "--card", self.relay.card, "--no-passphrase", "--for", "1s",
+                  data=made["code"].encode())
 
     def test_a_code_that_nobody_gave_out_leads_nowhere(self):
         new = self.second()
@@ -224,6 +229,15 @@ class Codes(Devices):
         made = self.code(self.fj, "--for", "1s")
         time.sleep(1.5)
         self.second().fails(1, "code-expired", "link", made["payload"], "--no-passphrase")
+
+    def test_a_code_that_was_replaced_links_nobody_though_somebody_waits_for_it(self):
+        first = self.code(self.fj)
+        waiting = self.fj.start("device", "invite", "--yes")
+        self.assertIn(first["code"].encode(), waiting.stdout.readline())
+        self.code(self.fj)  # the first one may have been overheard
+        ran = finish(waiting, self.fj.argv("device", "invite"))
+        self.assertEqual((ran.code, ran.error["error"]), (1, "code-expired"), str(ran))
+        self.second().fails(6, "timed-out", "link", first["payload"], "--no-passphrase", "--for", "2s")
 
     def test_nobody_who_answers_is_waited_for_no_longer_than_asked(self):
         made = self.code(self.fj)

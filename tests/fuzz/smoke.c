@@ -1,7 +1,8 @@
 /* smoke.c - a deterministic driver for one fuzz target: every good sample must be taken; then samples are damaged -
  * flipped, cut, spliced, given hostile lengths, changed in their structure - always in the same order, until the count
  * or the time is used up. Nothing may crash, and no allocation may be larger than what a message can justify: malloc is
- * wrapped (meson.build), and outside of sanitizers the address space is limited as well. */
+ * wrapped (meson.build), and outside of sanitizers the address space is limited as well. Given a folder, it leaves the good
+ * samples there as well: smoke_card DIR && fuzz_card -rss_limit_mb=512 -max_total_time=180 DIR. */
 #include <stdio.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -10,7 +11,9 @@
 #include "fuzz.h"
 #include "mutate.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__has_feature) /* clang's way to say it */
+#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #else
 #define SANITIZED 0
@@ -171,11 +174,22 @@ static void try_chance(double end) {
     }
 }
 
-int main(void) {
+/* The good samples as files, for libFuzzer to begin with. */
+static void write_seeds(const char *folder) {
+    for (size_t i = 0; i < sample_count; i++) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/seed-%03zu", folder, i);
+        FILE *file = fopen(path, "wb");
+        HOLDS(file && fwrite(samples[i].p, 1, samples[i].n, file) == samples[i].n && fclose(file) == 0);
+    }
+}
+
+int main(int argc, char **argv) {
     double start = seconds();
     limit_space();
     fuzz_samples(keep);
     HOLDS(sample_count > 0);
+    if (argc == 2) write_seeds(argv[1]);
     for (size_t i = 0; i < sample_count; i++) {
         try(buf_bytes(&samples[i]));
         HOLDS(fuzz_accepted);

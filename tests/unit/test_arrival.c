@@ -2,6 +2,9 @@
  * relay or a sender bends is refused; withheld numbers show. Replies are used, because they need nothing fetched. */
 #include "client_fixture.h"
 
+#include "chunks.h"
+#include "press.h"
+
 static uint8_t parent[HASH_SIZE], reply[HASH_SIZE];
 
 static int set_up(void **state) {
@@ -130,6 +133,110 @@ static void a_destroyed_day_key_leaves_the_request_sealed(void **state) {
     AUTO_VIEW view = {0};
     assert_ok(client_view(&recipient, reply, &view, &failure));
     assert_true(view.sealed);
+}
+
+/* ---- offers that do not open ---- */
+
+/* The one chunk of a request's offer, as it lies in a home. */
+static struct archive_key offer_row(struct home *home, const uint8_t *digest) {
+    AUTO_REQUEST request = {0};
+    assert_ok(kept_load(home->archive, digest, &request));
+    assert_int_equal(chunks_count(request.header.offer.length), 1);
+    return press_key(request.record.content, PART_OFFER, 0);
+}
+
+static void sent_chunk(struct buf *out) {
+    bool found = false;
+    assert_ok(archive_get(sender.archive, TABLE_CHUNK, offer_row(&sender, parent), out, &found));
+    assert_true(found);
+}
+
+/* The request is known, but sealed; ret_open: the same item with a wrap that opens. */
+static void know_sealed(const uint8_t *digest, struct buf *ret_open) {
+    AUTO_BUF receipt = {0}, sealed = {0};
+    AUTO_LEG leg = {0};
+    bool fresh;
+    only_leg(&sender, digest, &leg);
+    struct told told = {.event = EVENT_STORED,
+                        .speaker = RELAY,
+                        .header = digest,
+                        .leg = leg.leg,
+                        .previous = leg.leg,
+                        .entry = true,
+                        .to = STATE_STORED};
+    make_receipt(&told, &receipt, NULL);
+    make_offered(digest, &(struct offering){.no_wrap = true, .receipt = &receipt}, &sealed);
+    make_offered(digest, &(struct offering){.receipt = &receipt}, ret_open);
+    assert_ok(deliver(buf_bytes(&sealed), &fresh));
+}
+
+/* With its offer there, as if fetched. */
+static enum error deliver_with(const uint8_t *digest, const struct buf *item, struct bytes chunk) {
+    bool fresh;
+    assert_ok(archive_set(recipient.archive, TABLE_CHUNK, offer_row(&recipient, digest), chunk));
+    return deliver(buf_bytes(item), &fresh);
+}
+
+/* A request like the parent, but its header names the offer's chunk as it is given. */
+static void send_other_offer(struct bytes chunk, uint8_t ret[static HASH_SIZE]) {
+    AUTO_REQUEST request = {0};
+    AUTO_LEG leg = {0};
+    AUTO_BUF payload = {0}, stamped = {0};
+    uint8_t digest[HASH_SIZE];
+    assert_ok(kept_load(sender.archive, parent, &request));
+    only_leg(&sender, parent, &leg);
+    struct header header = request.header;
+    chunk_digest(chunk, digest);
+    part_digest(bytes_of(digest, HASH_SIZE), header.offer.digest);
+    header.request[0] ^= 1;
+    header_encode(&header, &payload);
+    header_digest(buf_bytes(&payload), ret);
+    assert_ok(stamp_sign_one(LABEL_HEADER, pair_of(SENDER).secret, buf_bytes(&payload), &stamped));
+    request.record.header = buf_bytes(&stamped);
+    assert_ok(kept_add(sender.archive, ret, &request.record, &header));
+    assert_ok(kept_leg_save(sender.archive, ret, leg.leg, &leg.record));
+}
+
+static uint64_t reason_said(const uint8_t *digest) {
+    AUTO_LEG leg = {0};
+    uint64_t why = 0;
+    only_leg(&recipient, digest, &leg);
+    assert_ok(kept_number(recipient.archive, TABLE_DUTY, archive_key(digest, leg.leg, EVENT_CANNOT_OPEN), &why));
+    return why;
+}
+
+/* It is fetched again, and nobody is told that the sender had sealed it wrongly. */
+static void an_offer_that_the_relay_has_damaged_is_the_relays_fault(void **state) {
+    (void)state;
+    AUTO_BUF chunk = {0}, item = {0};
+    AUTO_VIEW view = {0};
+    sent_chunk(&chunk);
+    know_sealed(parent, &item);
+    for (size_t i = 0; i < chunk.n; i += 97) {
+        chunk.p[i] ^= 1;
+        assert_error(deliver_with(parent, &item, buf_bytes(&chunk)), E_BAD_DIGEST);
+        chunk.p[i] ^= 1;
+        assert_int_equal(reason_said(parent), E_NOT_FOR_US); /* as before: by the wraps without one for this device */
+    }
+    assert_ok(deliver_with(parent, &item, buf_bytes(&chunk)));
+    assert_ok(client_view(&recipient, parent, &view, &failure));
+    assert_false(view.sealed);
+    assert_int_equal(reason_said(parent), 0);
+}
+
+static void an_offer_that_is_what_the_header_names_and_does_not_open_is_the_senders_fault(void **state) {
+    (void)state;
+    AUTO_BUF chunk = {0}, item = {0};
+    AUTO_VIEW view = {0};
+    uint8_t other[HASH_SIZE];
+    sent_chunk(&chunk);
+    chunk.p[chunk.n / 2] ^= 1;
+    send_other_offer(buf_bytes(&chunk), other);
+    know_sealed(other, &item);
+    assert_ok(deliver_with(other, &item, buf_bytes(&chunk)));
+    assert_ok(client_view(&recipient, other, &view, &failure));
+    assert_true(view.sealed);
+    assert_int_equal(reason_said(other), E_CANNOT_OPEN);
 }
 
 static void a_sender_that_the_directory_does_not_know_is_refused(void **state) {
@@ -263,6 +370,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(what_is_not_sealed_for_this_device_is_kept_sealed_and_said, set_up,
                                         homes_tear_down),
         cmocka_unit_test_setup_teardown(a_destroyed_day_key_leaves_the_request_sealed, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(an_offer_that_the_relay_has_damaged_is_the_relays_fault, set_up,
+                                        homes_tear_down),
+        cmocka_unit_test_setup_teardown(an_offer_that_is_what_the_header_names_and_does_not_open_is_the_senders_fault,
+                                        set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(a_sender_that_the_directory_does_not_know_is_refused, set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(an_item_for_another_post_is_refused, set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(withheld_numbers_show_as_an_alarm, set_up, homes_tear_down),

@@ -199,6 +199,35 @@ static void guests_items_are_bounded_together_and_sisters_do_not_suffer(void **s
     assert_ok(put_text(bench, &nobody, box, "now there is room"));
 }
 
+static void guests_who_fill_every_box_do_not_keep_members_from_inviting(void **state) {
+    struct bench *bench = *state;
+    struct job member = job_of(SENDER), nobody = guest();
+    static uint8_t large[16 * 1024 + 1];
+    uint8_t box[HASH_SIZE] = {0};
+    struct put put = {.data = bytes_of(large, sizeof large)};
+    assert_error(put_one(bench, &nobody, &put), E_TOO_LARGE);
+    put.data = bytes_text("x");
+    begin(bench);
+    for (unsigned i = 1; i <= 1024; i++) {
+        struct response response = {0};
+        memcpy(put.box, &i, sizeof i);
+        assert_ok(boxes_put(&bench->book, &nobody, &put, &response));
+        assert_int_equal(response.type, MESSAGE_DONE);
+        response_free(&response);
+    }
+    commit_batch(bench);
+    assert_error(put_text(bench, &nobody, some_box, "ask"), E_BUSY);
+    assert_ok(put_text(bench, &member, some_box, "hello"));
+    for (unsigned i = 1; i < 64; i++) {
+        memcpy(box + 8, &i, sizeof i);
+        assert_ok(put_text(bench, &member, box, "hello"));
+    }
+    memset(box, 9, sizeof box);
+    assert_error(put_text(bench, &member, box, "one too many of the day"), E_OVER_QUOTA);
+    bench->book.now.ms += DAY_MS;
+    assert_ok(put_text(bench, &member, box, "hello"));
+}
+
 static void nobody_is_waited_for_longer_than_a_day_and_a_sister_thirty(void **state) {
     struct bench *bench = *state;
     struct job nobody = guest(), own = job_of(OTHER_SENDER);
@@ -241,6 +270,7 @@ int main(void) {
         TEST(a_sisters_box_holds_sixty_four_and_keeps_the_old),
         TEST(anybody_who_knows_an_invitations_box_puts_and_gets),
         TEST(an_invitations_box_holds_four),
+        TEST(guests_who_fill_every_box_do_not_keep_members_from_inviting),
         TEST(guests_items_are_bounded_together_and_sisters_do_not_suffer),
         TEST(nobody_is_waited_for_longer_than_a_day_and_a_sister_thirty),
         TEST(a_full_disk_takes_no_more_and_gives_what_is_there),

@@ -98,6 +98,20 @@ static void of_two_drafts_the_later_edited_one_counts(void **state) {
     assert_true(sheet.key[0] == 8 && !sheet.mine && sheet.sealed.count == 0);
 }
 
+/* A sister that was stolen writes from the end of time: the post can still edit its card. */
+static void a_draft_from_the_end_of_time_is_not_the_last(void **state) {
+    (void)state;
+    AUTO_BUF last = {0};
+    make_draft("de/technical", INT64_MAX, "the last", &last);
+    assert_ok(cards_apply_draft(&sender, buf_bytes(&last)));
+    assert_ok(cards_load(&sender, sender.post, &card));
+    assert_string_equal(cards_value(&card, CONTACT_OFFICE), "the last");
+    put(CONTACT_OFFICE, AUDIENCE_MEMBERS, "ours");
+    assert_ok(cards_save(&sender, &card, &failure));
+    assert_ok(cards_load(&sender, sender.post, &card));
+    assert_string_equal(cards_value(&card, CONTACT_OFFICE), "ours");
+}
+
 static void the_time_in_a_place_is_its_own_and_an_unknown_zone_has_none(void **state) {
     (void)state;
     const struct instant summer = {UINT64_C(1783252800000)}, winter = {UINT64_C(1767614400000)}; /* noon, UTC */
@@ -124,6 +138,7 @@ int main(void) {
         CARD_TEST(a_draft_comes_back_as_it_was_kept_in_the_order_of_its_fields),
         CARD_TEST(a_card_that_is_wrong_is_not_kept),
         CARD_TEST(of_two_drafts_the_later_edited_one_counts),
+        CARD_TEST(a_draft_from_the_end_of_time_is_not_the_last),
         CARD_TEST(the_time_in_a_place_is_its_own_and_an_unknown_zone_has_none),
     };
     if (sign_self_test() != E_OK) return 1;

@@ -202,7 +202,7 @@ static void an_unknown_key_is_refused(void **state) {
         encode_sample(object, FILL_MOST, &bytes);
         assert_true(object->count < 22);
         bytes.p[0]++;
-        cbor_put_uint(&bytes, object->fields[object->count - 1].key + 1u);
+        cbor_put_uint(&bytes, object->count ? object->fields[object->count - 1].key + 1u : 1);
         cbor_put_uint(&bytes, 0);
         assert_int_equal(codec_decode(object, buf_bytes(&bytes), decoded.value), E_UNKNOWN_FIELD);
     }

@@ -245,6 +245,55 @@ static void what_is_replaced_or_erased_is_gone_from_the_disk(void **state) {
     assert_gets(bench, OUTSIDER, 0, 0);
 }
 
+static void declare(struct bench *bench, enum leaf_kind kind, const struct buf *stamped) {
+    AUTO_BUF items = {0};
+    struct response response = {0};
+    dirstatement_encode(&(struct dirstatement){kind, buf_bytes(stamped)}, &items);
+    begin(bench);
+    bench->book.now.ms += 1000;
+    assert_ok(enrolment_declare(&bench->book, &(struct declare){list_of(&items, 1)}, &response));
+    assert_int_equal(response.type, MESSAGE_DONE);
+    commit_batch(bench);
+    response_free(&response);
+}
+
+/* Its devices are gone, and nobody else may erase the card. */
+static void a_revoked_posts_card_is_gone_from_the_disk(void **state) {
+    struct bench *bench = *state;
+    enum { NEW_KEY = 300, NEW_DEVICE };
+    AUTO_BUF device_gone = {0}, gone = {0}, back = {0}, device_stamped = {0}, counter_stamped = {0};
+    struct revocation one = revocation_of("de/technical", DEVICE + 1, AUTHORITY);
+    struct revocation all = revocation_of("de/technical", 0, AUTHORITY);
+    sign_revocation(&one, AUTHORITY, &device_gone);
+    sign_revocation(&all, AUTHORITY, &gone);
+    put_both(bench, "the lost office", 1, 10);
+    declare(bench, LEAF_REVOCATION, &device_gone);
+    assert_true(store_holds(bench, "the lost office")); /* the post still stands */
+    assert_gets(bench, OUTSIDER, 2, 1);
+    declare(bench, LEAF_REVOCATION, &gone);
+    assert_false(store_holds(bench, "the lost office"));
+    assert_false(store_holds(bench, "for a stranger"));
+
+    struct post post = post_of("de/technical", AUTHORITY, NEW_KEY);
+    struct device device = device_of("de/technical", NEW_KEY, NEW_DEVICE, ROLE_DECIDER);
+    struct countersign countersign = countersign_of(&device, AUTHORITY);
+    sign_post(&post, AUTHORITY, &back);
+    sign_device(&device, NEW_KEY, &device_stamped);
+    sign_countersign(&countersign, AUTHORITY, &counter_stamped);
+    declare(bench, LEAF_POST, &back);
+    declare(bench, LEAF_DEVICE, &device_stamped);
+    declare(bench, LEAF_COUNTERSIGN, &counter_stamped);
+    assert_gets(bench, OUTSIDER, 0, 0);
+    AUTO_CARD card = {0};
+    add_public(&card, "the office that came back");
+    sign_card(&card, "de/technical", NEW_DEVICE, 20);
+    assert_ok(put(bench, NEW_DEVICE, &card));
+    declare(bench, LEAF_REVOCATION, &gone); /* repeated: it is about the post that was */
+    declare(bench, LEAF_POST, &back);
+    assert_true(store_holds(bench, "the office that came back"));
+    assert_gets(bench, OUTSIDER, 1, 0);
+}
+
 static void a_card_that_is_put_again_changes_nothing_and_an_old_one_does_not_come_back(void **state) {
     struct bench *bench = *state;
     AUTO_CARD first = {0}, second = {0};
@@ -317,6 +366,20 @@ static void a_post_has_so_many_new_cards_a_day(void **state) {
     assert_ok(put(bench, DEVICE, &card));
 }
 
+static void what_is_there_is_erased_however_many_cards_there_were_and_on_a_full_disk(void **state) {
+    struct bench *bench = *state;
+    for (uint64_t i = 1; i <= 32; i++) put_both(bench, "Lagezentrum", (uint8_t)i, i);
+    AUTO_CARD none = {0};
+    sign_card(&none, "de/technical", DEVICE, 100);
+    bench->book.refuse_new = true;
+    assert_ok(put(bench, DEVICE, &none));
+    assert_gets(bench, OUTSIDER, 0, 0);
+    bench->book.refuse_new = false;
+    AUTO_CARD again = {0};
+    sign_card(&again, "de/technical", DEVICE, 101);
+    assert_int_equal(put(bench, DEVICE, &again), E_OVER_QUOTA); /* there was nothing to erase */
+}
+
 static void a_full_disk_keeps_the_card_that_is_there(void **state) {
     struct bench *bench = *state;
     put_both(bench, "Lagezentrum", 1, 10);
@@ -336,9 +399,11 @@ int main(void) {
         CARD_TEST(the_sheets_are_exactly_those_that_the_statement_commits_to),
         CARD_TEST(what_is_replaced_or_erased_is_gone_from_the_disk),
         CARD_TEST(a_card_that_is_put_again_changes_nothing_and_an_old_one_does_not_come_back),
+        CARD_TEST(a_revoked_posts_card_is_gone_from_the_disk),
         CARD_TEST(wraps_are_added_by_the_post_itself_to_the_card_that_stands),
         CARD_TEST(another_posts_commitment_cannot_be_taken),
         CARD_TEST(a_post_has_so_many_new_cards_a_day),
+        CARD_TEST(what_is_there_is_erased_however_many_cards_there_were_and_on_a_full_disk),
         CARD_TEST(a_full_disk_keeps_the_card_that_is_there),
     };
     if (sign_self_test() != E_OK) return 1;

@@ -27,7 +27,8 @@ static int tear_down(void **state) {
 static const uint8_t secret[INVITE_SECRET] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
 
 static void make_ask(const struct invite_keys *keys, struct buf *out) {
-    struct linkask ask = {.role = ROLE_READER, .has_name = true, .name = bytes_text("night desk")};
+    struct linkask ask = {
+        .role = ROLE_READER, .has_name = true, .name = bytes_text("night desk"), .prekey = bytes_text("a prekey")};
     memset(ask.device, 3, KEY_SIZE);
     memset(ask.transport, 4, KEY_SIZE);
     assert_ok(invite_seal(&keys->key_to_old, &linkask_object, &ask, out));
@@ -143,7 +144,7 @@ static void a_sister_opens_what_was_sealed_for_her(void **state) {
     assert_ok(archive_count(sister.archive, TABLE_HANDED, SCOPE_ALL, archive_key(NULL, NULL, 0), &count));
     assert_int_equal(count, 1);
     static const uint8_t digest[HASH_SIZE] = {5};
-    assert_ok(archive_has(sister.archive, TABLE_HANDED, archive_key(digest, NULL, 0), &has));
+    assert_ok(archive_has(sister.archive, TABLE_HANDED, archive_key(digest, sender.device, 0), &has));
     assert_true(has);
 }
 
@@ -245,6 +246,67 @@ static void a_handed_key_is_used_only_when_it_fits_the_headers_commitments(void 
     }
 }
 
+/* Who overheard the code reads what lies in the boxes: keys of content are sealed to the new device itself. */
+static void what_a_new_sister_gets_is_for_her_alone_and_nothing_for_a_bell(void **state) {
+    (void)state;
+    const char *to[] = {"fj/national"};
+    struct draft draft = {.to = to, .to_count = 1, .subject = "old", .text = bytes_text("old text")};
+    uint8_t digest[HASH_SIZE];
+    AUTO_BUF items = {0}, sealed = {0}, plain = {0}, bell_items = {0}, nothing = {0};
+    AUTO_REQUEST request = {0};
+    struct home bell;
+    struct parcel parcel;
+    struct bytes prekey;
+    size_t count = 0;
+    compose(&sender, &draft, digest);
+    assert_ok(kept_load(sender.archive, digest, &request));
+    assert_ok(enrol_unpublished(&sister, &items, &count));
+    struct list list = list_of(&items, count);
+    assert_true(list_next_bytes(&list, &prekey));
+    assert_ok(parcel_seal_for_new(&sender, prekey, &sealed));
+    assert_null(memmem(sealed.p, sealed.n, request.record.body_key, KEY_SIZE));
+    assert_ok(parcel_open(&sister, buf_bytes(&sealed), now, &plain, &parcel));
+    assert_int_equal(parcel.keys.count, 1);
+    open_home(&bell, "bell", "de/technical", BELL);
+    assert_ok(enrol_unpublished(&bell, &bell_items, &count));
+    list = list_of(&bell_items, count);
+    assert_true(list_next_bytes(&list, &prekey));
+    assert_ok(parcel_seal_for_new(&sender, prekey, &nothing));
+    assert_int_equal(nothing.n, 0);
+    close_home(&bell);
+}
+
+/* A sister that was stolen may hand what she likes: it does not push out what another gave. */
+static void a_false_handed_key_does_not_take_the_place_of_a_good_one(void **state) {
+    (void)state;
+    const char *to[] = {"fj/national"};
+    struct draft draft = {.to = to, .to_count = 1, .subject = "old", .text = bytes_text("old text")};
+    uint8_t digest[HASH_SIZE];
+    AUTO_REQUEST request = {0};
+    struct handedkey got;
+    bool found = false;
+    compose(&sender, &draft, digest);
+    assert_ok(kept_load(sender.archive, digest, &request));
+    for (unsigned good_first = 0; good_first < 2; good_first++) {
+        assert_ok(archive_delete_all(sister.archive, TABLE_HANDED, SCOPE_ALL, archive_key(NULL, NULL, 0)));
+        for (unsigned turn = 0; turn < 2; turn++) {
+            struct handedkey key = {.has_offer_key = true, .has_body_key = true};
+            AUTO_BUF keys = {0};
+            bool good = turn != good_first;
+            memcpy(key.header, digest, HASH_SIZE);
+            if (good) memcpy(key.offer_key, request.record.offer_key, KEY_SIZE);
+            if (good) memcpy(key.body_key, request.record.body_key, KEY_SIZE);
+            handedkey_encode(&key, &keys);
+            struct parcel parcel = {.post = bytes_text("de/technical"), .keys = list_of(&keys, 1)};
+            memset(parcel.from, good ? 1 : 2, KEY_SIZE);
+            assert_ok(parcel_apply(&sister, &parcel));
+        }
+        assert_ok(parcel_handed(sister.archive, digest, &request.header, &got, &found));
+        assert_true(found);
+        assert_memory_equal(got.offer_key, request.record.offer_key, KEY_SIZE);
+    }
+}
+
 static void a_new_sister_gets_the_keys_of_all_requests(void **state) {
     (void)state;
     const char *to[] = {"fj/national"};
@@ -275,6 +337,8 @@ int main(void) {
         TEST(a_parcel_whose_inside_says_otherwise_is_refused),
         TEST(a_parcel_under_a_day_key_that_is_gone_is_named),
         TEST(a_handed_key_is_used_only_when_it_fits_the_headers_commitments),
+        TEST(a_false_handed_key_does_not_take_the_place_of_a_good_one),
+        TEST(what_a_new_sister_gets_is_for_her_alone_and_nothing_for_a_bell),
         TEST(a_new_sister_gets_the_keys_of_all_requests),
     };
     if (sign_self_test() != E_OK) return 1;

@@ -90,7 +90,7 @@ static void a_head_of_another_log_or_without_its_time_is_refused(void **state) {
 
 static void a_witness_alone_makes_no_head_and_a_bad_word_spoils_it(void **state) {
     (void)state;
-    AUTO_BUF note = {0}, text = {0}, alone = {0};
+    AUTO_BUF note = {0}, alone = {0};
     struct head head;
     struct note parsed;
     head_of(&card, honest, 9, WORLD_TIME, &note);

@@ -146,6 +146,104 @@ static void the_same_enrolment_twice_in_one_batch_is_one(void **state) {
     assert_non_null(directory_device(bench->book.directory, pair_of(NEW_DEVICE).public));
 }
 
+/* What the directory holds may come along again, whoever signed it: that a registrar's word is signed otherwise must not stop
+ * the ledger. */
+static void an_enrolment_that_repeats_every_statement_of_the_directory_is_answered(void **state) {
+    struct bench *bench = *state;
+    AUTO_DRAFT draft = draft_device();
+    draft_prekey(&draft, NEW_DEVICE, today(bench), 900);
+    for (size_t i = 0; i < bench->world.count; i++) {
+        struct leaf leaf;
+        assert_ok(leaf_decode(buf_bytes(&bench->world.leaves[i]), &leaf));
+        dirstatement_encode(&(struct dirstatement){leaf.kind, leaf.statement}, &draft.statements);
+        draft.statement_count++;
+    }
+    begin(bench);
+    assert_ok(enrol_in_batch(bench, &draft));
+    commit_batch(bench);
+}
+
+static enum error declare_in_batch(struct bench *bench, const struct dossier_draft *draft) {
+    struct response response = {0};
+    struct declare declare = {.statements = list_of(&draft->statements, draft->statement_count)};
+    assert_ok(enrolment_declare(&bench->book, &declare, &response));
+    enum error error = response.type == MESSAGE_FAILURE ? response.error : E_OK;
+    response_free(&response);
+    return error;
+}
+
+/* SENDER extends its own certificate by a little. */
+static void draft_renewal(struct dossier_draft *draft, unsigned step) {
+    AUTO_BUF stamped = {0};
+    struct device device = device_of("de/technical", SENDER, SENDER, ROLE_DECIDER);
+    device.not_after.ms += step;
+    sign_device(&device, SENDER, &stamped);
+    draft_statement(draft, LEAF_DEVICE, &stamped);
+}
+
+static enum error renew_in_batch(struct bench *bench, unsigned step) {
+    AUTO_DRAFT draft = {0};
+    draft_renewal(&draft, step);
+    return declare_in_batch(bench, &draft);
+}
+
+static enum error state_post_in_batch(struct bench *bench) {
+    AUTO_DRAFT draft = {0};
+    AUTO_BUF stamped = {0};
+    struct post post = post_of("de/technical", AUTHORITY, POST_KEY);
+    sign_post(&post, AUTHORITY, &stamped);
+    draft_statement(&draft, LEAF_POST, &stamped);
+    return declare_in_batch(bench, &draft);
+}
+
+/* Of a device that the directory has never seen: nothing else bounds how many there are. */
+static enum error revoke_unseen_in_batch(struct bench *bench, unsigned number) {
+    AUTO_DRAFT draft = {0};
+    AUTO_BUF stamped = {0};
+    struct revocation revocation = revocation_of("fj/national", number, OTHER_POST_KEY);
+    sign_revocation(&revocation, OTHER_POST_KEY, &stamped);
+    draft_statement(&draft, LEAF_REVOCATION, &stamped);
+    return declare_in_batch(bench, &draft);
+}
+
+static void revocations_of_devices_that_never_came_are_counted(void **state) {
+    struct bench *bench = *state;
+    begin(bench);
+    for (unsigned i = 0; i < 64; i++) assert_ok(revoke_unseen_in_batch(bench, 3000 + i));
+    assert_error(revoke_unseen_in_batch(bench, 3064), E_OVER_QUOTA);
+    assert_ok(revoke_unseen_in_batch(bench, SISTER)); /* one that is there */
+    commit_batch(bench);
+}
+
+/* The log is for ever: neither a device nor a party makes it grow without end, and what ends them always passes. */
+static void the_log_grows_by_so_much_a_day_and_a_revocation_always_passes(void **state) {
+    struct bench *bench = *state;
+    bench->config.quota_directory = 70;
+    begin(bench);
+    for (unsigned i = 1; i <= 62; i++) assert_ok(renew_in_batch(bench, i));
+    AUTO_DRAFT three = {0}; /* two would have room: taken whole or not at all, and then nothing is counted */
+    for (unsigned i = 63; i <= 65; i++) draft_renewal(&three, i);
+    assert_error(declare_in_batch(bench, &three), E_OVER_QUOTA);
+    for (unsigned i = 63; i <= 64; i++) assert_ok(renew_in_batch(bench, i));
+    assert_error(renew_in_batch(bench, 65), E_OVER_QUOTA);
+    for (unsigned i = 0; i < 6; i++) assert_ok(state_post_in_batch(bench)); /* its party has more */
+    assert_error(state_post_in_batch(bench), E_OVER_QUOTA);
+    AUTO_DRAFT other = draft_device(); /* and another party all of its own */
+    draft_prekey(&other, NEW_DEVICE, today(bench), 900);
+    assert_ok(enrol_in_batch(bench, &other));
+    AUTO_DRAFT end = {0};
+    AUTO_BUF stamped = {0};
+    struct revocation revocation = revocation_of("de/technical", OTHER_SENDER, SENDER);
+    sign_revocation(&revocation, SENDER, &stamped);
+    draft_statement(&end, LEAF_REVOCATION, &stamped);
+    assert_ok(declare_in_batch(bench, &end));
+    commit_batch(bench);
+    bench->book.now.ms += DAY_MS;
+    begin(bench);
+    assert_ok(renew_in_batch(bench, 66));
+    commit_batch(bench);
+}
+
 static void a_prekey_that_contradicts_another_leaves_nothing_of_its_message_behind(void **state) {
     struct bench *bench = *state;
     uint8_t before[HASH_SIZE], after[HASH_SIZE];
@@ -381,6 +479,9 @@ static void wherever_the_room_ends_the_batch_is_whole_or_not_there(void **state)
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST_CAUGHT(the_same_enrolment_twice_in_one_batch_is_one),
+        TEST_CAUGHT(revocations_of_devices_that_never_came_are_counted),
+        TEST_CAUGHT(the_log_grows_by_so_much_a_day_and_a_revocation_always_passes),
+        TEST_CAUGHT(an_enrolment_that_repeats_every_statement_of_the_directory_is_answered),
         TEST_CAUGHT(a_prekey_that_contradicts_another_leaves_nothing_of_its_message_behind),
         TEST_CAUGHT(a_device_that_lost_its_day_keys_replaces_them_by_a_higher_serial_only),
         TEST_CAUGHT(a_revocation_counts_from_the_end_of_its_batch_on_as_the_entries_say),

@@ -427,6 +427,58 @@ static void a_thousand_legs_are_stored_once_each_and_the_feeds_tell_of_all_in_or
     assert_int_equal(first, MANY + 1);
 }
 
+/* ---- who takes new requests ---- */
+
+static enum error send_new(struct bench *bench, unsigned id) {
+    AUTO_PARCEL parcel = parcel_new(bench, id, 1);
+    return send_parcel(bench, &parcel, 0);
+}
+
+/* Nothing new comes, and what was open before is still answered in both directions. */
+static void assert_only_finishes(struct bench *bench, const struct cargo *parent, unsigned id, enum error why) {
+    AUTO_PARCEL there = parcel_make(bench, (struct plan){.id = id, .kind = LEG_REPLY, .parent = parent});
+    AUTO_PARCEL back =
+        parcel_make(bench, (struct plan){.id = id + 1, .kind = LEG_REPLY, .sender = RECIPIENT, .parent = parent});
+    AUTO_PARCEL new = parcel_new(bench, id + 2, 1);
+    struct store_leg leg;
+    assert_error(send_parcel(bench, &new, 0), why);
+    assert_error(bench->book.store->ops->leg_by_id(bench->book.store, new.leg[0], &leg), E_UNKNOWN_REQUEST);
+    assert_ok(send_parcel(bench, &there, 0));
+    assert_ok(send_parcel(bench, &back, 0));
+}
+
+static void a_post_that_was_split_takes_nothing_new_and_finishes_what_is_open(void **state) {
+    struct bench *bench = *state;
+    static const char *const into[] = {"fj/one", "fj/two", NULL};
+    AUTO_BUF items = {0};
+    AUTO_PARCEL parent = parcel_new(bench, 1, 1);
+    store_parcel(bench, &parent, 0);
+    assert_ok(say_alone(bench, &parent, 0, EVENT_ACCEPTED, RECIPIENT, 1));
+    world_post(&bench->world, into[0], OTHER_AUTHORITY, 310);
+    world_post(&bench->world, into[1], OTHER_AUTHORITY, 311);
+    struct split split = split_of("fj/national", OTHER_AUTHORITY, into, &items);
+    assert_ok(say_split(&bench->world, &split, OTHER_AUTHORITY));
+    catch_up(bench);
+    assert_only_finishes(bench, &parent, 10, E_SPLIT);
+    assert_ok(say_alone(bench, &parent, 0, EVENT_HANDED_OVER, RECIPIENT, 2));
+    struct split back = split_of("fj/national", OTHER_AUTHORITY, NULL, NULL);
+    assert_ok(say_split(&bench->world, &back, OTHER_AUTHORITY));
+    catch_up(bench);
+    assert_ok(send_new(bench, 20));
+}
+
+static void a_post_of_a_party_that_has_left_takes_nothing_new_and_finishes_what_is_open(void **state) {
+    struct bench *bench = *state;
+    AUTO_PARCEL parent = parcel_new(bench, 1, 1);
+    store_parcel(bench, &parent, 0);
+    assert_ok(say_alone(bench, &parent, 0, EVENT_ACCEPTED, RECIPIENT, 1));
+    struct departure departure = departure_of("fj", OTHER_AUTHORITY);
+    assert_ok(say_departure(&bench->world, &departure, OTHER_AUTHORITY));
+    catch_up(bench);
+    assert_only_finishes(bench, &parent, 10, E_DEPARTED);
+    assert_ok(say_alone(bench, &parent, 0, EVENT_HANDED_OVER, RECIPIENT, 2));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_chunk_in_the_wrong_place_or_of_the_wrong_size_or_content_is_refused),
@@ -444,6 +496,8 @@ int main(void) {
         TEST(a_reply_extends_the_deadline_of_an_acknowledged_parent_only),
         TEST(a_reply_back_is_received_by_the_parents_sender),
         TEST(a_thousand_legs_are_stored_once_each_and_the_feeds_tell_of_all_in_order),
+        TEST(a_post_that_was_split_takes_nothing_new_and_finishes_what_is_open),
+        TEST(a_post_of_a_party_that_has_left_takes_nothing_new_and_finishes_what_is_open),
     };
     if (sign_self_test() != E_OK) return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -352,6 +352,20 @@ static void a_head_ahead_of_the_mirror_that_turns_out_false_is_proven_fraud(void
     check_proof_file(FRAUD_HEADS);
 }
 
+/* Each of two correspondents was shown another log of one size, which this home has not seen at all. */
+static void two_heads_of_one_size_that_wait_contradict_each_other_at_once(void **state) {
+    (void)state;
+    AUTO_BUF one = {0}, two = {0};
+    shrink_mirror(size - 2);
+    head(&mirror, size, WORLD_TIME, &one);
+    head(&forked, size, WORLD_TIME, &two);
+    assert_ok(gossip_hear(&recipient, other(), buf_bytes(&one)));
+    assert_ok(gossip_hear(&recipient, other(), buf_bytes(&one)));
+    assert_error(recipient.breach.error, E_OK);
+    assert_ok(gossip_hear(&recipient, other(), buf_bytes(&two)));
+    check_proof_file(FRAUD_HEADS);
+}
+
 /* ---- entries of a leg ---- */
 
 static void an_entry_that_the_other_side_saw_may_come_until_the_next_sync(void **state) {
@@ -458,6 +472,17 @@ static void a_promised_root_without_the_statement_is_an_alarm(void **state) {
     assert_int_equal(count_rows(&recipient, TABLE_ALARM), 1);
 }
 
+/* A promise for the end of time would never be broken. */
+static void a_promise_without_an_end_is_none(void **state) {
+    (void)state;
+    AUTO_BUF payload = {0}, stamped = {0};
+    struct promise promise = {.size = size, .time = {WORLD_TIME}, .deadline = {WORLD_TIME + PROMISE_MS + 1}};
+    promise_encode(&promise, &payload);
+    assert_ok(stamp_sign_one(LABEL_PROMISE, pair_of(STATEMENT_KEY).secret, buf_bytes(&payload), &stamped));
+    assert_error(promises_keep(&recipient, buf_bytes(&stamped)), E_OUT_OF_RANGE);
+    assert_int_equal(count_rows(&recipient, TABLE_PROMISE), 0);
+}
+
 static void a_strangers_promise_is_not_kept(void **state) {
     (void)state;
     AUTO_BUF promise = {0};
@@ -465,6 +490,29 @@ static void a_strangers_promise_is_not_kept(void **state) {
     promise.p[promise.n - 1] ^= 1;
     assert_error(promises_keep(&recipient, buf_bytes(&promise)), E_BAD_SIGNATURE);
     assert_int_equal(count_rows(&recipient, TABLE_PROMISE), 0);
+}
+
+/* What the relay answers to entry i of the mirror, with a promise of what stands in `statement`. */
+static enum error take_answer(size_t i, struct bytes statement) {
+    AUTO_BUF promise = {0}, brought = {0}, answer = {0};
+    struct leaf leaf;
+    assert_ok(leaf_decode(buf_bytes(&world.leaves[i]), &leaf));
+    dirstatement_encode(&(struct dirstatement){.kind = leaf.kind, .statement = leaf.statement}, &brought);
+    if (statement.n) promise_at(&mirror, size, statement, &promise);
+    done_encode(&(struct done){.has_promise = statement.n > 0, .promise = buf_bytes(&promise)}, &answer);
+    assert_ok(buf_error(&answer));
+    return promises_take(&recipient, list_of(&brought, 1), buf_bytes(&answer), NULL);
+}
+
+static void a_promise_of_something_else_than_what_was_brought_is_none(void **state) {
+    (void)state;
+    for (size_t i = 0; i < size; i++) {
+        assert_error(take_answer(i, payload_of(i ? i - 1 : size - 1)), E_WITHHELD);
+        assert_error(take_answer(i, (struct bytes){0}), E_OK);
+        assert_int_equal(count_rows(&recipient, TABLE_PROMISE), i);
+        assert_error(take_answer(i, payload_of(i)), E_OK);
+        assert_int_equal(count_rows(&recipient, TABLE_PROMISE), i + 1);
+    }
 }
 
 /* ---- opening the home again ---- */
@@ -540,7 +588,10 @@ int main(void) {
         TEST(a_promise_that_the_mirror_keeps_is_forgotten),
         TEST(a_promise_is_waited_for_until_its_deadline_and_then_proves_fraud),
         TEST(a_promised_root_without_the_statement_is_an_alarm),
+        TEST(two_heads_of_one_size_that_wait_contradict_each_other_at_once),
+        TEST(a_promise_without_an_end_is_none),
         TEST(a_strangers_promise_is_not_kept),
+        TEST(a_promise_of_something_else_than_what_was_brought_is_none),
         TEST(a_mirror_is_verified_anew_under_another_card),
         TEST(a_mirror_that_was_changed_is_noticed),
     };

@@ -131,6 +131,38 @@ static void a_record_whose_id_is_not_its_secrets_is_passed_over(void **state) {
     assert_int_equal(count_rows(&sender, TABLE_PAIR), 0);
 }
 
+/* A sister that was stolen speaks from the end of time: what she says counts like a word of today, and can be outdone. */
+static void a_record_from_the_end_of_time_is_not_the_last_word(void **state) {
+    (void)state;
+    AUTO_BUF items = {0};
+    AUTO_PAIR key = {0};
+    uint8_t id[PREKEY_ID_SIZE];
+    char hex[2 * PREKEY_ID_SIZE + 1];
+    bool found = false, required = true;
+    struct pairsecret secret = {.party = bytes_text("fj"), .created = {INT64_MAX}, .changed = {INT64_MAX}};
+    struct pairsecret rule = {.party = bytes_text("fj"), .required = true, .changed = {INT64_MAX}};
+    memcpy(secret.secret, two, KEY_SIZE);
+    pairs_id(two, secret.id);
+    pairsecret_encode(&secret, &items);
+    pairsecret_encode(&rule, &items);
+    struct list list = list_of(&items, 2);
+    assert_ok(pairs_apply(&sender, &list));
+    pause_a_moment();
+    add(&sender, "fj", one, false, id);
+    assert_ok(pairs_newest(&sender, bytes_text("fj"), &key, &found));
+    assert_memory_equal(key.psk.id, id, PREKEY_ID_SIZE);
+    assert_ok(pairs_require(&sender, "fj", false, &failure));
+    assert_ok(pairs_required(&sender, bytes_text("fj"), &required));
+    assert_false(required);
+    text_hex(secret.id, PREKEY_ID_SIZE, hex);
+    assert_ok(pairs_remove(&sender, "fj", hex, &failure));
+    assert_error(pairs_find(&sender, bytes_text("fj"), secret.id, &key), E_UNKNOWN_PAIR);
+    AUTO_FREE(struct pair_view) views = NULL;
+    size_t count = 0;
+    assert_ok(pairs_list(&sender, &views, &count));
+    assert_int_equal(count, 1);
+}
+
 /* ---- the rule for several recipients ---- */
 
 enum { HAS = 1, NEEDS = 2 };
@@ -276,6 +308,7 @@ int main(void) {
         T(the_list_tells_which_is_in_use_and_what_is_required),
         T(sisters_end_with_the_same_whatever_the_order),
         T(a_record_whose_id_is_not_its_secrets_is_passed_over),
+        T(a_record_from_the_end_of_time_is_not_the_last_word),
         T(groups_follow_the_rule),
         T(sending_without_a_required_secret_is_refused_before_anything_is_kept),
         T(without_the_secret_it_stays_sealed_and_is_no_fraud),

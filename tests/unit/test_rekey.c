@@ -1,24 +1,14 @@
 /* test_rekey.c - a post without a live device is waited for and resealed to, on every rung; and a leg that is passed on to
  * another post of the party. What is expected is written from the protocol's section on the life of a leg. */
+#include <sqlite3.h>
+
 #include "ledger_fixture.h"
 
 enum { NEW_DEVICE = 300, OTHER_POST = 310, OTHER_DEVICE = 311, OTHER_READER = 312, MANY = 10000 };
 
 static const char national[] = "fj/national", other_post[] = "fj/other";
 
-/* Leaves that were said to the world enter the ledger's directory and store, as if in a batch of their own. */
-static void catch_up(struct bench *bench) {
-    struct store *store = bench->book.store;
-    uint8_t root[HASH_SIZE];
-    for (size_t i = (size_t)directory_size(bench->book.directory); i < bench->world.count; i++) {
-        assert_ok(directory_apply(bench->book.directory, buf_bytes(&bench->world.leaves[i])));
-        directory_root(bench->book.directory, root);
-        assert_ok(store->ops->leaf_add(store, i, buf_bytes(&bench->world.leaves[i]), root));
-    }
-    if (bench->book.now.ms < bench->world.time) bench->book.now.ms = bench->world.time;
-}
-
-/* And the other way round. */
+/* What the ledger has recorded, the world follows. */
 static void let_world_follow(struct bench *bench) {
     struct world *world = &bench->world;
     while (world->count < directory_size(bench->book.directory)) {
@@ -396,6 +386,44 @@ static void a_certificate_that_runs_out_is_noticed_in_time(void **state) {
     assert_false(more);
 }
 
+/* How much the relay remembers of what devices said about wraps. */
+static uint64_t marks(struct bench *bench) {
+    sqlite3 *store = NULL;
+    sqlite3_stmt *statement = NULL;
+    assert_int_equal(sqlite3_open_v2(bench->path, &store, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(store, "SELECT count(*) FROM quota WHERE key LIKE 'cannot %'", -1, &statement, NULL),
+        SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    uint64_t count = (uint64_t)sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(store);
+    return count;
+}
+
+static void what_was_said_about_wraps_is_forgotten_with_them(void **state) {
+    struct bench *bench = *state;
+    AUTO_PARCEL resealed = parcel_new(bench, 1, 1), over = parcel_new(bench, 2, 1), other = parcel_new(bench, 3, 1);
+    store_parcel(bench, &resealed, 0);
+    store_parcel(bench, &over, 0);
+    store_parcel(bench, &other, 0);
+    assert_ok(note(bench, &resealed, RECIPIENT, 1, 1));
+    assert_ok(note(bench, &resealed, SISTER, 1, 2));
+    assert_ok(note(bench, &over, SISTER, 1, 3));
+    assert_ok(note(bench, &other, SISTER, 1, 4));
+    assert_int_equal(marks(bench), 4);
+    assert_ok(reseal(bench, &resealed, SENDER, 2));
+    assert_int_equal(marks(bench), 2);
+    assert_ok(say_alone(bench, &over, 0, EVENT_NOTIFIED, RECIPIENT, 5)); /* still with who might need others */
+    assert_int_equal(marks(bench), 2);
+    assert_ok(say_alone(bench, &over, 0, EVENT_DECLINED, RECIPIENT, 6));
+    assert_int_equal(marks(bench), 1);
+    assert_ok(note(bench, &over, SISTER, 1, 7)); /* kept as a receipt, and no more */
+    assert_int_equal(marks(bench), 1);
+    assert_ok(note(bench, &other, RECIPIENT, 1, 8)); /* the other leg's word was not touched */
+    assert_true(leg_of(bench, &other, 0).needs_rekey);
+}
+
 /* ---- who may reseal, with what ---- */
 
 static void a_wrap_set_that_is_not_right_changes_nothing(void **state) {
@@ -499,16 +527,15 @@ static void a_leg_cannot_be_resealed_without_end(void **state) {
 
 /* ---- many ---- */
 
-static void ten_thousand_legs_are_looked_at_in_pieces_and_hold_nobody_up(void **state) {
-    struct bench *bench = *state;
+/* The parcel's leg, and others like it until there are `count`. */
+static void store_many(struct bench *bench, const struct cargo *parcel, uint64_t count) {
     struct store *store = bench->book.store;
-    AUTO_PARCEL parcel = parcel_new(bench, 1, 1);
     AUTO_BUF opening = {0}, wrapset = {0};
-    store_parcel(bench, &parcel, 0);
-    struct store_leg leg = leg_of(bench, &parcel, 0);
+    store_parcel(bench, parcel, 0);
+    struct store_leg leg = leg_of(bench, parcel, 0);
     assert_ok(store->ops->leg_sealed(store, leg.id, &opening, &wrapset));
     assert_ok(store->ops->begin(store));
-    for (uint64_t i = 1; i < MANY; i++) {
+    for (uint64_t i = 1; i < count; i++) {
         struct store_leg more = leg;
         more.sequence = 1000000 + i;
         memcpy(more.leg, &i, sizeof i);
@@ -516,6 +543,12 @@ static void ten_thousand_legs_are_looked_at_in_pieces_and_hold_nobody_up(void **
         assert_ok(store->ops->leg_add(store, &more, buf_bytes(&opening), buf_bytes(&wrapset), &more.id));
     }
     assert_ok(store->ops->commit(store));
+}
+
+static void ten_thousand_legs_are_looked_at_in_pieces_and_hold_nobody_up(void **state) {
+    struct bench *bench = *state;
+    AUTO_PARCEL parcel = parcel_new(bench, 1, 1);
+    store_many(bench, &parcel, MANY);
     begin(bench);
     revoke_in_batch(bench, national, 0);
     bool more;
@@ -538,6 +571,59 @@ static void ten_thousand_legs_are_looked_at_in_pieces_and_hold_nobody_up(void **
     assert_int_equal(run_rekey(bench, &more), 0);
     assert_false(more);
     assert_true(leg_of(bench, &parcel, 0).needs_rekey);
+}
+
+/* The ledger is gone without a word, in the middle of a batch; another one opens its store. */
+static void die_and_start(struct bench *bench) {
+    struct book *book = &bench->book;
+    uint8_t root[HASH_SIZE];
+    book->store->ops->close(book->store);
+    directory_free(book->growing);
+    directory_free(book->directory);
+    merkle_tree_free(&book->tree);
+    scribe_free(&book->scribe);
+    book->growing = NULL;
+    book->tree = (struct merkle_tree){0};
+    book->scribe = (struct scribe){0};
+    book->wake_count = 0;
+    assert_ok(store_sqlite_open(bench->path, false, &book->store));
+    book->directory = fresh_directory();
+    for (size_t i = 0; i < bench->world.count; i++) {
+        assert_ok(directory_apply(book->directory, buf_bytes(&bench->world.leaves[i])));
+        directory_root(book->directory, root);
+        uint8_t stored[HASH_SIZE];
+        assert_ok(book->store->ops->leaf_root(book->store, i + 1, stored));
+        assert_memory_equal(stored, root, HASH_SIZE);
+    }
+    assert_ok(book_fill_tree(book));
+}
+
+static void a_scan_that_was_cut_off_goes_on_where_the_last_batch_ended(void **state) {
+    struct bench *bench = *state;
+    enum { SOME = 2000 };
+    AUTO_PARCEL parcel = parcel_new(bench, 1, 1);
+    store_many(bench, &parcel, SOME);
+    revoke_alone(bench, national, 0);
+    bool more = true;
+    uint64_t done = 0;
+    for (unsigned batches = 0; more; batches++) {
+        done += run_rekey(bench, &more);
+        if (!more || batches % 3 == 2) continue;
+        begin(bench); /* the next piece is looked at, but the batch does not come to its end */
+        bool lost;
+        uint64_t before, after;
+        assert_ok(rekey_run(&bench->book, &lost));
+        die_and_start(bench);
+        assert_ok(bench->book.store->ops->entry_count(bench->book.store, &before));
+        assert_int_equal(before, 1 + done); /* that it was stored, and what was committed: nothing of the lost batch */
+        die_and_start(bench);               /* also between two batches, and twice in a row */
+        assert_ok(bench->book.store->ops->entry_count(bench->book.store, &after));
+        assert_int_equal(after, before);
+    }
+    assert_int_equal(done, SOME); /* each leg once */
+    assert_true(leg_of(bench, &parcel, 0).needs_rekey);
+    die_and_start(bench);
+    assert_int_equal(run_all(bench), 0);
 }
 
 /* ---- passing on ---- */
@@ -739,12 +825,14 @@ int main(void) {
         REKEY_TEST(on_every_rung_a_lost_post_is_noticed_once_and_resealed_to),
         REKEY_TEST(all_devices_must_say_that_they_cannot_open_it),
         REKEY_TEST(who_cannot_and_who_is_gone_count_together),
+        REKEY_TEST(what_was_said_about_wraps_is_forgotten_with_them),
         REKEY_TEST(a_certificate_that_runs_out_is_noticed_in_time),
         REKEY_TEST(a_wrap_set_that_is_not_right_changes_nothing),
         REKEY_TEST(of_two_sisters_the_first_to_reseal_stands),
         REKEY_TEST(resealing_races_with_decisions_and_loses_to_the_end),
         REKEY_TEST(a_leg_cannot_be_resealed_without_end),
         REKEY_TEST(ten_thousand_legs_are_looked_at_in_pieces_and_hold_nobody_up),
+        REKEY_TEST(a_scan_that_was_cut_off_goes_on_where_the_last_batch_ended),
         REKEY_TEST(only_a_decider_passes_on_and_only_within_the_party),
         REKEY_TEST(what_is_passed_on_is_with_the_other_post_alone),
         REKEY_TEST(the_old_post_keeps_the_evidence_it_had),

@@ -164,7 +164,7 @@ static void a_wrap_set_needs_the_entry_that_brought_it(void **state) {
 
 static void a_device_that_was_revoked_before_seals_nothing(void **state) {
     (void)state;
-    AUTO_BUF bytes = {0}, good = {0};
+    AUTO_BUF bytes = {0};
     bool fresh;
     struct revocation revocation = revocation_of("de/technical", SENDER + 1, AUTHORITY);
     assert_ok(say_revocation(&world, &revocation, AUTHORITY));
@@ -245,6 +245,21 @@ static void sealing_anew_is_a_duty_until_it_is_done_or_the_leg_ends(void **state
     assert_false(has_duty(&sender, asked, EVENT_RESEALED));
 }
 
+/* A relay that has kept yesteryear's prekeys, whose secrets may be known by now, gets nothing sealed to them. */
+static void a_day_key_is_good_from_its_day_until_its_secret_is_destroyed(void **state) {
+    (void)state;
+    const uint64_t day = WORLD_TIME / DAY_MS;
+    const struct instant time = {WORLD_TIME};
+    struct prekey prekey = {.day = day + 1};
+    assert_error(wraps_current(&prekey, time), E_OUT_OF_RANGE);
+    prekey.day = day;
+    assert_ok(wraps_current(&prekey, time));
+    prekey.day = day - PREKEY_WINDOW_DAYS;
+    assert_ok(wraps_current(&prekey, time));
+    prekey.day--;
+    assert_error(wraps_current(&prekey, time), E_PREKEY_GONE);
+}
+
 static void put_duty(enum leg_event event, bool made) {
     AUTO_LEG leg = {0};
     AUTO_BUF bytes = {0};
@@ -316,6 +331,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_forwarding_that_the_protocol_does_not_know_is_refused, set_up,
                                         homes_tear_down),
         cmocka_unit_test_setup_teardown(sealing_anew_is_a_duty_until_it_is_done_or_the_leg_ends, set_up,
+                                        homes_tear_down),
+        cmocka_unit_test_setup_teardown(a_day_key_is_good_from_its_day_until_its_secret_is_destroyed, set_up,
                                         homes_tear_down),
         cmocka_unit_test_setup_teardown(what_the_relay_answers_decides_what_becomes_of_the_duty, set_up,
                                         homes_tear_down),

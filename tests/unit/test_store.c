@@ -310,6 +310,18 @@ static void quotas_count_and_never_go_below_zero(void **state) {
     assert_int_equal(value, 0);
 }
 
+static void counters_are_dropped_by_the_beginning_of_their_keys_and_no_others(void **state) {
+    struct store *store = *state;
+    static const char *const keys[] = {"cannot aa 1 ff", "cannot aa 2 00", "cannot aab 1", "cannot ab 1", "cannot aa"};
+    uint64_t value;
+    for (size_t i = 0; i < LENGTH(keys); i++) assert_int_equal(store->ops->quota_add(store, keys[i], 1), E_OK);
+    assert_int_equal(store->ops->quota_drop(store, "cannot aa "), E_OK);
+    for (size_t i = 0; i < LENGTH(keys); i++) {
+        assert_int_equal(store->ops->quota_get(store, keys[i], &value), E_OK);
+        assert_int_equal(value, i < 2 ? 0 : 1);
+    }
+}
+
 static void directory_leaves_keep_the_root_of_every_size(void **state) {
     struct store *store = *state;
     uint8_t first[HASH_SIZE] = {1}, second[HASH_SIZE] = {2}, got[HASH_SIZE];
@@ -704,6 +716,7 @@ int main(void) {
         TEST(feeds_are_numbered_without_gaps_for_each_post),
         TEST(a_device_has_one_prekey_a_day_and_the_newest_not_later_is_given),
         TEST(quotas_count_and_never_go_below_zero),
+        TEST(counters_are_dropped_by_the_beginning_of_their_keys_and_no_others),
         TEST(directory_leaves_keep_the_root_of_every_size),
         TEST(a_lost_prekey_is_replaced_on_its_own_day_only),
         TEST(the_newest_head_is_kept_for_each_who),
