@@ -591,6 +591,7 @@ static size_t targets_of(struct actor *actor, const char *to, struct wrapping_ta
         assert_ok(stamp_verify(LABEL_PREKEY, prekey.device, stamped, NULL));
         memcpy(ret[count].device, prekey.device, KEY_SIZE);
         memcpy(ret[count].prekey, prekey.key, KEY_SIZE);
+        ret[count].psk = NULL;
         prekey_id(payload, ret[count++].prekey_id);
     }
     return count;
