@@ -10,6 +10,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,6 +38,7 @@ static pid_t spawn(const char *folder, const char *const *argv, int out, int err
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid > 0) return pid;
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* a test that dies must not leave its relay holding the pipes that others read */
     int null = open("/dev/null", O_RDONLY);
     if (null >= 0) dup2(null, STDIN_FILENO);
     if (out >= 0) dup2(out, STDOUT_FILENO);
@@ -161,7 +163,8 @@ void scene_relay_start(struct scene_relay *relay, void (*adjust)(struct config *
     scene_relay_start_with(relay, adjust, (const char *const[]){NULL});
 }
 
-void scene_relay_start_with(struct scene_relay *relay, void (*adjust)(struct config *config), const char *const *words) {
+void scene_relay_start_with(struct scene_relay *relay, void (*adjust)(struct config *config),
+                            const char *const *words) {
     enum { INIT_WORDS = 16 };
     AUTO_RAN ran = {0};
     const char *init[INIT_WORDS] = {0};
@@ -172,7 +175,8 @@ void scene_relay_start_with(struct scene_relay *relay, void (*adjust)(struct con
     assert_non_null(mkdtemp(relay->folder));
     snprintf(relay->yaml, sizeof relay->yaml, "%s/relay.yaml", relay->folder);
     snprintf(relay->address, sizeof relay->address, "tcp://127.0.0.1:%u", relay->port);
-    const char *always[] = {program("POUCHD"), "init", relay->folder, "--listen", relay->address, "--name", "relay.test"};
+    const char *always[] = {program("POUCHD"), "init",   relay->folder, "--listen",
+                            relay->address,    "--name", "relay.test"};
     memcpy(init, always, sizeof always);
     for (size_t i = LENGTH(always); *words && i + 1 < INIT_WORDS; i++) init[i] = *words++;
     scene_run(NULL, init, &ran);
