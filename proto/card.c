@@ -47,14 +47,14 @@ static bool is_relay_name(struct bytes name) {
     return name.n > 0 && name.n < CARD_NAME_SIZE;
 }
 
-static bool is_address(struct bytes address) {
+bool card_address_valid(struct bytes address) {
     for (size_t i = 0; i < address.n; i++)
         if (address.p[i] <= ' ' || address.p[i] >= 0x7f) return false;
     return address.n > 0 && address.n < CARD_ADDRESS_SIZE;
 }
 
 /* An X25519 key of small order would make every shared secret zero (RFC 7748 section 6.1). */
-static bool is_curve_key(const uint8_t key[static KEY_SIZE]) {
+bool card_curve_valid(const uint8_t key[static KEY_SIZE]) {
     static const uint8_t scalar[KEY_SIZE] = {1};
     uint8_t shared[KEY_SIZE];
     return crypto_scalarmult(shared, scalar, key) == 0;
@@ -88,7 +88,7 @@ static enum error read_curve(struct bytes value, struct reading *reading) {
     if (reading->curve) return E_MALFORMED;
     reading->curve = true;
     if (text_unhex(value, reading->card.curve, KEY_SIZE) != E_OK) return E_BAD_KEY;
-    return is_curve_key(reading->card.curve) ? E_OK : E_BAD_KEY;
+    return card_curve_valid(reading->card.curve) ? E_OK : E_BAD_KEY;
 }
 
 static enum error read_name(struct bytes value, struct card *card) {
@@ -100,7 +100,7 @@ static enum error read_name(struct bytes value, struct card *card) {
 
 static enum error read_address(struct bytes value, struct card *card) {
     if (card->address_count == CARD_ADDRESSES_MAX) return E_OUT_OF_RANGE;
-    if (!is_address(value)) return E_BAD_TEXT;
+    if (!card_address_valid(value)) return E_BAD_TEXT;
     memcpy(card->addresses[card->address_count], value.p, value.n);
     for (size_t i = 0; i < card->address_count; i++)
         if (strcmp(card->addresses[i], card->addresses[card->address_count]) == 0) return E_MALFORMED;

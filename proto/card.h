@@ -21,7 +21,12 @@
 #include "note.h"
 #include "text.h"
 
-enum { CARD_ADDRESSES_MAX = 8, CARD_KEYS_MAX = 16, CARD_ADDRESS_SIZE = 128, CARD_NAME_SIZE = 64 };
+enum {
+    CARD_ADDRESSES_MAX = CARD_ADDRESSES,
+    CARD_KEYS_MAX = 16,
+    CARD_ADDRESS_SIZE = CARD_ADDRESS_MAX + 1,
+    CARD_NAME_SIZE = 64
+};
 
 struct card {
     char name[CARD_NAME_SIZE];
@@ -45,6 +50,9 @@ CHECKED enum error card_add_registrar(struct card *card, struct bytes hex);
 CHECKED enum error card_add_witness(struct card *card, struct bytes vkey);
 /* The key that signs the heads of the relay's log of this name (`directory`): its name is also their origin. */
 CHECKED enum error card_log_key(const struct card *card, const char *log, struct note_key *ret);
+/* Is it one that a card's line may have? And: no X25519 key of small order. */
+bool card_address_valid(struct bytes address);
+bool card_curve_valid(const uint8_t key[static KEY_SIZE]);
 void card_format(const struct card *card, struct buf *out);
 void card_hash(const struct card *card, uint8_t ret[static HASH_SIZE]);
 

@@ -32,13 +32,14 @@ struct device_record {
     uint32_t post, next; /* next device of that post */
 };
 
-/* The three kinds of records. */
-enum table { TABLE_PARTIES, TABLE_POSTS, TABLE_DEVICES, TABLE_COUNT };
+/* The kinds of records. */
+enum table { TABLE_PARTIES, TABLE_POSTS, TABLE_DEVICES, TABLE_RELAYS, TABLE_COUNT };
 
 static const size_t record_size[TABLE_COUNT] = {
     [TABLE_PARTIES] = sizeof(struct directory_party),
     [TABLE_POSTS] = sizeof(struct post_record),
     [TABLE_DEVICES] = sizeof(struct device_record),
+    [TABLE_RELAYS] = sizeof(struct directory_relay),
 };
 
 struct records {
@@ -51,6 +52,8 @@ struct directory {
     size_t registrar_count;
     unsigned threshold;
     struct merkle_frontier frontier;
+    uint64_t size;       /* one more than the newest leaf's index */
+    bool sparse;         /* leaves are missing: there is no root */
     struct instant last; /* ledger time of the newest leaf */
     struct records records[TABLE_COUNT];
     struct index index;
@@ -65,6 +68,7 @@ struct change {
         struct directory_party party;
         struct post_record post;
         struct device_record device;
+        struct directory_relay relay;
     } record;
     uint8_t keys[KEYS_PER_LEAF][KEY_SIZE];
     size_t key_count;
@@ -77,7 +81,8 @@ struct judged {
     enum label label;
     struct bytes stamped, payload;
     struct instant time;
-    bool verified; /* signatures were verified before */
+    uint64_t index; /* that it has in the log, or would have */
+    bool verified;  /* signatures were verified before */
 };
 
 /* ---- records ---- */
@@ -164,7 +169,7 @@ static bool key_known(const struct directory *directory, const uint8_t key[stati
 }
 
 /* What the directory's size is once this statement stands in it. */
-static uint64_t size_after(const struct judged *judged) { return directory_size(judged->directory) + 1; }
+static uint64_t size_after(const struct judged *judged) { return judged->index + 1; }
 
 /* What was signed and kept back must not undo what was said since; nor may a wrong clock lock its owner out. */
 static enum error check_younger(const struct judged *judged, struct instant created, struct instant last) {
@@ -709,23 +714,94 @@ static enum error judge_contact(const struct judged *judged, struct change *ret)
     return E_OK;
 }
 
-/* joint: signed by several (joint.h), not stamped. */
+/* ---- the relay itself ---- */
+
+static enum error take_addresses(struct list addresses, struct directory_relay *relay) {
+    struct bytes address;
+    if (addresses.count == 0) return E_MISSING_FIELD;
+    while (list_next_bytes(&addresses, &address)) {
+        if (!card_address_valid(address)) return E_BAD_TEXT;
+        char *to = relay->addresses[relay->address_count];
+        put_text(address, to, CARD_ADDRESS_SIZE);
+        for (size_t i = 0; i < relay->address_count; i++)
+            if (strcmp(relay->addresses[i], to) == 0) return E_CONFLICT;
+        relay->address_count++;
+    }
+    return E_OK;
+}
+
+/* What was lost is named by what is left: the log up to here. */
+static enum error check_loss(const struct judged *judged, const struct relaychange *said) {
+    uint8_t root[HASH_SIZE];
+    if (said->size != judged->index) return E_MISMATCH;
+    if (!judged->directory->sparse && judged->index == judged->directory->size) { /* else there is no root to compare */
+        directory_root(judged->directory, root);
+        if (memcmp(said->root, root, HASH_SIZE) != 0) return E_MISMATCH;
+    }
+    if (!sign_key_good(judged, said->log) || !sign_key_good(judged, said->statement)) return E_BAD_KEY;
+    bool known = key_known(judged->directory, said->log) || key_known(judged->directory, said->statement);
+    return known || key_equal(said->log, said->statement) ? E_CONFLICT : E_OK;
+}
+
+static enum error judge_relay(const struct judged *judged, struct change *ret) {
+    const struct records *before = &judged->directory->records[TABLE_RELAYS];
+    struct directory_relay *relay = &ret->record.relay;
+    struct relaychange said;
+    TRY(relaychange_decode(judged->payload, &said));
+    bool all = said.has_log && said.has_statement && said.has_size && said.has_root && said.has_entries &&
+               said.has_entries_root && said.has_old_log && said.has_old_statement;
+    bool any = said.has_log || said.has_statement || said.has_size || said.has_root || said.has_entries ||
+               said.has_entries_root || said.has_old_log || said.has_old_statement;
+    if (said.action == RELAY_RECOVERED ? !all : any)
+        return said.action == RELAY_RECOVERED ? E_MISSING_FIELD : E_MALFORMED;
+    ret->table = TABLE_RELAYS;
+    ret->at = before->count;
+    *relay = (struct directory_relay){.action = (enum relay_action)said.action,
+                                      .index = judged->index,
+                                      .entries = said.entries,
+                                      .created = said.created,
+                                      .at = judged->time};
+    TRY(take_addresses(said.addresses, relay));
+    if (!judged->verified && !card_curve_valid(said.curve)) return E_BAD_KEY;
+    const struct directory_relay *last = before->count ? before->p[before->count - 1] : NULL;
+    TRY(check_younger(judged, said.created, last ? last->created : (struct instant){0}));
+    memcpy(relay->curve, said.curve, KEY_SIZE);
+    if (said.action == RELAY_RECOVERED) {
+        TRY(check_loss(judged, &said));
+        memcpy(relay->log, said.log, KEY_SIZE);
+        memcpy(relay->statement, said.statement, KEY_SIZE);
+        memcpy(relay->old_log, said.old_log, KEY_SIZE);
+        memcpy(relay->old_statement, said.old_statement, KEY_SIZE);
+        memcpy(relay->entries_root, said.entries_root, HASH_SIZE);
+        note_key(ret, said.log);
+        note_key(ret, said.statement);
+    }
+    return check_registrars(judged);
+}
+
+/* joint: signed by several (joint.h), not stamped. name: where the statement says of whom it speaks; a countersignature names
+ * a certificate, a word on the relay nobody. */
+#define NAMED(o, field) &o##_object, offsetof(struct o, field)
+#define UNNAMED NULL, 0
 static const struct leaf_rule {
     enum label label;
     enum error (*judge)(const struct judged *judged, struct change *ret);
     bool joint;
+    const struct object *object;
+    size_t name;
 } rules[] = {
-    [LEAF_CHARTER] = {LABEL_CHARTER, judge_charter, false},
-    [LEAF_ADMISSION] = {LABEL_ADMISSION, judge_admission, true},
-    [LEAF_POST] = {LABEL_POST, judge_post, false},
-    [LEAF_DEVICE] = {LABEL_DEVICE, judge_device, false},
-    [LEAF_COUNTERSIGN] = {LABEL_COUNTERSIGN, judge_countersign, false},
-    [LEAF_REVOCATION] = {LABEL_REVOCATION, judge_revocation, false},
-    [LEAF_SUCCESSION] = {LABEL_SUCCESSION, judge_succession, false},
-    [LEAF_DEPARTURE] = {LABEL_DEPARTURE, judge_departure, false},
-    [LEAF_SPLIT] = {LABEL_SPLIT, judge_split, false},
-    [LEAF_NOTICE] = {LABEL_NOTICE, judge_notice, true},
-    [LEAF_CONTACT] = {LABEL_CONTACT, judge_contact, false},
+    [LEAF_CHARTER] = {LABEL_CHARTER, judge_charter, false, NAMED(charter, party)},
+    [LEAF_ADMISSION] = {LABEL_ADMISSION, judge_admission, true, NAMED(admission, party)},
+    [LEAF_POST] = {LABEL_POST, judge_post, false, NAMED(post, post)},
+    [LEAF_DEVICE] = {LABEL_DEVICE, judge_device, false, NAMED(device, post)},
+    [LEAF_COUNTERSIGN] = {LABEL_COUNTERSIGN, judge_countersign, false, UNNAMED},
+    [LEAF_REVOCATION] = {LABEL_REVOCATION, judge_revocation, false, NAMED(revocation, post)},
+    [LEAF_SUCCESSION] = {LABEL_SUCCESSION, judge_succession, false, NAMED(succession, party)},
+    [LEAF_DEPARTURE] = {LABEL_DEPARTURE, judge_departure, false, NAMED(departure, party)},
+    [LEAF_SPLIT] = {LABEL_SPLIT, judge_split, false, NAMED(split, post)},
+    [LEAF_NOTICE] = {LABEL_NOTICE, judge_notice, true, NAMED(notice, party)},
+    [LEAF_CONTACT] = {LABEL_CONTACT, judge_contact, false, NAMED(contact, post)},
+    [LEAF_RELAY] = {LABEL_RELAY, judge_relay, true, UNNAMED},
 };
 
 static const struct leaf_rule *rule_of(uint64_t kind) {
@@ -738,13 +814,58 @@ enum error directory_peek(uint64_t kind, struct bytes statement, struct bytes *r
     return rule->joint ? joint_peek(statement, ret_payload) : stamp_peek(statement, ret_payload);
 }
 
+/* Everything that a named statement may be. */
+union any_statement {
+    struct charter charter;
+    struct admission admission;
+    struct post post;
+    struct device device;
+    struct revocation revocation;
+    struct succession succession;
+    struct departure departure;
+    struct split split;
+    struct notice notice;
+    struct contact contact;
+};
+
+static enum error countersigned_post(const struct directory *directory, struct bytes payload, struct bytes *ret) {
+    struct countersign countersign;
+    uint32_t at;
+    TRY(countersign_decode(payload, &countersign));
+    if (!directory || !find_device(directory, INDEX_CERTIFICATE, countersign.certificate, &at)) return E_UNKNOWN_DEVICE;
+    *ret = bytes_text(device_at(directory, at)->device.post->name);
+    return E_OK;
+}
+
+enum error directory_leaf_name(const struct directory *directory, struct bytes bytes, enum leaf_kind *ret_kind,
+                               struct bytes *ret_name) {
+    struct leaf leaf;
+    struct bytes payload;
+    union any_statement value;
+    TRY(leaf_decode(bytes, &leaf));
+    const struct leaf_rule *rule = rule_of(leaf.kind);
+    struct bytes name = {0};
+    if (!rule) return E_UNKNOWN_VERSION;
+    TRY(directory_peek(leaf.kind, leaf.statement, &payload));
+    if (leaf.kind == LEAF_COUNTERSIGN) {
+        TRY(countersigned_post(directory, payload, &name));
+    } else if (rule && rule->object) {
+        TRY(codec_decode(rule->object, payload, &value));
+        memcpy(&name, (const uint8_t *)&value + rule->name, sizeof name);
+    }
+    *ret_kind = (enum leaf_kind)leaf.kind;
+    *ret_name = name;
+    return E_OK;
+}
+
 /* A statement stands at most once in the log: else a relay could repeat an old one - a suspension, a post's former key
  * - and undo what its signer said since. */
-static enum error judge(const struct directory *directory, const struct leaf *leaf, bool verified, struct change *ret) {
+static enum error judge(const struct directory *directory, const struct leaf *leaf, uint64_t index, bool verified,
+                        struct change *ret) {
     const struct leaf_rule *rule = rule_of(leaf->kind);
     if (!rule) return E_UNKNOWN_VERSION;
     if (leaf->time.ms < directory->last.ms) return E_OUT_OF_RANGE;
-    struct judged judged = {directory, rule->label, leaf->statement, {0}, leaf->time, verified};
+    struct judged judged = {directory, rule->label, leaf->statement, {0}, leaf->time, index, verified};
     TRY(directory_peek(leaf->kind, leaf->statement, &judged.payload));
     stamp_hash(judged.payload, ret->statement);
     if (index_has(&directory->index, INDEX_STATEMENT, bytes_of(ret->statement, HASH_SIZE))) return E_CONFLICT;
@@ -801,6 +922,7 @@ static void index_record(struct directory *directory, const struct change *chang
         chain_device(directory, at);
         return;
     }
+    case TABLE_RELAYS: return; /* read in log order only */
     case TABLE_COUNT: break;
     }
     assert(false && "a change names its table");
@@ -827,32 +949,43 @@ static void commit(struct directory *directory, const struct change *change, voi
         index_put(&directory->index, INDEX_KEY, bytes_of(change->keys[i], KEY_SIZE), 0);
 }
 
-static enum error apply(struct directory *directory, struct bytes leaf_bytes, bool verified) {
+static enum error apply(struct directory *directory, uint64_t index, struct bytes leaf_bytes, bool verified) {
     struct leaf leaf;
     struct change change = {0};
     void *record;
     TRY(leaf_decode(leaf_bytes, &leaf));
-    TRY(judge(directory, &leaf, verified, &change));
+    TRY(judge(directory, &leaf, index, verified, &change));
     TRY(prepare(directory, &change, &record));
     commit(directory, &change, record);
 
     uint8_t hash[HASH_SIZE];
     merkle_leaf(leaf_bytes, hash);
-    merkle_frontier_add(&directory->frontier, hash);
+    directory->sparse |= index > directory->size;
+    if (!directory->sparse) merkle_frontier_add(&directory->frontier, hash);
+    directory->size = index + 1;
     directory->last = leaf.time;
     return E_OK;
 }
 
-enum error directory_apply(struct directory *directory, struct bytes leaf) { return apply(directory, leaf, false); }
+enum error directory_apply(struct directory *directory, struct bytes leaf) {
+    return apply(directory, directory->size, leaf, false);
+}
 
-enum error directory_replay(struct directory *directory, struct bytes leaf) { return apply(directory, leaf, true); }
+enum error directory_replay(struct directory *directory, struct bytes leaf) {
+    return apply(directory, directory->size, leaf, true);
+}
+
+enum error directory_apply_at(struct directory *directory, uint64_t index, struct bytes leaf) {
+    if (index < directory->size || index >= INT64_MAX) return E_OUT_OF_RANGE;
+    return apply(directory, index, leaf, false);
+}
 
 enum error directory_make_leaf(const struct directory *directory, enum leaf_kind kind, struct bytes statement,
                                struct instant time, struct buf *ret_leaf) {
     struct leaf leaf = {.kind = (uint64_t)kind, .statement = statement, .time = time};
     struct change change = {0};
     if (statement.n > DIRSTATEMENT_MAX) return E_OUT_OF_RANGE;
-    TRY(judge(directory, &leaf, false, &change));
+    TRY(judge(directory, &leaf, directory->size, false, &change));
     AUTO_BUF bytes = {0};
     leaf_encode(&leaf, &bytes);
     TRY(buf_error(&bytes));
@@ -933,6 +1066,8 @@ struct directory *directory_copy(const struct directory *directory) {
         return NULL;
     }
     copy->frontier = directory->frontier;
+    copy->size = directory->size;
+    copy->sparse = directory->sparse;
     copy->last = directory->last;
     point_anew(copy);
     return copy;
@@ -940,9 +1075,10 @@ struct directory *directory_copy(const struct directory *directory) {
 
 /* ---- questions ---- */
 
-uint64_t directory_size(const struct directory *directory) { return directory->frontier.size; }
+uint64_t directory_size(const struct directory *directory) { return directory->size; }
 
 void directory_root(const struct directory *directory, uint8_t ret[static HASH_SIZE]) {
+    assert(!directory->sparse);
     merkle_frontier_root(&directory->frontier, ret);
 }
 
@@ -1061,4 +1197,41 @@ enum error directory_open_prekey(const struct directory *directory, struct bytes
     memcpy(ret_id, hash, PREKEY_ID_SIZE);
     *ret = prekey;
     return E_OK;
+}
+
+/* ---- the relay ---- */
+
+const struct directory_relay *directory_relay_nth(const struct directory *directory, size_t n) {
+    const struct records *records = &directory->records[TABLE_RELAYS];
+    return n < records->count ? records->p[n] : NULL;
+}
+
+static void follow_place(const struct directory_relay *relay, struct card *card) {
+    memcpy(card->addresses, relay->addresses, sizeof relay->addresses);
+    card->address_count = relay->address_count;
+    memcpy(card->curve, relay->curve, KEY_SIZE);
+}
+
+static void follow_keys(const uint8_t log[static KEY_SIZE], const uint8_t statement[static KEY_SIZE],
+                        struct card *card) {
+    memcpy(card->log, log, KEY_SIZE);
+    memcpy(card->statement, statement, KEY_SIZE);
+}
+
+void directory_relay_card(const struct directory *directory, struct card *card) {
+    directory_relay_card_at(directory, UINT64_MAX, card, card);
+}
+
+void directory_relay_card_at(const struct directory *directory, uint64_t size, const struct card *given,
+                             struct card *ret) {
+    const struct directory_relay *relay;
+    if (ret != given) *ret = *given;
+    for (size_t n = 0; (relay = directory_relay_nth(directory, n)); n++) {
+        bool before = relay->index < size, keys = relay->action == RELAY_RECOVERED;
+        if (before) follow_place(relay, ret);
+        if (before && keys) follow_keys(relay->log, relay->statement, ret);
+        if (before || !keys) continue;
+        follow_keys(relay->old_log, relay->old_statement, ret); /* the card may have been given after that */
+        return;
+    }
 }

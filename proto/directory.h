@@ -32,6 +32,9 @@
  *   revocation   authority, post key, post's revoker; of a device also itself or a live decider of its post; not revoked yet.
  *                With a post go all devices that it has. A device that has not come yet - its laptop is lost, its
  *                certificate is not - never will: its key counts as known
+ *   relay        jointly by registrars; younger than the last one. moved: addresses and CURVE key, nothing else changes. recovered: the
+ *                relay's store was lost from `size` on, which is this leaf's index, `root` the root before it; it goes on under new
+ *                log and statement keys, so that nobody takes its words before and after for words of one relay that lies
  *   contact      a live decider of the post: what the sheets of its contact card must hash to; younger than the post's last one
  * All: a statement stands once in the log (E_CONFLICT), so that nobody can repeat an old one and undo what was said since.
  * Nor can one that was signed and kept back: where a rule says "younger", the signer's own time must have risen since its
@@ -64,6 +67,26 @@ enum leaf_kind {
     LEAF_SPLIT = 9,
     LEAF_NOTICE = 10,
     LEAF_CONTACT = 11,
+    LEAF_RELAY = 12,
+};
+
+enum relay_action {
+    RELAY_MOVED = 1,
+    RELAY_RECOVERED = 2,
+};
+
+/* Where the relay is, and under which keys it speaks, since a leaf of the kind RELAY. */
+struct directory_relay {
+    enum relay_action action;
+    uint64_t index; /* of the leaf */
+    char addresses[CARD_ADDRESSES_MAX][CARD_ADDRESS_SIZE];
+    size_t address_count;
+    uint8_t curve[KEY_SIZE];
+    uint8_t log[KEY_SIZE], statement[KEY_SIZE];         /* recovered: from here on */
+    uint8_t old_log[KEY_SIZE], old_statement[KEY_SIZE]; /* recovered: up to here */
+    uint64_t entries;                                   /* recovered: the evidence log goes on from here */
+    uint8_t entries_root[HASH_SIZE];
+    struct instant created, at; /* the signers' time, the leaf's */
 };
 
 struct directory_party {
@@ -133,6 +156,11 @@ CHECKED enum error directory_apply(struct directory *directory, struct bytes lea
 /* The same without verifying signatures again: for leaves that this reader once applied and has kept where nobody else can
  * write, and whose root it compares with the one that it noted then. */
 CHECKED enum error directory_replay(struct directory *directory, struct bytes leaf);
+/* The same where leaves are missing: a sparse directory, as evidence brings it. This leaf has `index` in the log, not below
+ * directory_size (E_OUT_OF_RANGE), which becomes one more. What the missing leaves say is not known: keys and statements are held
+ * against those seen, and there is no root. Leaves of one party lean on no leaf of another, so those that a log has taken
+ * pass here too, if none of their party is missing. */
+CHECKED enum error directory_apply_at(struct directory *directory, uint64_t index, struct bytes leaf);
 /* Would this statement be accepted now, at `time`, as the next leaf? Appends the leaf's bytes. For the ledger. */
 CHECKED enum error directory_make_leaf(const struct directory *directory, enum leaf_kind kind, struct bytes statement,
                                        struct instant time, struct buf *ret_leaf);
@@ -141,7 +169,14 @@ bool directory_holds(const struct directory *directory, enum leaf_kind kind, str
 /* What a statement of this kind says, nothing verified: it is stamped, or signed by several (joint.h). */
 CHECKED enum error directory_peek(uint64_t kind, struct bytes statement, struct bytes *ret_payload);
 
+/* Of whom a leaf speaks: the name of a party or post as its statement has it, nothing verified (a view into the leaf). A
+ * countersignature names a certificate: the post is that of the device, as far as `directory` (may be NULL) knows it (a view into
+ * that): E_UNKNOWN_DEVICE. A word on the relay itself: no name. */
+CHECKED enum error directory_leaf_name(const struct directory *directory, struct bytes leaf, enum leaf_kind *ret_kind,
+                                       struct bytes *ret_name);
+
 uint64_t directory_size(const struct directory *directory);
+/* Of a directory without gaps. */
 void directory_root(const struct directory *directory, uint8_t ret[static HASH_SIZE]);
 /* What two people compare by telephone, as text_fingerprint of this digest: the labelled digest (PHRASE) of card hash,
  * size (8 bytes, big-endian) and root. */
@@ -158,6 +193,15 @@ const struct directory_device *directory_transport(const struct directory *direc
 const struct directory_party *directory_party_nth(const struct directory *directory, size_t n);
 const struct directory_post *directory_post_nth(const struct directory *directory, size_t n);
 const struct directory_device *directory_device_nth(const struct directory *directory, size_t n);
+
+/* The relay's changes in log order; NULL past the last one. */
+const struct directory_relay *directory_relay_nth(const struct directory *directory, size_t n);
+/* The card as it was given out once, with all of the directory's changes in it. */
+void directory_relay_card(const struct directory *directory, struct card *card);
+/* The same with those whose leaves are among the first `size` ones: whose keys an entry of that directory size is signed with,
+ * whether the card was given before or after. */
+void directory_relay_card_at(const struct directory *directory, uint64_t size, const struct card *given,
+                             struct card *ret);
 
 /* E_OK, or why the device is not live: E_REVOKED, E_CERTIFICATE_EXPIRED, E_NOT_COUNTERSIGNED. */
 CHECKED enum error directory_live(const struct directory_device *device, struct instant time);

@@ -38,6 +38,16 @@ static bool role_suffices(enum device_role role, const struct leg_event_row *eve
     return role == ROLE_DECIDER || (role == ROLE_READER && !event->decider);
 }
 
+/* Consent goes with what decides, acknowledges or ends, and is itself a decider's word. */
+static enum error disclosure_may(const struct statement *statement, const struct directory_device *device) {
+    static const enum leg_event with[] = {EVENT_ACCEPTED, EVENT_DECLINED,  EVENT_ACKNOWLEDGED,
+                                          EVENT_CLOSED,   EVENT_WITHDRAWN, EVENT_CONSENTED};
+    if (!statement->has_disclosure || !statement->disclosure) return E_OK;
+    for (size_t i = 0; i < LENGTH(with); i++)
+        if ((uint64_t)with[i] == statement->event) return device->role == ROLE_DECIDER ? E_OK : E_NOT_ALLOWED;
+    return E_NOT_ALLOWED;
+}
+
 enum error statement_may_on(const struct statement *statement, const struct directory *directory,
                             const uint8_t relay_key[static KEY_SIZE], const struct leg_posts *posts) {
     const struct leg_event_row *event = leg_event_row(statement->event);
@@ -48,6 +58,7 @@ enum error statement_may_on(const struct statement *statement, const struct dire
     if (!device) return E_UNKNOWN_DEVICE;
     if (!bytes_are(statement->post, device->post->name)) return E_NOT_ALLOWED;
     if (!on_that_side(event->actor, statement->post, posts)) return E_NOT_ALLOWED;
+    TRY(disclosure_may(statement, device));
     return role_suffices(device->role, event) ? E_OK : E_NOT_ALLOWED;
 }
 
@@ -108,9 +119,104 @@ enum error evidence_open(struct bytes bytes, const uint8_t relay_key[static KEY_
     return E_OK;
 }
 
+/* As the relay made it: whatever else stood in the note, nothing signed would cover. */
+static enum error open_checkpoint(const struct card *card, struct bytes bytes, struct head *ret) {
+    struct note note;
+    TRY(note_parse(bytes, &note));
+    if (note.count != 1) return E_MALFORMED;
+    return head_open_log(card, LOG_EVIDENCE, bytes, ret);
+}
+
+static enum error flat_path(struct list list, struct buf *out) {
+    const uint8_t *hash;
+    while (list_next_fixed(&list, HASH_SIZE, &hash)) buf_add(out, hash, HASH_SIZE);
+    return buf_error(out);
+}
+
+enum error evidence_checkpoint(const struct receipt *receipt, const struct evidence *evidence, const struct card *card,
+                               struct head *ret_head) {
+    struct head head;
+    if (!receipt->has_checkpoint) return E_MISSING_FIELD;
+    TRY(open_checkpoint(card, receipt->checkpoint, &head));
+    if (head.time.ms < evidence->record.time.ms) return E_OUT_OF_RANGE;
+    *ret_head = head;
+    return E_OK;
+}
+
+enum error evidence_in_log(const struct receipt *receipt, const struct evidence *evidence, const struct head *head) {
+    AUTO_BUF path = {0};
+    if (!receipt->has_proof) return E_MISSING_FIELD;
+    if (evidence->record.index >= head->size) return E_BAD_PROOF;
+    TRY(flat_path(receipt->proof, &path));
+    return merkle_verify_inclusion(evidence->entry_hash, evidence->record.index, head->size, buf_bytes(&path),
+                                   bytes_of(head->root, HASH_SIZE));
+}
+
+static enum error check_place(const struct receipt *receipt, const struct evidence *evidence, const struct card *card,
+                              struct head *ret) {
+    struct head head;
+    TRY(evidence_checkpoint(receipt, evidence, card, &head));
+    TRY(evidence_in_log(receipt, evidence, &head));
+    *ret = head;
+    return E_OK;
+}
+
+enum error evidence_open_logged(struct bytes bytes, const struct card *card, struct evidence *ret,
+                                struct head *ret_head) {
+    struct receipt receipt;
+    struct evidence evidence;
+    struct head head = {0};
+    TRY(evidence_open(bytes, card->statement, &evidence));
+    TRY(receipt_decode(bytes, &receipt));
+    if (evidence.has_entry)
+        TRY(check_place(&receipt, &evidence, card, &head));
+    else if (receipt.has_checkpoint || receipt.has_proof)
+        return E_MALFORMED;
+    *ret = evidence;
+    *ret_head = head;
+    return E_OK;
+}
+
 enum error evidence_follows(const struct evidence *evidence, int64_t last_ordinal,
                             const uint8_t last_hash[static HASH_SIZE]) {
     if (!evidence->has_entry || last_ordinal < -1) return E_BAD_PROOF;
     if (evidence->entry.ordinal != (uint64_t)(last_ordinal + 1)) return E_BAD_PROOF;
     return memcmp(evidence->entry.previous, last_hash, HASH_SIZE) == 0 ? E_OK : E_BAD_PROOF;
+}
+
+/* ---- keys that have changed ---- */
+
+void evidence_card(const struct directory *directory, struct bytes receipt, const struct card *given,
+                   struct card *ret) {
+    struct receipt parts;
+    struct bytes payload;
+    struct record record;
+    struct entry entry;
+    directory_relay_card_at(directory, UINT64_MAX, given, ret);
+    if (receipt_decode(receipt, &parts) != E_OK || stamp_peek(parts.record, &payload) != E_OK) return;
+    if (record_decode(payload, &record) != E_OK) return;
+    if (record.has_entry) {
+        if (entry_decode(record.entry, &entry) == E_OK) directory_relay_card_at(directory, entry.size, given, ret);
+        return;
+    }
+    const struct directory_relay *relay;
+    for (size_t n = 0; (relay = directory_relay_nth(directory, n)); n++) {
+        struct card then;
+        directory_relay_card_at(directory, relay->index, given, &then);
+        if (stamp_verify(LABEL_RECORD, then.statement, parts.record, NULL) != E_OK) continue;
+        *ret = then;
+        return;
+    }
+}
+
+void evidence_relay_key(const struct directory *directory, const struct evidence *evidence, const struct card *given,
+                        uint8_t ret[static KEY_SIZE]) {
+    const struct directory_relay *relay;
+    struct card card;
+    directory_relay_card_at(directory, evidence->has_entry ? evidence->entry.size : UINT64_MAX, given, &card);
+    memcpy(ret, card.statement, KEY_SIZE);
+    for (size_t n = 0; !evidence->has_entry && (relay = directory_relay_nth(directory, n)); n++) {
+        directory_relay_card_at(directory, relay->index, given, &card);
+        if (memcmp(card.statement, evidence->statement.device, KEY_SIZE) == 0) memcpy(ret, card.statement, KEY_SIZE);
+    }
 }

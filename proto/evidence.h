@@ -7,11 +7,13 @@
  * record     {statement hash, ledger time, entry?, index?} stamped under label RECORD by the relay's statement key.
  *            With an entry: a step. Without: a device receipt (a repeat, a losing decision, a note), or, for the relay's own
  *            SubmissionRejection, a refusal.
- * receipt    {statement, record} as travels and is kept. */
+ * receipt    {statement, record} as travels and is kept; with an entry also where it stands in the evidence log: `checkpoint`,
+ *            a head of the log with the log's signature alone, and `proof`, the path from the entry's hash at `index` */
 #ifndef EVIDENCE_H
 #define EVIDENCE_H
 
 #include "directory.h"
+#include "head.h"
 #include "leg.h"
 #include "objects.h"
 #include "stamp.h"
@@ -50,8 +52,28 @@ CHECKED enum error statement_may_on(const struct statement *statement, const str
  * statement agree with each other, and the entry is a STEP of leg.def (for some kind of leg). */
 CHECKED enum error evidence_open(struct bytes receipt, const uint8_t relay_key[static KEY_SIZE], struct evidence *ret);
 
+/* The same for who is given one: and its entry stands in the evidence log whose key is in the card. *ret_head: the head that it came
+ * with, size 0 where there is no entry. E_MISSING_FIELD: no checkpoint or proof; E_MALFORMED: one without an entry, or a head
+ * with other lines than the log's; E_OUT_OF_RANGE: the head is older than the record; E_BAD_PROOF; head_open's errors. That
+ * the head is one of the log that others were shown, its reader finds out. */
+CHECKED enum error evidence_open_logged(struct bytes receipt, const struct card *card, struct evidence *ret,
+                                        struct head *ret_head);
+/* Its two halves, of a receipt that has an entry: the head that came with it; and that the entry stands in that. */
+CHECKED enum error evidence_checkpoint(const struct receipt *receipt, const struct evidence *evidence,
+                                       const struct card *card, struct head *ret_head);
+CHECKED enum error evidence_in_log(const struct receipt *receipt, const struct evidence *evidence,
+                                   const struct head *head);
+
 /* The entry continues the leg whose last entry had this ordinal and hash (first: ordinal -1, hash = leg id): E_BAD_PROOF. */
 CHECKED enum error evidence_follows(const struct evidence *evidence, int64_t last_ordinal,
                                     const uint8_t last_hash[static HASH_SIZE]);
+
+/* A relay that goes on after a declared loss has other keys than before (directory.h): the card with those that it had when it
+ * made this receipt, as the receipt itself says by its entry's directory size; one without an entry is tried under all. What does
+ * not decode gets the newest. */
+void evidence_card(const struct directory *directory, struct bytes receipt, const struct card *given, struct card *ret);
+/* The relay's statement key at the time of opened evidence. */
+void evidence_relay_key(const struct directory *directory, const struct evidence *evidence, const struct card *given,
+                        uint8_t ret[static KEY_SIZE]);
 
 #endif

@@ -7,10 +7,10 @@
 /* ---- heads ---- */
 
 /* A head in a proof bears the log's signature and no other, so that a proof has one form. */
-static enum error open_side(const struct card *card, struct bytes bytes, struct fraud_side *ret) {
+static enum error open_side(const struct card *card, enum relay_log log, struct bytes bytes, struct fraud_side *ret) {
     struct head head;
     struct note note;
-    TRY(head_open(card, bytes, &head));
+    TRY(head_open_log(card, log, bytes, &head));
     TRY(note_parse(bytes, &note));
     if (note.count != 1) return E_MALFORMED;
     ret->size = head.size;
@@ -49,11 +49,18 @@ static enum error roots_differ(const struct fraud_view *view) {
     return memcmp(view->root, view->older.root, HASH_SIZE) != 0 ? E_OK : E_NO_PROOF;
 }
 
+/* Of which log the first head is: its origin tells. */
+static enum relay_log log_of(const struct card *card, struct bytes note) {
+    struct head head;
+    return head_open_log(card, LOG_EVIDENCE, note, &head) == E_OK ? LOG_EVIDENCE : LOG_DIRECTORY;
+}
+
 static enum error verify_heads(const struct fraud *fraud, struct fraud_view *view) {
     if (!fraud->has_older || !fraud->has_newer) return E_MISSING_FIELD;
     if (fraud->receipts.count || fraud->has_promise || fraud->has_leaves) return E_UNKNOWN_FIELD;
-    TRY(open_side(&view->card, fraud->older, &view->older));
-    TRY(open_side(&view->card, fraud->newer, &view->newer));
+    view->log = log_of(&view->card, fraud->older);
+    TRY(open_side(&view->card, view->log, fraud->older, &view->older));
+    TRY(open_side(&view->card, view->log, fraud->newer, &view->newer));
     if (view->older.size > view->newer.size) return E_MALFORMED;
     if (view->older.size == view->newer.size && view->older.time.ms > view->newer.time.ms) return E_NON_CANONICAL;
     TRY(check_root(fraud, view));
@@ -114,7 +121,7 @@ static enum error verify_promise(const struct fraud *fraud, struct fraud_view *v
     if (!fraud->has_promise || !fraud->has_newer) return E_MISSING_FIELD;
     if (fraud->has_older || fraud->receipts.count || fraud->has_leaves) return E_UNKNOWN_FIELD;
     TRY(open_promise(fraud, view));
-    TRY(open_side(&view->card, fraud->newer, &view->newer));
+    TRY(open_side(&view->card, LOG_DIRECTORY, fraud->newer, &view->newer));
     if (view->newer.time.ms <= view->deadline.ms) return E_NO_PROOF;
     if (view->newer.size < view->older.size) return fraud->has_root || fraud->path.count ? E_MALFORMED : E_OK;
     TRY(check_root(fraud, view));
@@ -154,7 +161,7 @@ static enum error verify_leaves(const struct fraud *fraud, struct fraud_view *vi
     AUTO_REPLAYED replayed = {0};
     if (!fraud->has_leaves || !fraud->has_newer) return E_MISSING_FIELD;
     if (fraud->has_older || fraud->receipts.count || fraud->has_promise) return E_UNKNOWN_FIELD;
-    TRY(open_side(&view->card, fraud->newer, &view->newer));
+    TRY(open_side(&view->card, LOG_DIRECTORY, fraud->newer, &view->newer));
     TRY(replay(&view->card, fraud->leaves, &replayed));
     if (replayed.why == E_OK) return E_NO_PROOF;
     if (replayed.count != fraud->leaves.count) return E_MALFORMED; /* entries behind the one that it is about */
@@ -187,6 +194,7 @@ enum error fraud_verify(struct bytes bytes, struct fraud_view *ret) {
     if (!view) return E_NO_MEMORY;
     TRY(fraud_decode(bytes, &fraud));
     view->kind = (enum fraud_kind)fraud.kind;
+    view->log = LOG_DIRECTORY;
     TRY(open_card(fraud.card, view));
     switch (view->kind) {
     case FRAUD_HEADS: TRY(verify_heads(&fraud, view)); break;
@@ -215,6 +223,11 @@ static enum error finish(struct fraud *fraud, const struct card *card, struct bu
     return buf_error(out);
 }
 
+static enum error path_items(struct bytes flat, struct buf *out) {
+    for (size_t i = 0; i < flat.n; i += HASH_SIZE) cbor_put_bytes(out, bytes_of(flat.p + i, HASH_SIZE));
+    return buf_error(out);
+}
+
 /* root and path: of the newer log at the older size. */
 static enum error show_root(struct fraud *fraud, uint64_t older, const struct fraud_side *newer, struct bytes hashes,
                             struct buf *path) {
@@ -228,8 +241,7 @@ static enum error show_root(struct fraud *fraud, uint64_t older, const struct fr
     fraud->has_root = true;
     merkle_consistency_path(hashes.p, newer->size, older, &flat);
     TRY(buf_error(&flat));
-    for (size_t i = 0; i < flat.n; i += HASH_SIZE) cbor_put_bytes(path, bytes_of(flat.p + i, HASH_SIZE));
-    TRY(buf_error(path));
+    TRY(path_items(buf_bytes(&flat), path));
     fraud->path = list_of(path, flat.n / HASH_SIZE);
     return E_OK;
 }
@@ -238,22 +250,61 @@ static bool is_older(const struct fraud_side *a, const struct fraud_side *b) {
     return a->size != b->size ? a->size < b->size : a->time.ms <= b->time.ms;
 }
 
+/* Two notes of one log, each with the log's signature alone. */
+struct pair_of_heads {
+    struct buf bare_a, bare_b;
+    struct fraud_side a, b;
+    bool in_order;
+};
+static void pair_free(struct pair_of_heads *pair) {
+    buf_free(&pair->bare_a);
+    buf_free(&pair->bare_b);
+}
+#define AUTO_HEADS __attribute__((cleanup(pair_free))) struct pair_of_heads
+
+static enum error open_pair(const struct card *card, struct bytes a, struct bytes b, struct pair_of_heads *pair) {
+    enum relay_log log = LOG_DIRECTORY;
+    enum error error = head_bare_log(card, log, a, &pair->bare_a);
+    if (error != E_OK) TRY(head_bare_log(card, log = LOG_EVIDENCE, a, &pair->bare_a));
+    TRY(head_bare_log(card, log, b, &pair->bare_b));
+    TRY(open_side(card, log, buf_bytes(&pair->bare_a), &pair->a));
+    TRY(open_side(card, log, buf_bytes(&pair->bare_b), &pair->b));
+    pair->in_order = is_older(&pair->a, &pair->b);
+    return E_OK;
+}
+
+static struct fraud fraud_of(const struct pair_of_heads *pair) {
+    return (struct fraud){.kind = FRAUD_HEADS,
+                          .has_older = true,
+                          .older = buf_bytes(pair->in_order ? &pair->bare_a : &pair->bare_b),
+                          .has_newer = true,
+                          .newer = buf_bytes(pair->in_order ? &pair->bare_b : &pair->bare_a)};
+}
+
 enum error fraud_make_heads(const struct card *card, struct bytes a, struct bytes b, struct bytes newer_hashes,
                             struct buf *out) {
-    AUTO_BUF bare_a = {0}, bare_b = {0}, path = {0};
-    struct fraud_side side_a, side_b;
-    TRY(head_bare(card, a, &bare_a));
-    TRY(head_bare(card, b, &bare_b));
-    TRY(open_side(card, buf_bytes(&bare_a), &side_a));
-    TRY(open_side(card, buf_bytes(&bare_b), &side_b));
-    bool in_order = is_older(&side_a, &side_b);
-    struct fraud fraud = {.kind = FRAUD_HEADS,
-                          .has_older = true,
-                          .older = buf_bytes(in_order ? &bare_a : &bare_b),
-                          .has_newer = true,
-                          .newer = buf_bytes(in_order ? &bare_b : &bare_a)};
-    const struct fraud_side *older = in_order ? &side_a : &side_b, *newer = in_order ? &side_b : &side_a;
+    AUTO_HEADS pair = {0};
+    AUTO_BUF path = {0};
+    TRY(open_pair(card, a, b, &pair));
+    struct fraud fraud = fraud_of(&pair);
+    const struct fraud_side *older = pair.in_order ? &pair.a : &pair.b, *newer = pair.in_order ? &pair.b : &pair.a;
     TRY(show_root(&fraud, older->size, newer, newer_hashes, &path));
+    return finish(&fraud, card, out);
+}
+
+enum error fraud_make_heads_by(const struct card *card, struct bytes older, struct bytes newer,
+                               const uint8_t root[static HASH_SIZE], struct bytes path, struct buf *out) {
+    AUTO_HEADS pair = {0};
+    AUTO_BUF items = {0};
+    if (path.n % HASH_SIZE) return E_BAD_PROOF;
+    TRY(open_pair(card, older, newer, &pair));
+    struct fraud fraud = fraud_of(&pair);
+    if (pair.a.size != pair.b.size) {
+        TRY(path_items(path, &items));
+        fraud.path = list_of(&items, path.n / HASH_SIZE);
+        fraud.has_root = true;
+        memcpy(fraud.root, root, HASH_SIZE);
+    }
     return finish(&fraud, card, out);
 }
 
@@ -291,7 +342,7 @@ enum error fraud_make_promise(const struct card *card, struct bytes promise, str
     struct fraud fraud = {
         .kind = FRAUD_PROMISE, .has_newer = true, .newer = buf_bytes(&bare), .has_promise = true, .promise = promise};
     TRY(open_promise(&fraud, &view));
-    TRY(open_side(card, buf_bytes(&bare), &view.newer));
+    TRY(open_side(card, LOG_DIRECTORY, buf_bytes(&bare), &view.newer));
     TRY(show_root(&fraud, view.older.size, &view.newer, newer_hashes, &path));
     return finish(&fraud, card, out);
 }
@@ -320,7 +371,7 @@ enum error fraud_make_leaves(const struct card *card, struct bytes newer, struct
     AUTO_REPLAYED replayed = {0};
     struct fraud_side side;
     TRY(head_bare(card, newer, &bare));
-    TRY(open_side(card, buf_bytes(&bare), &side));
+    TRY(open_side(card, LOG_DIRECTORY, buf_bytes(&bare), &side));
     TRY(replay(card, leaves, &replayed));
     if (replayed.why == E_OK) return E_NO_PROOF;
     if (replayed.count > FRAUD_LEAVES_MAX) return E_TOO_LARGE;

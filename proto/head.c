@@ -1,4 +1,4 @@
-/* head.c - reads and makes the directory's heads. */
+/* head.c - reads and makes the heads of both logs. */
 #include "head.h"
 
 #include <stdio.h>
@@ -21,21 +21,28 @@ enum error head_time(struct bytes line, struct instant *ret) {
     return E_OK;
 }
 
+const char *head_log_name(enum relay_log log) { return log == LOG_EVIDENCE ? "evidence" : "directory"; }
+
+enum error head_key(const struct card *card, enum relay_log log, struct note_key *ret) {
+    return card_log_key(card, head_log_name(log), ret);
+}
+
 /* The log's key first, then the card's witnesses. */
-static enum error card_keys(const struct card *card, struct note_key ret[static WITNESSES_MAX + 1]) {
-    TRY(card_log_key(card, "directory", &ret[0]));
+static enum error card_keys(const struct card *card, enum relay_log log,
+                            struct note_key ret[static WITNESSES_MAX + 1]) {
+    TRY(head_key(card, log, &ret[0]));
     for (size_t i = 0; i < card->witness_count; i++) ret[i + 1] = card->witnesses[i];
     return E_OK;
 }
 
-enum error head_open(const struct card *card, struct bytes bytes, struct head *ret) {
+enum error head_open_log(const struct card *card, enum relay_log log, struct bytes bytes, struct head *ret) {
     struct note_key keys[WITNESSES_MAX + 1];
     struct note_signed found[WITNESSES_MAX + 1];
     struct note note;
     struct checkpoint checkpoint;
     struct head head = {0};
     if (bytes.n > HEAD_NOTE_MAX) return E_OUT_OF_RANGE;
-    TRY(card_keys(card, keys));
+    TRY(card_keys(card, log, keys));
     TRY(note_parse(bytes, &note));
     TRY(note_verify(&note, keys, card->witness_count + 1, found));
     if (!found[0].valid) return E_BAD_SIGNATURE;
@@ -47,6 +54,10 @@ enum error head_open(const struct card *card, struct bytes bytes, struct head *r
     for (size_t i = 0; i < card->witness_count; i++) head.words[i] = found[i + 1];
     *ret = head;
     return E_OK;
+}
+
+enum error head_open(const struct card *card, struct bytes bytes, struct head *ret) {
+    return head_open_log(card, LOG_DIRECTORY, bytes, ret);
 }
 
 enum error head_make(const struct note_key *log, const uint8_t secret[static SIGN_SECRET_SIZE], uint64_t size,
@@ -63,10 +74,10 @@ enum error head_make(const struct note_key *log, const uint8_t secret[static SIG
     return buf_error(out);
 }
 
-enum error head_bare(const struct card *card, struct bytes bytes, struct buf *out) {
+enum error head_bare_log(const struct card *card, enum relay_log log, struct bytes bytes, struct buf *out) {
     struct note_key key;
     struct note note;
-    TRY(card_log_key(card, "directory", &key));
+    TRY(head_key(card, log, &key));
     TRY(note_parse(bytes, &note));
     for (size_t i = 0; i < note.count; i++) {
         const struct note_line *line = &note.lines[i];
@@ -77,4 +88,8 @@ enum error head_bare(const struct card *card, struct bytes bytes, struct buf *ou
         return buf_error(out);
     }
     return E_BAD_SIGNATURE;
+}
+
+enum error head_bare(const struct card *card, struct bytes bytes, struct buf *out) {
+    return head_bare_log(card, LOG_DIRECTORY, bytes, out);
 }

@@ -68,6 +68,8 @@ enum {
     PARCEL_MAX = 256 * 1024,
     PARCEL_ITEMS_MAX = 1024,
 
+    CARD_ADDRESSES = 8,
+    CARD_ADDRESS_MAX = 127,
     FRAUD_LEAVES_MAX = 65536, /* directory entries in a proof */
     WITNESSES_MAX = 16,
     HEAD_NOTE_MAX = 8 * 1024, /* a directory head with its cosignatures */
@@ -77,10 +79,23 @@ enum {
     LEAVES_MAX = 512,
     STATEMENTS_MAX = 256, /* statements in one message */
 
+    LOG_SIZES_MAX = 64,    /* proofs in one answer */
+    LOG_HASHES_MAX = 4096, /* leaf hashes in one answer */
+    MERKLE_PROOF_MAX = 64 * HASH_SIZE,
+    BUNDLE_RECEIPTS_MAX = 4096, /* of one leg */
+    BUNDLE_STEPS_MAX = 65536,
+    BUNDLE_MAX = 256 * 1024 * 1024,
+
     SIGNED_NOTE_MAX = 64 * 1024, /* a checkpoint with its signatures */
     NOTE_KEY_NAME_MAX = 255,
     NOTE_SIGNATURES_MAX = 64,  /* signature lines of a note */
     NOTE_SIGNATURE_MAX = 4096, /* key hash and signature of one line, also of an algorithm unknown here */
+};
+
+/* The relay's two logs; their names stand in the origins of their heads (head.h) */
+enum relay_log {
+    LOG_DIRECTORY = 1,
+    LOG_EVIDENCE = 2,
 };
 
 /* A request's content: ciphertext of one part. The relay's configuration may ask for less. */
@@ -98,6 +113,8 @@ enum {
 /* How far the time in a head may be from a witness's clock; and how old a witness's word may be, unless the card says so */
 #define HEAD_TIME_MS ((uint64_t)10 * 60 * 1000)
 #define WITNESS_AGE_S ((uint64_t)24 * 3600)
+/* How long after a declared loss members offer again what the relay has lost */
+#define LOSS_OFFERS_MS ((uint64_t)30 * 86400 * 1000)
 /* By when a promised statement stands in every head */
 #define PROMISE_MS ((uint64_t)60 * 60 * 1000)
 #define DAY_MS ((uint64_t)86400 * 1000)

@@ -136,7 +136,90 @@ size_t merkle_levels_path(const uint8_t *levels, size_t count, size_t index,
     return n;
 }
 
+/* ---- over complete subtrees ---- */
+
+/* Of `count` leaves from `start` on, as the recursion of RFC 9162 section 2.1.1 cuts them: where count is a power of two, start
+ * is a multiple of it, and the subtree is complete. */
+static enum error part(const struct merkle_source *source, uint64_t start, uint64_t count,
+                       uint8_t ret[static HASH_SIZE]) {
+    uint8_t left[HASH_SIZE], right[HASH_SIZE];
+    if ((count & (count - 1)) == 0) {
+        unsigned level = (unsigned)__builtin_ctzll(count);
+        return source->node(source->context, level, start >> level, ret);
+    }
+    uint64_t k = split(count);
+    TRY(part(source, start, k, left));
+    TRY(part(source, start + k, count - k, right));
+    merkle_node(left, right, ret);
+    return E_OK;
+}
+
+enum error merkle_source_root(const struct merkle_source *source, uint64_t size, uint8_t ret[static HASH_SIZE]) {
+    assert(size > 0);
+    return part(source, 0, size, ret);
+}
+
+static enum error add_part(const struct merkle_source *source, uint64_t start, uint64_t count, struct buf *out) {
+    uint8_t root[HASH_SIZE];
+    TRY(part(source, start, count, root));
+    buf_add(out, root, sizeof root);
+    return buf_error(out);
+}
+
+/* As merkle_path. */
+static enum error subpath(const struct merkle_source *source, uint64_t start, uint64_t count, uint64_t index,
+                          struct buf *out) {
+    if (count == 1) return E_OK;
+    uint64_t k = split(count);
+    bool left = index < k;
+    TRY(left ? subpath(source, start, k, index, out) : subpath(source, start + k, count - k, index - k, out));
+    return left ? add_part(source, start + k, count - k, out) : add_part(source, start, k, out);
+}
+
+enum error merkle_source_path(const struct merkle_source *source, uint64_t index, uint64_t size, struct buf *out) {
+    assert(index < size);
+    return subpath(source, 0, size, index, out);
+}
+
+/* As subproof. */
+static enum error source_subproof(const struct merkle_source *source, uint64_t start, uint64_t count, uint64_t old,
+                                  bool whole, struct buf *out) {
+    if (old == count) return whole ? E_OK : add_part(source, start, count, out);
+    uint64_t k = split(count);
+    bool left = old <= k;
+    TRY(left ? source_subproof(source, start, k, old, whole, out)
+             : source_subproof(source, start + k, count - k, old - k, false, out));
+    return left ? add_part(source, start + k, count - k, out) : add_part(source, start, k, out);
+}
+
+enum error merkle_source_consistency_path(const struct merkle_source *source, uint64_t old, uint64_t size,
+                                          struct buf *out) {
+    assert(old > 0 && old <= size);
+    return source_subproof(source, 0, size, old, true, out);
+}
+
+enum error merkle_source_frontier(const struct merkle_source *source, uint64_t size, struct merkle_frontier *ret) {
+    struct merkle_frontier frontier = {.size = size};
+    for (unsigned level = 0; level < MERKLE_DEPTH_MAX; level++)
+        if (size >> level & 1) TRY(source->node(source->context, level, (size >> level) - 1, frontier.nodes[level]));
+    *ret = frontier;
+    return E_OK;
+}
+
 /* ---- a growing tree ---- */
+
+/* Of each level it holds the node that the frontier has, if any, and all after it: whatever joins with what is added. */
+enum error merkle_tree_begin(struct merkle_tree *tree, const struct merkle_frontier *frontier) {
+    for (unsigned level = 0; level < MERKLE_DEPTH_MAX; level++) {
+        bool has = frontier->size >> level & 1;
+        struct buf *at = &tree->levels[level];
+        buf_clear(at);
+        tree->first[level] = (frontier->size >> level) - has;
+        if (has) buf_add(at, frontier->nodes[level], HASH_SIZE);
+        TRY(buf_error(at));
+    }
+    return E_OK;
+}
 
 enum error merkle_tree_add(struct merkle_tree *tree, const uint8_t leaf_hash[static HASH_SIZE]) {
     uint8_t hash[HASH_SIZE];
@@ -145,64 +228,46 @@ enum error merkle_tree_add(struct merkle_tree *tree, const uint8_t leaf_hash[sta
         struct buf *at = &tree->levels[level];
         buf_add(at, hash, HASH_SIZE);
         TRY(buf_error(at));
-        if (at->n / HASH_SIZE % 2) return E_OK;
+        if ((tree->first[level] + at->n / HASH_SIZE) % 2) return E_OK;
         merkle_node(at->p + at->n - 2 * HASH_SIZE, at->p + at->n - HASH_SIZE, hash);
     }
     return E_INTERNAL;
 }
 
 void merkle_tree_free(struct merkle_tree *tree) {
-    for (unsigned level = 0; level < MERKLE_DEPTH_MAX; level++) buf_free(&tree->levels[level]);
-}
-
-uint64_t merkle_tree_size(const struct merkle_tree *tree) { return tree->levels[0].n / HASH_SIZE; }
-
-/* Of `count` leaves from `start` on, as the recursion of RFC 9162 section 2.1.1 cuts them: where count is a power of two, start
- * is a multiple of it, and the hash is there. */
-static void tree_part(const struct merkle_tree *tree, uint64_t start, uint64_t count, uint8_t ret[static HASH_SIZE]) {
-    if ((count & (count - 1)) == 0) {
-        unsigned level = (unsigned)__builtin_ctzll(count);
-        memcpy(ret, tree->levels[level].p + (start >> level) * HASH_SIZE, HASH_SIZE);
-        return;
+    for (unsigned level = 0; level < MERKLE_DEPTH_MAX; level++) {
+        buf_free(&tree->levels[level]);
+        tree->first[level] = 0;
     }
-    uint64_t k = split(count);
-    uint8_t right[HASH_SIZE];
-    tree_part(tree, start, k, ret);
-    tree_part(tree, start + k, count - k, right);
-    merkle_node(ret, right, ret);
 }
 
+uint64_t merkle_tree_size(const struct merkle_tree *tree) { return tree->first[0] + tree->levels[0].n / HASH_SIZE; }
+
+static enum error tree_node(const void *context, unsigned level, uint64_t index, uint8_t *ret) {
+    const struct merkle_tree *tree = context;
+    const struct buf *at = &tree->levels[level];
+    if (index < tree->first[level] || index - tree->first[level] >= at->n / HASH_SIZE) return E_INTERNAL;
+    memcpy(ret, at->p + (index - tree->first[level]) * HASH_SIZE, HASH_SIZE);
+    return E_OK;
+}
+
+struct merkle_source merkle_tree_source(const struct merkle_tree *tree) {
+    return (struct merkle_source){.context = tree, .node = tree_node};
+}
+
+/* A whole tree lacks nothing, so that its source cannot fail. */
 void merkle_tree_root(const struct merkle_tree *tree, uint64_t size, uint8_t ret[static HASH_SIZE]) {
+    struct merkle_source source = merkle_tree_source(tree);
     assert(size > 0 && size <= merkle_tree_size(tree));
-    tree_part(tree, 0, size, ret);
-}
-
-static void add_part(const struct merkle_tree *tree, uint64_t start, uint64_t count, struct buf *out) {
-    uint8_t root[HASH_SIZE];
-    tree_part(tree, start, count, root);
-    buf_add(out, root, sizeof root);
-}
-
-/* As subproof. */
-static void tree_subproof(const struct merkle_tree *tree, uint64_t start, uint64_t count, uint64_t old, bool whole,
-                          struct buf *out) {
-    if (old == count) {
-        if (!whole) add_part(tree, start, count, out);
-        return;
-    }
-    uint64_t k = split(count);
-    if (old <= k) {
-        tree_subproof(tree, start, k, old, whole, out);
-        add_part(tree, start + k, count - k, out);
-    } else {
-        tree_subproof(tree, start + k, count - k, old - k, false, out);
-        add_part(tree, start, k, out);
-    }
+    enum error error = merkle_source_root(&source, size, ret);
+    assert(error == E_OK);
 }
 
 void merkle_tree_consistency_path(const struct merkle_tree *tree, uint64_t old, uint64_t size, struct buf *out) {
+    struct merkle_source source = merkle_tree_source(tree);
     assert(old > 0 && old <= size && size <= merkle_tree_size(tree));
-    tree_subproof(tree, 0, size, old, true, out);
+    enum error error = merkle_source_consistency_path(&source, old, size, out);
+    assert(error == E_OK || error == E_NO_MEMORY); /* out tells of the latter */
 }
 
 /* ---- verifying ---- */

@@ -29,18 +29,51 @@ void merkle_levels(uint8_t *levels, size_t count);
 size_t merkle_levels_path(const uint8_t *levels, size_t count, size_t index,
                           uint8_t ret[static MERKLE_DEPTH_MAX * HASH_SIZE]);
 
-/* A growing tree that keeps the hash of every complete subtree (64 bytes a leaf), for who proves to many how it has grown:
- * roots and consistency paths of any size that it has had cost O(log^2 n). Begin with zeros. After a failed add the tree is
- * of no more use. */
-struct merkle_tree {
-    struct buf levels[MERKLE_DEPTH_MAX]; /* levels[i]: roots of 2^i leaves each */
+/* A growing tree that keeps only its frontier: append and root in O(log n), no memory beyond this struct. */
+struct merkle_frontier {
+    uint64_t size;
+    uint8_t nodes[MERKLE_DEPTH_MAX][HASH_SIZE]; /* nodes[i] is valid where bit i of size is set */
 };
+void merkle_frontier_add(struct merkle_frontier *frontier, const uint8_t leaf_hash[static HASH_SIZE]);
+void merkle_frontier_root(const struct merkle_frontier *frontier, uint8_t ret[static HASH_SIZE]);
+
+/* ---- over complete subtrees ----
+ * Whoever keeps the roots of complete subtrees, in whatever place, has roots and paths of every size that the tree has had.
+ * node: the root of the 2^level leaves from index * 2^level on, all of them within the tree; it may fail, and its error is the
+ * function's. What is asked for lies below the size that is asked about, so an older tree needs nothing newer. */
+struct merkle_source {
+    const void *context;
+    enum error (*node)(const void *context, unsigned level, uint64_t index, uint8_t *ret);
+};
+/* size > 0 */
+CHECKED enum error merkle_source_root(const struct merkle_source *source, uint64_t size, uint8_t ret[static HASH_SIZE]);
+/* index < size; appends */
+CHECKED enum error merkle_source_path(const struct merkle_source *source, uint64_t index, uint64_t size,
+                                      struct buf *out);
+/* 0 < old <= size; appends */
+CHECKED enum error merkle_source_consistency_path(const struct merkle_source *source, uint64_t old, uint64_t size,
+                                                  struct buf *out);
+/* One node a set bit of `size`. */
+CHECKED enum error merkle_source_frontier(const struct merkle_source *source, uint64_t size,
+                                          struct merkle_frontier *ret);
+
+/* A growing tree that keeps the hash of every complete subtree (64 bytes a leaf), for who proves to many how it has grown:
+ * roots and consistency paths of any size that it has had cost O(log^2 n). Begin with zeros, or with a frontier: then it keeps
+ * what was added since, and gives the paths of those leaves alone, in any tree that has them. After a failed add or begin the
+ * tree is of no more use. */
+struct merkle_tree {
+    struct buf levels[MERKLE_DEPTH_MAX]; /* levels[i]: roots of 2^i leaves each, */
+    uint64_t first[MERKLE_DEPTH_MAX];    /* from this one on */
+};
+CHECKED enum error merkle_tree_begin(struct merkle_tree *tree, const struct merkle_frontier *frontier);
 CHECKED enum error merkle_tree_add(struct merkle_tree *tree, const uint8_t leaf_hash[static HASH_SIZE]);
 void merkle_tree_free(struct merkle_tree *tree);
 uint64_t merkle_tree_size(const struct merkle_tree *tree);
-/* 0 < size <= merkle_tree_size */
+/* E_INTERNAL: a subtree from before the frontier that it began with. */
+struct merkle_source merkle_tree_source(const struct merkle_tree *tree);
+/* Of a tree begun with zeros. 0 < size <= merkle_tree_size */
 void merkle_tree_root(const struct merkle_tree *tree, uint64_t size, uint8_t ret[static HASH_SIZE]);
-/* 0 < old <= size <= merkle_tree_size */
+/* 0 < old <= size <= merkle_tree_size; of a tree begun with zeros */
 void merkle_tree_consistency_path(const struct merkle_tree *tree, uint64_t old, uint64_t size, struct buf *out);
 
 /* The root that a leaf hash at `index` of `size` leaves leads to along the path: E_BAD_PROOF when the path's length does
@@ -52,13 +85,5 @@ CHECKED enum error merkle_verify_inclusion(const uint8_t leaf_hash[static HASH_S
 /* RFC 9162 section 2.1.4.2, and: equal sizes need equal roots and an empty proof; size 0 proves nothing. */
 CHECKED enum error merkle_verify_consistency(uint64_t old_size, struct bytes old_root, uint64_t new_size,
                                              struct bytes new_root, struct bytes path);
-
-/* A growing tree that keeps only its frontier: append and root in O(log n), no memory beyond this struct. */
-struct merkle_frontier {
-    uint64_t size;
-    uint8_t nodes[MERKLE_DEPTH_MAX][HASH_SIZE]; /* nodes[i] is valid where bit i of size is set */
-};
-void merkle_frontier_add(struct merkle_frontier *frontier, const uint8_t leaf_hash[static HASH_SIZE]);
-void merkle_frontier_root(const struct merkle_frontier *frontier, uint8_t ret[static HASH_SIZE]);
 
 #endif
