@@ -14,68 +14,89 @@
 #include "figures.h"
 #include "sign.h"
 
-static const char help[] =
-    "Examples:\n"
-    "  pouchctl --config /var/lib/pouch/relay.yaml status\n"
-    "  pouchctl --config relay.yaml admit de.charter --registrar-key /usb/one.key\n"
-    "  pouchctl --config relay.yaml suspend de --reason \"key stolen, letter of 3 May\"\n"
-    "Where several must sign: write the order, sign it on each registrar's own\n"
-    "computer, and hand it to the relay:\n"
-    "  pouchctl --card relay.card admit de.charter --registrar-key one.key -o de.order\n"
-    "  pouchctl --card relay.card sign de.order --registrar-key two.key\n"
-    "  pouchctl --config relay.yaml record de.order\n"
-    "\n"
-    "pouchctl speaks to the relay that runs on the configuration's folder.\n"
-    "\n"
-    "  status              the relay's numbers, as a table\n"
-    "  check               one line for Icinga or Nagios; exit code 0 OK, 1 WARNING,\n"
-    "                      2 CRITICAL, 3 UNKNOWN\n"
-    "  stats               the numbers in Prometheus' text format\n"
-    "\n"
-    "What registrars decide. Each is signed with every --registrar-key given and\n"
-    "recorded if as many have signed as the relay's card asks for; with -o FILE it is\n"
-    "written as an order for the others to sign:\n"
-    "  nominate PARTY --name NAME [--kind state|intergovernmental|observer]\n"
-    "                      list a party whose letter has come, before it has keys\n"
-    "  admit CHARTER       admit a party, by the charter file its authority made\n"
-    "    --legs N --bytes SIZE  its quota of open requests and of bytes (also with\n"
-    "                      resume)\n"
-    "  suspend PARTY --reason TEXT\n"
-    "  resume PARTY        with --reason TEXT if you like\n"
-    "  takeover CHARTER --reason TEXT\n"
-    "                      public notice that the key of this charter, made anew, will\n"
-    "                      be its party's authority: the party may take it after 14\n"
-    "                      days, unless it objects\n"
-    "    --fingerprint N   of the charter, as the party told you (admit, takeover,\n"
-    "                      sign); without it you are asked\n"
-    "\n"
-    "Orders, also on a computer off the network, without relay and configuration:\n"
-    "  sign ORDER --registrar-key FILE [-o OUT] [--card CARD]\n"
-    "                      shows what it says, asks, and adds a signature\n"
-    "  combine ORDER ORDER... -o OUT\n"
-    "                      joins what registrars signed on copies of the same order\n"
-    "  registrar new FILE  makes a registrar's key; prints its line in a card\n"
-    "  record ORDER        hands an order that enough registrars have signed to the\n"
-    "                      relay\n"
-    "\n"
-    "Witnesses that are not on the network; those that are ask by themselves:\n"
-    "  witness request [--old N] [-o FILE]\n"
-    "                      what a witness is asked about the newest head (tlog-witness\n"
-    "                      add-checkpoint); N is the size that it cosigned last. Take\n"
-    "                      it there within ten minutes\n"
-    "  witness add FILE    hand its answer to the relay: its signature lines, or the\n"
-    "                      whole note\n"
-    "\n"
-    "  --config FILE       the relay's configuration\n"
-    "  --card FILE         the relay's card, where there is no configuration\n"
-    "  --registrar-key FILE  a registrar's key (default: registrar.key in the relay's\n"
-    "                      folder); may be repeated\n"
-    "  -o, --output FILE   write the order there instead of recording it\n"
-    "  --yes               no question: the fingerprint has been compared\n"
-    "  --json --quiet --no-color --help --version\n"
-    "\n"
-    "Exit codes: 0 done, 1 you can fix it, 2 internal fault, 3 relay or disk, 4 key or\n"
-    "trust, 6 time ran out.\n";
+static const char help[] = "Examples:\n"
+                           "  pouchctl --config /var/lib/pouch/relay.yaml status\n"
+                           "  pouchctl --config relay.yaml admit de.charter --registrar-key /usb/one.key\n"
+                           "  pouchctl --config relay.yaml suspend de --reason \"key stolen, letter of 3 May\"\n"
+                           "Where several must sign: write the order, sign it on each registrar's own\n"
+                           "computer, and hand it to the relay:\n"
+                           "  pouchctl --card relay.card admit de.charter --registrar-key one.key -o de.order\n"
+                           "  pouchctl --card relay.card sign de.order --registrar-key two.key\n"
+                           "  pouchctl --config relay.yaml record de.order\n"
+                           "\n"
+                           "pouchctl speaks to the relay that runs on the configuration's folder.\n"
+                           "\n"
+                           "  status              the relay's numbers, as a table\n"
+                           "  check               one line for Icinga or Nagios; exit code 0 OK, 1 WARNING,\n"
+                           "                      2 CRITICAL, 3 UNKNOWN\n"
+                           "  stats               the numbers in Prometheus' text format\n"
+                           "\n"
+                           "  verify [--store FILE]\n"
+                           "                      look through the whole store, also while the relay runs: what\n"
+                           "                      does not fit is named, and nothing changed. --store: of a backup\n"
+                           "  backup DIR          copy all that the relay is into a new folder, also while it\n"
+                           "                      runs; verified before it counts. --no-keys leaves keys out\n"
+                           "  restore DIR         bring a backup back into the folder of --config, where no\n"
+                           "                      store may be; --aside first moves what is there aside\n"
+                           "\n"
+                           "What registrars decide. Each is signed with every --registrar-key given and\n"
+                           "recorded if as many have signed as the relay's card asks for; with -o FILE it is\n"
+                           "written as an order for the others to sign:\n"
+                           "  nominate PARTY --name NAME [--kind state|intergovernmental|observer]\n"
+                           "                      list a party whose letter has come, before it has keys\n"
+                           "  admit CHARTER       admit a party, by the charter file its authority made\n"
+                           "    --legs N --bytes SIZE  its quota of open requests and of bytes (also with\n"
+                           "                      resume)\n"
+                           "  suspend PARTY --reason TEXT\n"
+                           "  resume PARTY        with --reason TEXT if you like\n"
+                           "  takeover CHARTER --reason TEXT\n"
+                           "                      public notice that the key of this charter, made anew, will\n"
+                           "                      be its party's authority: the party may take it after 14\n"
+                           "                      days, unless it objects\n"
+                           "    --fingerprint N   of the charter, as the party told you (admit, takeover,\n"
+                           "                      sign); without it you are asked\n"
+                           "\n"
+                           "Orders, also on a computer off the network, without relay and configuration:\n"
+                           "  sign ORDER --registrar-key FILE [-o OUT] [--card CARD]\n"
+                           "                      shows what it says, asks, and adds a signature\n"
+                           "  combine ORDER ORDER... -o OUT\n"
+                           "                      joins what registrars signed on copies of the same order\n"
+                           "  registrar new FILE  makes a registrar's key; prints its line in a card\n"
+                           "  record ORDER        hands an order that enough registrars have signed to the\n"
+                           "                      relay\n"
+                           "\n"
+                           "The relay goes to another host:\n"
+                           "  move --address tcp://HOST:PORT... [--curve HEX] [--reason TEXT]\n"
+                           "                      say so to all members, jointly with the registrars, while it\n"
+                           "                      still runs here; clients follow by themselves\n"
+                           "  move key FILE       make a CURVE key for the new host; prints what --curve wants\n"
+                           "  move apply [ORDER]  on the new host: relay.card names the new place\n"
+                           "\n"
+                           "The store was lost, and an older copy is all there is (the relay is stopped):\n"
+                           "  recover --reason TEXT\n"
+                           "                      writes the order recover.order with new log keys, for the\n"
+                           "                      registrars to sign\n"
+                           "  recover apply [ORDER]  puts it in place; the relay then goes on from the copy, and\n"
+                           "                      members offer again what came after\n"
+                           "\n"
+                           "Witnesses that are not on the network; those that are ask by themselves:\n"
+                           "  witness request [--old N] [--log directory|evidence] [-o FILE]\n"
+                           "                      what a witness is asked about the newest head (tlog-witness\n"
+                           "                      add-checkpoint); N is the size that it cosigned last. Take\n"
+                           "                      it there within ten minutes\n"
+                           "  witness add FILE    hand its answer to the relay: its signature lines, or the\n"
+                           "                      whole note\n"
+                           "\n"
+                           "  --config FILE       the relay's configuration\n"
+                           "  --card FILE         the relay's card, where there is no configuration\n"
+                           "  --registrar-key FILE  a registrar's key (default: registrar.key in the relay's\n"
+                           "                      folder); may be repeated\n"
+                           "  -o, --output FILE   write the order there instead of recording it\n"
+                           "  --yes               no question: the fingerprint has been compared\n"
+                           "  --json --quiet --no-color --help --version\n"
+                           "\n"
+                           "Exit codes: 0 done, 1 you can fix it, 2 internal fault, 3 relay or disk, 4 key or\n"
+                           "trust, 6 time ran out.\n";
 
 enum {
     OPTION_FINGERPRINT = 256,
@@ -90,6 +111,12 @@ enum {
     OPTION_LEGS,
     OPTION_BYTES,
     OPTION_OLD,
+    OPTION_LOG,
+    OPTION_ADDRESS,
+    OPTION_CURVE,
+    OPTION_STORE,
+    OPTION_ASIDE,
+    OPTION_NO_KEYS,
     ICINGA_CRITICAL = 2,
     ICINGA_UNKNOWN = 3
 };
@@ -106,6 +133,12 @@ static const struct cli_option options[] = {
     {"legs", OPTION_LEGS, true},
     {"bytes", OPTION_BYTES, true},
     {"old", OPTION_OLD, true},
+    {"log", OPTION_LOG, true},
+    {"address", OPTION_ADDRESS, true},
+    {"curve", OPTION_CURVE, true},
+    {"store", OPTION_STORE, true},
+    {"aside", OPTION_ASIDE, false},
+    {"no-keys", OPTION_NO_KEYS, false},
     {"yes", 'y', false},
     {"json", OPTION_JSON, false},
     {"quiet", 'q', false},
@@ -238,8 +271,10 @@ enum error task_card(const struct task *task, struct card *ret, bool *ret_has) {
 
 enum need {
     NEED_CONFIG,
-    NEED_NOTHING,    /* works without a relay and its configuration */
-    NEED_UNLESS_OUT, /* the configuration, unless the order only goes to a file */
+    NEED_NOTHING,      /* works without a relay and its configuration */
+    NEED_UNLESS_OUT,   /* the configuration, unless the order only goes to a file */
+    NEED_UNLESS_STORE, /* the same, unless a store is named */
+    NEED_PATH,         /* where the configuration is to be; it is not read */
 };
 
 static const struct verb {
@@ -252,6 +287,9 @@ static const struct verb {
     {"status", NULL, run_status, NEED_CONFIG, 0},
     {"check", NULL, run_check, NEED_CONFIG, 0},
     {"stats", NULL, run_stats, NEED_CONFIG, 0},
+    {"verify", NULL, verify_run, NEED_UNLESS_STORE, 0},
+    {"backup", "DIR", backup_run, NEED_CONFIG, 1},
+    {"restore", "DIR", restore_run, NEED_PATH, 1},
     {"nominate", "PARTY", registrar_run_nominate, NEED_UNLESS_OUT, 1},
     {"admit", "CHARTER", registrar_run_admit, NEED_UNLESS_OUT, 1},
     {"suspend", "PARTY", registrar_run_suspend, NEED_UNLESS_OUT, 1},
@@ -261,6 +299,8 @@ static const struct verb {
     {"combine", "ORDER...", registrar_run_combine, NEED_NOTHING, TASK_WORDS_MAX},
     {"record", "ORDER", registrar_run_record, NEED_CONFIG, 1},
     {"registrar", "new FILE", registrar_run_registrar, NEED_NOTHING, 2},
+    {"move", NULL, move_run, NEED_NOTHING, 2},
+    {"recover", NULL, recover_run, NEED_CONFIG, 2},
     {"witness", "request, or add FILE", witness_run, NEED_CONFIG, 2},
 };
 
@@ -293,6 +333,15 @@ static int option(struct task *task, int id, const char *value) {
     case OPTION_LEGS: task->legs = value; break;
     case OPTION_BYTES: task->bytes = value; break;
     case OPTION_OLD: task->old = value; break;
+    case OPTION_LOG: task->log = value; break;
+    case OPTION_CURVE: task->curve = value; break;
+    case OPTION_STORE: task->store = value; break;
+    case OPTION_ASIDE: task->aside = true; break;
+    case OPTION_NO_KEYS: task->no_keys = true; break;
+    case OPTION_ADDRESS:
+        if (task->address_count == LENGTH(task->addresses)) return cli_fail(&task->cli, E_USAGE, "too many --address");
+        task->addresses[task->address_count++] = value;
+        break;
     case 'o': task->out = value; break;
     case OPTION_KEY:
         if (task->key_count == LENGTH(task->keys)) return cli_fail(&task->cli, E_USAGE, "too many --registrar-key");
@@ -349,6 +398,7 @@ static int run(struct task *task) {
         return cli_fail(&task->cli, E_USAGE, "one word too many: %.80s", task->words[verb->words_max]);
     bool check = verb->run == run_check;
     bool needs = verb->need == NEED_CONFIG || (verb->need == NEED_UNLESS_OUT && !task->out);
+    if (verb->need == NEED_PATH || (verb->need == NEED_UNLESS_STORE && task->store)) return verb->run(task);
     if (!task->config_path && !needs) return verb->run(task);
     if (!task->config_path) {
         if (check) return say_check(task, ICINGA_UNKNOWN, "--config FILE is missing", NULL);

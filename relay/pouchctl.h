@@ -6,6 +6,7 @@
 #include "card.h"
 #include "cli.h"
 #include "config.h"
+#include "inspect.h"
 #include "link.h"
 
 enum { TASK_WORDS_MAX = 32, TASK_FILE_MAX = 64 * 1024 };
@@ -16,8 +17,12 @@ struct task {
     const char *config_path, *verb, *subject; /* subject: the first word after the verb, as a file or a party */
     const char *words[TASK_WORDS_MAX];        /* all words after the verb */
     size_t word_count;
-    const char *fingerprint, *reason, *keys[CARD_KEYS_MAX], *card_path, *out, *name, *kind, *legs, *bytes, *old;
+    const char *fingerprint, *reason, *keys[CARD_KEYS_MAX], *card_path, *out, *name, *kind, *legs, *bytes, *old, *log;
     size_t key_count;
+    const char *addresses[CARD_ADDRESSES_MAX], *curve;
+    size_t address_count;
+    const char *store;   /* verify: instead of the one in the configuration's folder */
+    bool aside, no_keys; /* restore, backup */
     bool yes, quiet, help, version;
 };
 
@@ -42,6 +47,27 @@ int registrar_run_sign(struct task *task);
 int registrar_run_combine(struct task *task);
 int registrar_run_record(struct task *task);
 int registrar_run_registrar(struct task *task);
+
+/* Signs the order with the keys that are at hand and has it recorded, or writes it where -o says. */
+int registrar_issue(struct task *task, struct buf *file);
+
+/* The relay goes to another host (pouchctl_move.c). */
+int move_run(struct task *task);
+/* It goes on after a loss (pouchctl_recover.c). */
+int recover_run(struct task *task);
+
+/* The store from end to end (pouchctl_verify.c). verify_store shows findings as they come and, if asked to, the summary. folder: where
+ * the heads lie that were kept outside of it. */
+enum { VERIFY_FINDINGS_EXIT = 4 };
+int verify_run(struct task *task);
+CHECKED enum error verify_store(const struct task *task, const char *store, const char *folder, const struct card *card,
+                                bool show_result, struct inspect_numbers *ret);
+/* Appends; nothing where there is no such file. */
+CHECKED enum error verify_read_head(const char *folder, const char *name, struct buf *ret);
+
+/* Copies of all that a relay is (pouchctl_backup.c). */
+int backup_run(struct task *task);
+int restore_run(struct task *task);
 
 /* What witnesses without a link to the relay are asked and answer, as files (pouchctl_witness.c). */
 int witness_run(struct task *task);

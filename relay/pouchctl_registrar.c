@@ -95,11 +95,20 @@ static const struct deed takeover_deed = {
     "takeover", "give notice that this key will be the party's authority in 14 days, unless the party objects",
     "given public notice: its new key may be taken after 14 days, unless it objects", "notice"};
 
+static const struct deed relay_deeds[] = {
+    [RELAY_MOVED] = {"move", "the relay goes to the addresses below", "announced to have moved", "moved"},
+    [RELAY_RECOVERED] = {"recover",
+                         "the relay has lost what came after this, and goes on from there under the keys below",
+                         "declared recovered", "recovered"},
+};
+
 static const struct deed *deed_of(const struct registrar_order *order) {
+    if (order->kind == LEAF_RELAY) return &relay_deeds[order->relay.action];
     return order->kind == LEAF_NOTICE ? &takeover_deed : &deeds[order->admission.action];
 }
 
 static struct bytes reason_of(const struct registrar_order *order) {
+    if (order->kind == LEAF_RELAY) return order->relay.has_reason ? order->relay.reason : (struct bytes){0};
     if (order->kind == LEAF_NOTICE) return order->notice.has_reason ? order->notice.reason : (struct bytes){0};
     return order->admission.has_reason ? order->admission.reason : (struct bytes){0};
 }
@@ -112,6 +121,7 @@ static bool names_of(const struct registrar_order *order, struct bytes *ret_name
 }
 
 static struct instant created_of(const struct registrar_order *order) {
+    if (order->kind == LEAF_RELAY) return order->relay.created;
     return order->kind == LEAF_NOTICE ? order->notice.created : order->admission.created;
 }
 
@@ -130,6 +140,24 @@ static void show_text(const char *field, struct bytes text) {
     if (!safe.failed) printf("  %-12s %s\n", field, (const char *)safe.p);
 }
 
+static void show_key(const char *field, const uint8_t key[static KEY_SIZE]) {
+    char hex[2 * KEY_SIZE + 1];
+    text_hex(key, KEY_SIZE, hex);
+    printf("  %-12s %s\n", field, hex);
+}
+
+static void show_relay(const struct relaychange *change) {
+    struct list addresses = change->addresses;
+    struct bytes address;
+    while (list_next_bytes(&addresses, &address)) show_text("address", address);
+    show_key("curve", change->curve);
+    if (change->action != RELAY_RECOVERED) return;
+    printf("  %-12s %llu entries of the directory, %llu of the evidence log\n", "left",
+           (unsigned long long)change->size, (unsigned long long)change->entries);
+    show_key("log", change->log);
+    show_key("statement", change->statement);
+}
+
 /* digits may be NULL: who is about to type the number as it was told must not have it before his eyes. */
 static void show_order(const struct registrar_order *order, const char *digits) {
     struct bytes name;
@@ -140,6 +168,7 @@ static void show_order(const struct registrar_order *order, const char *digits) 
         printf("  %-12s %s\n", "kind", kind_name(kind));
     }
     printf("  %-12s %s\n", "action", deed_of(order)->plain);
+    if (order->kind == LEAF_RELAY) show_relay(&order->relay);
     if (reason_of(order).n) show_text("reason", reason_of(order));
     if (order->admission.has_legs)
         printf("  %-12s %llu open requests\n", "quota", (unsigned long long)order->admission.legs);
@@ -209,6 +238,9 @@ static void say_plain(const struct outcome *outcome) {
     }
     if (!outcome->card) {
         printf("%s: %zu signature%s\n", outcome->file, order->signer_count, order->signer_count == 1 ? "" : "s");
+    } else if (registrar_check(order, outcome->card) == E_OK && deed_of(order) == &relay_deeds[RELAY_RECOVERED]) {
+        printf("%s: %zu of %u signatures; put it in place with `pouchctl --config FILE recover apply %s`\n",
+               outcome->file, order->signer_count, outcome->card->threshold, outcome->file);
     } else if (registrar_check(order, outcome->card) == E_OK) {
         printf("%s: %zu of %u signatures; record it with `pouchctl --config FILE record %s`\n", outcome->file,
                order->signer_count, outcome->card->threshold, outcome->file);
@@ -307,7 +339,7 @@ static int sign_here(const struct task *task, const struct card *card, struct bu
 }
 
 /* Signs the order and has it recorded, or writes it where it goes on to the other registrars. */
-static int issue(const struct task *task, struct buf *file) {
+int registrar_issue(struct task *task, struct buf *file) {
     struct card card;
     struct registrar_order order;
     bool has_card = false;
@@ -402,7 +434,7 @@ int registrar_run_admit(struct task *task) {
     code = fill_quota(task, &admission);
     if (code == 0) code = begin(task, &admission, &charter, &file);
     if (code == 0) code = agree(task, buf_bytes(&file));
-    return code ? code : issue(task, &file);
+    return code ? code : registrar_issue(task, &file);
 }
 
 static int need_reason(const struct task *task, const char *what) {
@@ -417,7 +449,7 @@ static int change(struct task *task, enum admission_action action) {
     struct admission admission = admission_of(task, action, bytes_text(task->subject));
     int code = fill_quota(task, &admission);
     if (code == 0) code = begin(task, &admission, NULL, &file);
-    return code ? code : issue(task, &file);
+    return code ? code : registrar_issue(task, &file);
 }
 
 int registrar_run_suspend(struct task *task) {
@@ -442,7 +474,7 @@ int registrar_run_nominate(struct task *task) {
     admission.name = bytes_text(task->name);
     admission.kind = kind;
     int code = begin(task, &admission, NULL, &file);
-    return code ? code : issue(task, &file);
+    return code ? code : registrar_issue(task, &file);
 }
 
 int registrar_run_takeover(struct task *task) {
@@ -455,7 +487,7 @@ int registrar_run_takeover(struct task *task) {
     enum error error = registrar_begin_notice(&charter, task->reason, now(), &file);
     if (error != E_OK) return cli_fail(&task->cli, error, "%s", task->subject);
     code = agree(task, buf_bytes(&file));
-    return code ? code : issue(task, &file);
+    return code ? code : registrar_issue(task, &file);
 }
 
 /* ---- orders that others made ---- */

@@ -48,8 +48,18 @@ static int give_request(const struct task *task, struct bytes body) {
     return ferror(stdout) || fflush(stdout) ? cli_fail(&task->cli, E_IO, "stdout") : 0;
 }
 
+static bool read_log(const char *text, uint64_t *ret) {
+    if (strcmp(text, "directory") == 0)
+        *ret = LOG_DIRECTORY;
+    else if (strcmp(text, "evidence") == 0)
+        *ret = LOG_EVIDENCE;
+    else
+        return false;
+    return true;
+}
+
 static int run_request(struct task *task) {
-    struct command command = {.verb = COMMAND_WITNESS_REQUEST, .has_old = true};
+    struct command command = {.verb = COMMAND_WITNESS_REQUEST, .has_old = true, .has_log = true, .log = LOG_DIRECTORY};
     AUTO_BUF bytes = {0};
     struct answer answer;
     if (task->word_count != 1)
@@ -57,6 +67,8 @@ static int run_request(struct task *task) {
     if (task->old && !read_size(task->old, &command.old))
         return cli_fail_hint(&task->cli, E_USAGE, "give the size that the witness cosigned last; 0 if none",
                              "--old %.40s is no size", task->old);
+    if (task->log && !read_log(task->log, &command.log))
+        return cli_fail_hint(&task->cli, E_USAGE, "directory, or evidence", "--log %.40s is no log", task->log);
     char about[64] = "";
     if (task->old) snprintf(about, sizeof about, "--old %.20s", task->old);
     task->subject = task->old ? about : NULL; /* not "request", which an error is not about */

@@ -102,6 +102,28 @@ enum error registrar_begin_notice(const struct registrar_charter *charter, const
     return begin(key->party, charter, LEAF_NOTICE, buf_bytes(&payload), ret);
 }
 
+enum error registrar_begin_relay(const struct relaychange *change, struct buf *ret) {
+    struct relaychange whole = *change;
+    AUTO_BUF payload = {0};
+    whole.suite = SUITE;
+    if (whole.reason.n > SUBJECT_MAX) return E_BAD_TEXT;
+    relaychange_encode(&whole, &payload);
+    TRY(buf_error(&payload));
+    if (payload.n > CERTIFICATE_MAX) return E_OUT_OF_RANGE;
+    return begin(bytes_text(REGISTRAR_RELAY), NULL, LEAF_RELAY, buf_bytes(&payload), ret);
+}
+
+static enum error open_relay(struct bytes payload, struct registrar_order *order) {
+    TRY(relaychange_decode(payload, &order->relay));
+    if (!bytes_are(order->party, REGISTRAR_RELAY) || order->has_charter) return E_MISMATCH;
+    struct list addresses = order->relay.addresses;
+    struct bytes address;
+    if (addresses.count == 0) return E_MISSING_FIELD;
+    while (list_next_bytes(&addresses, &address))
+        if (!card_address_valid(address)) return E_BAD_TEXT;
+    return card_curve_valid(order->relay.curve) ? E_OK : E_BAD_KEY;
+}
+
 static enum error open_admission(struct bytes payload, struct registrar_order *order) {
     TRY(admission_decode(payload, &order->admission));
     const struct admission *admission = &order->admission;
@@ -124,7 +146,9 @@ static enum error open_notice(struct bytes payload, struct registrar_order *orde
     return same ? E_OK : E_MISMATCH;
 }
 
-static enum label label_of(enum leaf_kind kind) { return kind == LEAF_NOTICE ? LABEL_NOTICE : LABEL_ADMISSION; }
+static enum label label_of(enum leaf_kind kind) {
+    return kind == LEAF_RELAY ? LABEL_RELAY : kind == LEAF_NOTICE ? LABEL_NOTICE : LABEL_ADMISSION;
+}
 
 /* Each signer's own signature holds. */
 static enum error open_signers(struct registrar_order *order) {
@@ -149,7 +173,8 @@ static enum error take_statements(struct list statements, struct registrar_order
         if (!dirstatement_next(&statements, &statement)) return E_MALFORMED;
     }
     if (statements.count != 0) return E_MALFORMED;
-    if (statement.kind != LEAF_ADMISSION && statement.kind != LEAF_NOTICE) return E_MALFORMED;
+    bool known = statement.kind == LEAF_ADMISSION || statement.kind == LEAF_NOTICE || statement.kind == LEAF_RELAY;
+    if (!known) return E_MALFORMED;
     order->kind = (enum leaf_kind)statement.kind;
     order->joint = statement.statement;
     return E_OK;
@@ -165,7 +190,11 @@ enum error registrar_open(struct bytes file, struct registrar_order *ret) {
     if (dossier.has_post_key || dossier.has_revoker) return E_MALFORMED;
     TRY(take_statements(dossier.statements, &order));
     TRY(joint_peek(order.joint, &payload));
-    TRY(order.kind == LEAF_NOTICE ? open_notice(payload, &order) : open_admission(payload, &order));
+    switch (order.kind) {
+    case LEAF_NOTICE: TRY(open_notice(payload, &order)); break;
+    case LEAF_RELAY: TRY(open_relay(payload, &order)); break;
+    default: TRY(open_admission(payload, &order)); break;
+    }
     TRY(open_signers(&order));
     *ret = order;
     return E_OK;

@@ -1,5 +1,5 @@
-/* registrar.h - what registrars sign: nominations, admissions, suspensions, resumptions, and notices of another
- * authority key. Linked into pouchctl only; pouchd records them and cannot make them. The registrars' keys need never
+/* registrar.h - what registrars sign: nominations, admissions, suspensions, resumptions, notices of another
+ * authority key, and where the relay itself has gone. Linked into pouchctl only; pouchd records them and cannot make them. The registrars' keys need never
  * be on the relay's machine.
  *
  * An *order* is what is signed, in a file of its own that can be carried from one registrar to the next: a dossier
@@ -35,12 +35,17 @@ CHECKED enum error registrar_begin(const struct admission *admission, const stru
 CHECKED enum error registrar_begin_notice(const struct registrar_charter *charter, const char *reason,
                                           struct instant created, struct buf *ret);
 
+/* The same for the relay: the dossier names no party but REGISTRAR_RELAY. */
+#define REGISTRAR_RELAY "relay"
+CHECKED enum error registrar_begin_relay(const struct relaychange *change, struct buf *ret);
+
 /* An order taken apart; views into the file's bytes. */
 struct registrar_order {
-    enum leaf_kind kind; /* LEAF_ADMISSION or LEAF_NOTICE */
+    enum leaf_kind kind; /* LEAF_ADMISSION, LEAF_NOTICE or LEAF_RELAY */
     struct bytes party, joint;
     struct admission admission;
     struct notice notice;
+    struct relaychange relay;
     bool has_charter;
     struct registrar_charter charter;
     uint8_t signers[SIGNERS_MAX][KEY_SIZE];

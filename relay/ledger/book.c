@@ -51,7 +51,7 @@ void book_undo(struct book *book) {
     directory_free(book->growing);
     book->growing = NULL;
     book->wake_count = 0;
-    book->head_made = false;
+    memset(book->head_made, 0, sizeof book->head_made);
 }
 
 const struct directory_device *book_device(const struct book *book, const struct job *job) {

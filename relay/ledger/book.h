@@ -43,6 +43,13 @@ void response_fail(struct response *response, enum error error, const char *deta
 struct outcome *response_outcome(struct response *response, const uint8_t subject[static HASH_SIZE], enum error error);
 void response_free(struct response *response);
 
+/* Time in which the ledger was not there (outage.c). */
+struct outages {
+    struct instant alive; /* of the last batch */
+    uint64_t sum_ms, count;
+    struct instant end; /* of the last one */
+};
+
 struct book_wake {
     char post[POST_MAX + 1];
     uint64_t newest;
@@ -56,14 +63,15 @@ struct book {
     struct directory *directory; /* as committed */
     struct directory *growing;   /* with this batch's leaves; NULL while there are none */
     uint8_t statement_secret[SIGN_SECRET_SIZE], statement_key[KEY_SIZE];
-    struct note_key log_key; /* signs the directory's heads; its name is their origin */
+    struct note_key log_keys[LOG_EVIDENCE + 1]; /* by enum relay_log: signs the log's heads; its name is their origin */
     uint8_t log_secret[SIGN_SECRET_SIZE];
-    struct merkle_tree tree; /* the leaf hashes of `directory` */
-    bool head_made;          /* in this batch */
+    struct merkle_tree tree;          /* the leaf hashes of `directory` */
+    bool head_made[LOG_EVIDENCE + 1]; /* by enum relay_log: in this batch */
     struct ledger_clock clock;
     struct scribe scribe;
-    struct instant now; /* of this batch */
-    bool refuse_new;    /* the disk is full, or nearly: submissions wait */
+    struct instant now;                     /* of this batch */
+    struct outages outages, outages_before; /* with this batch; as committed */
+    bool refuse_new;                        /* the disk is full, or nearly: submissions wait */
     struct book_wake *wakes;
     size_t wake_count, wake_cap;
 };
@@ -136,6 +144,8 @@ CHECKED enum error reseal_forwarder(struct book *book, const struct store_leg *l
 /* Was the leg with this post, which has forwarded it since? By the entry with *ret_ordinal. */
 CHECKED enum error reseal_left(struct book *book, const struct store_leg *leg, struct bytes post, uint32_t *ret_ordinal,
                                bool *ret);
+/* Has this post agreed before, by an entry, that the leg may be shown to others? */
+CHECKED enum error reseal_consented(struct book *book, const struct store_leg *leg, struct bytes post, bool *ret);
 
 /* rekey.c: REKEY_NEEDED */
 /* Writes it, once, if no live device can open the leg. */
@@ -150,6 +160,35 @@ CHECKED enum error rekey_directory_grew(struct book *book, struct list statement
 CHECKED enum error rekey_housekeep(struct book *book); /* the same for certificates that have run out */
 /* Goes on with that, a piece a batch. */
 CHECKED enum error rekey_run(struct book *book, bool *ret_more);
+
+/* The wrap set in force, views into *bytes; has it a wrap for this device? */
+CHECKED enum error rekey_wrapset(struct book *book, const struct store_leg *leg, struct buf *bytes,
+                                 struct wrapset *ret);
+bool rekey_is_wrapped(const struct wrapset *set, const uint8_t device[static KEY_SIZE]);
+
+/* outage.c: what deadlines are counted in. A batch begins with outage_begin and ends with outage_write, in its transaction;
+ * outage_committed says what it has found in ms, usually 0. */
+CHECKED enum error outage_load(struct book *book);
+void outage_begin(struct book *book);
+CHECKED enum error outage_write(struct book *book);
+uint64_t outage_committed(struct book *book);
+struct instant outage_served(const struct book *book); /* served time of this batch */
+/* Sets the leg's deadline: `keep` from now. The caller stores it. */
+void outage_deadline(const struct book *book, struct store_leg *leg);
+/* What outages have added to it since, in seconds. */
+uint64_t outage_grace_s(const struct book *book, const struct store_leg *leg);
+
+/* retention.c: when ciphertext goes */
+/* The leg has moved: is the body from now on kept for a time only? The caller stores the leg. */
+bool retention_moves(const struct book *book, struct store_leg *leg);
+/* The leg, stored, is terminal. */
+CHECKED enum error retention_ended(struct book *book, const struct store_leg *leg);
+/* The leg, stored, whose body this device of the recipient says that it has. */
+CHECKED enum error retention_handed_over(struct book *book, struct store_leg *leg,
+                                         const uint8_t device[static KEY_SIZE]);
+CHECKED enum error retention_erase_body(struct book *book, const struct store_request *request);
+CHECKED enum error retention_erase_all(struct book *book, const struct store_request *request);
+CHECKED enum error retention_sweep(struct book *book); /* bodies that have been kept long enough */
 
 /* expiry.c: deadlines that have passed */
 CHECKED enum error expiry_run(struct book *book, bool *ret_more);
@@ -183,37 +222,69 @@ CHECKED enum error boxes_get(struct book *book, const struct job *job, const str
                              struct response *response);
 CHECKED enum error boxes_sweep(struct book *book); /* drops what nobody fetched in time */
 
-/* heads.c: the directory's signed heads */
+/* heads.c: the signed heads of both logs */
 #define HEAD_INTERVAL_MS ((uint64_t)60 * 60 * 1000) /* so old the newest head may become before it is made anew */
 #define HEAD_ASKED_MS (HEAD_TIME_MS / 2)            /* so old when a witness is about to look at its time */
-/* Signs one if the directory has grown since the newest, or that one is older than age_ms. E_CORRUPT, and why in the log, when
- * the store is older than the newest head or contradicts it: the relay must stop. */
-CHECKED enum error heads_write(struct book *book, uint64_t age_ms);
+struct log_state;                                   /* logs.h */
+/* Signs one if the log has grown since the newest, or that one is older than age_ms. E_CORRUPT, and why in the log, when the
+ * store is older than the newest head or contradicts it: the relay must stop. */
+CHECKED enum error heads_write(struct book *book, enum relay_log log, uint64_t age_ms);
+/* Signs one of `now`, when the caller has worked out both that and what there was before, from the store. The same errors. */
+CHECKED enum error heads_grown(struct book *book, enum relay_log log, const struct log_state *before,
+                               const struct log_state *now, struct buf *ret_note);
 /* After the commit: a head that the batch has made is written into the file beside the store (headfile.h); at start that one
- * must be of this directory too (E_CORRUPT). */
+ * must be of this log too (E_CORRUPT). */
 void heads_keep_outside(struct book *book);
-CHECKED enum error heads_check_outside(const struct book *book);
+CHECKED enum error heads_check_outside(const struct book *book, enum relay_log log);
 /* Is there none, or has its time passed by age_ms? */
-bool heads_old(const struct book *book, uint64_t age_ms);
-CHECKED enum error heads_newest(const struct book *book, struct buf *ret_note, bool *ret_has);
-CHECKED enum error heads_answer(const struct book *book, struct response *response);
-/* The body of an add-checkpoint request for the newest head. Wrong: E_OUT_OF_RANGE (old is larger), E_NO_HEAD (the
- * directory is empty). */
-CHECKED enum error heads_request(const struct book *book, uint64_t old, struct buf *ret_body, enum error *ret_wrong);
-CHECKED enum error heads_answer_request(const struct book *book, uint64_t old, struct response *response);
-/* A head with witnesses' cosignatures. Wrong: E_BAD_SIGNATURE, E_UNKNOWN_WITNESS, E_DIRECTORY_FORKED (signed by the log's key,
- * but not of this log), head_open's errors. */
-CHECKED enum error heads_cosign(struct book *book, struct bytes note, enum error *ret_wrong);
-CHECKED enum error heads_answer_cosign(struct book *book, struct bytes note, struct response *response);
+bool heads_old(const struct book *book, enum relay_log log, uint64_t age_ms);
+CHECKED enum error heads_newest(const struct book *book, enum relay_log log, struct buf *ret_note, bool *ret_has);
 struct heads_numbers {
-    uint64_t size; /* 0: no head */
-    struct instant time;
-    size_t witnesses, fresh; /* in the card; those whose word is no older than the card's freshness */
+    uint64_t size, evidence_size; /* 0: no head */
+    struct instant time, evidence_time;
+    size_t witnesses, fresh; /* in the card; those whose word on the directory is no older than the card's freshness */
 };
 CHECKED enum error heads_count(const struct book *book, struct heads_numbers *ret);
+
+/* cosigning.c: heads given out, cosignatures taken in */
+CHECKED enum error heads_newest_of(const struct book *book, enum relay_log log, struct buf *ret_note,
+                                   uint64_t *ret_size, bool *ret_has);
+CHECKED enum error heads_answer(const struct book *book, struct response *response); /* the directory's */
+/* The body of an add-checkpoint request for the newest head. Wrong: E_OUT_OF_RANGE (old is larger), E_NO_HEAD (the
+ * log is empty). */
+CHECKED enum error heads_request(const struct book *book, enum relay_log log, uint64_t old, struct buf *ret_body,
+                                 enum error *ret_wrong);
+CHECKED enum error heads_answer_request(const struct book *book, enum relay_log log, uint64_t old,
+                                        struct response *response);
+/* A head of either log with witnesses' cosignatures. Wrong: E_BAD_SIGNATURE, E_UNKNOWN_WITNESS, E_DIRECTORY_FORKED or
+ * E_EVIDENCE_FORKED (signed by the log's key, but not of this log), head_open's errors. */
+CHECKED enum error heads_cosign(struct book *book, struct bytes note, enum error *ret_wrong);
+CHECKED enum error heads_answer_cosign(struct book *book, struct bytes note, struct response *response);
 /* Through the operator: a request as file was made of the newest head; an answer as file, of signature lines or a note. */
-CHECKED enum error heads_remember_asked(struct book *book);
+CHECKED enum error heads_remember_asked(struct book *book, enum relay_log log);
 CHECKED enum error heads_add_answer(struct book *book, struct bytes answer, enum error *ret_wrong);
+
+/* proofs.c: the evidence log */
+/* After scribe_sign, in the same transaction: the batch's entries enter the log, its head is signed, and the receipts get their
+ * proofs. E_CORRUPT, and which row in the log: the store does not hold what was written. */
+CHECKED enum error proofs_write(struct book *book);
+/* At start, in a transaction: entries from before the evidence log enter it, and their receipts get proofs. */
+CHECKED enum error proofs_catch_up(struct book *book);
+/* The log is not what was signed: says in the log which row it is, if that can be seen from what the newest root is made of. */
+void proofs_name_damage(const struct book *book);
+
+/* logs.c: answers about how the logs have grown */
+CHECKED enum error logs_answer(const struct book *book, struct bytes body, struct response *response);
+CHECKED enum error logs_answer_hashes(const struct book *book, struct bytes body, struct response *response);
+
+/* loss.c: a declared loss */
+/* At start, before any head is looked at: takes the registrars' statement, if one lies beside the store. E_MISMATCH: it is about
+ * another store; E_WRONG_FINGERPRINT: the keys here are not those that it names; the directory's errors. */
+CHECKED enum error loss_take(struct book *book);
+/* The newest such statement in the directory; appends nothing when there was never one. */
+CHECKED enum error loss_newest(const struct book *book, struct buf *ret_statement);
+/* Was there one in the last LOSS_OFFERS_MS? Then anybody may bring what the registrars signed and the relay has lost. */
+bool loss_lately(const struct book *book);
 
 /* handover.c: questions, answered after the commit */
 CHECKED enum error handover_answer(struct book *book, const struct job *job, enum message type, struct bytes body,

@@ -19,6 +19,11 @@ void clock_start(struct ledger_clock *clock, struct instant last) {
         log_line(LOG_ERR,
                  "this machine's clock is behind the last entry of the ledger: nothing expires until it is set "
                  "right and the relay is started again");
+    } else if (last.ms > 0 && wall > last.ms + CLOCK_BELIEVED_MS) {
+        clock->halted = true;
+        log_line(LOG_ERR,
+                 "this machine's clock is years ahead of the last entry of the ledger: ledger time goes on without it "
+                 "and nothing expires until it is set right and the relay is started again");
     } else if (wall > last.ms) {
         clock->last_ms = wall;
     }

@@ -329,8 +329,9 @@ enum error enrolment_enrol(struct book *book, const struct job *job, const struc
 }
 
 /* Whoever brings them: they are signed by a key of the directory. Charters and the registrars' words come through the
- * operator, contact statements with their cards. */
-static bool may_declare(uint64_t kind) {
+ * operator, contact statements with their cards; after a declared loss members bring back the former, too. */
+static bool may_declare(const struct book *book, uint64_t kind) {
+    if (kind == LEAF_CHARTER || kind == LEAF_ADMISSION || kind == LEAF_NOTICE) return loss_lately(book);
     return kind == LEAF_POST || kind == LEAF_DEVICE || kind == LEAF_COUNTERSIGN || kind == LEAF_REVOCATION ||
            kind == LEAF_SUCCESSION || kind == LEAF_DEPARTURE || kind == LEAF_SPLIT;
 }
@@ -340,7 +341,7 @@ enum error enrolment_declare(struct book *book, const struct declare *declare, s
     struct dirstatement statement;
     enum error wrong = declare->statements.count ? E_OK : E_MALFORMED;
     while (dirstatement_next(&list, &statement))
-        if (!may_declare(statement.kind)) wrong = E_NOT_ALLOWED;
+        if (!may_declare(book, statement.kind)) wrong = E_NOT_ALLOWED;
     if (wrong == E_OK) TRY(add_all(book, declare->statements, NULL, (struct list){0}, &wrong));
     if (wrong == E_OK) return answer_promised(book, declare->statements, response);
     fail(response, wrong);
@@ -375,7 +376,8 @@ enum error enrolment_record(struct book *book, struct list statements, enum erro
     struct dirstatement statement;
     *ret_error = statements.count ? E_OK : E_MALFORMED;
     while (dirstatement_next(&list, &statement))
-        if (statement.kind != LEAF_CHARTER && statement.kind != LEAF_ADMISSION && statement.kind != LEAF_NOTICE)
+        if (statement.kind != LEAF_CHARTER && statement.kind != LEAF_ADMISSION && statement.kind != LEAF_NOTICE &&
+            statement.kind != LEAF_RELAY)
             *ret_error = E_NOT_ALLOWED;
     return *ret_error == E_OK ? add_all(book, statements, NULL, (struct list){0}, ret_error) : E_OK;
 }

@@ -1,5 +1,6 @@
-/* expiry.c - deadlines that have passed, by the ledger's time. Runs after the batch's statements: what arrived in time counts,
- * and exactly at the deadline is in time (store: expires < now). */
+/* expiry.c - deadlines that have passed, by the ledger's time. Runs after the batch's statements: what arrived in time
+ * counts, and exactly at the deadline is in time (store: expires < served time). Outages have moved the deadlines
+ * (outage.c). */
 #include "book.h"
 
 enum { EXPIRIES_PER_BATCH = 256 };
@@ -17,7 +18,7 @@ enum error expiry_run(struct book *book, bool *ret_more) {
     *ret_more = false;
     if (book->clock.halted) return E_OK;
     for (int i = 0; i < EXPIRIES_PER_BATCH; i++) {
-        enum error error = book->store->ops->leg_due(book->store, book->now, &leg);
+        enum error error = book->store->ops->leg_due(book->store, outage_served(book), &leg);
         if (error == E_UNKNOWN_REQUEST) return E_OK;
         TRY(error);
         TRY(expire(book, &leg));

@@ -23,10 +23,15 @@ static enum error answer_hello(struct book *book, const struct job *job, struct 
                               .body_max = book->config->body_max,
                               .registered = device != NULL,
                               .legs_max = book->config->legs_max};
-    AUTO_BUF head = {0};
+    AUTO_BUF head = {0}, evidence = {0}, recovery = {0};
     directory_root(book->directory, welcome.root);
-    TRY(heads_newest(book, &head, &welcome.has_checkpoint));
+    TRY(heads_newest(book, LOG_DIRECTORY, &head, &welcome.has_checkpoint));
+    TRY(heads_newest(book, LOG_EVIDENCE, &evidence, &welcome.has_evidence));
     welcome.checkpoint = buf_bytes(&head);
+    welcome.evidence = buf_bytes(&evidence);
+    TRY(loss_newest(book, &recovery));
+    welcome.has_recovery = recovery.n > 0;
+    welcome.recovery = buf_bytes(&recovery);
     TRY(book->store->ops->entry_count(book->store, &welcome.entries));
     if (device) {
         welcome.has_newest = true;
@@ -50,7 +55,7 @@ static enum error answer_leaves(struct book *book, struct bytes body, struct res
     AUTO_BUF head = {0};
     struct leaves leaves = {.from = ask.from, .leaves = list_of(&list, count), .size = size};
     directory_root(book->directory, leaves.root);
-    TRY(heads_newest(book, &head, &leaves.has_checkpoint));
+    TRY(heads_newest(book, LOG_DIRECTORY, &head, &leaves.has_checkpoint));
     leaves.checkpoint = buf_bytes(&head);
     leaves_encode(&leaves, &response->body);
     return list.failed ? E_NO_MEMORY : finish(response, MESSAGE_LEAVES);
@@ -185,9 +190,11 @@ static enum error may_fetch(const struct fetch *fetch, const struct store_leg *l
 static enum error find_fetch(struct book *book, const struct fetch *fetch, const char *post,
                              struct store_request *ret) {
     TRY(book->store->ops->request_by_digest(book->store, fetch->header, ret));
-    if (!ret->stored) return E_UNKNOWN_REQUEST;
-    if (!fetch->has_leg) return strcmp(ret->from, post) == 0 ? E_OK : E_UNKNOWN_REQUEST;
-    struct store_leg leg;
+    struct store_leg leg; /* one that is staged has none, unless it is staged once more */
+    if (!fetch->has_leg) {
+        TRY(book->store->ops->leg_nth(book->store, ret->id, 0, &leg));
+        return strcmp(ret->from, post) == 0 ? E_OK : E_UNKNOWN_REQUEST;
+    }
     TRY(book->store->ops->leg_by_id(book->store, fetch->leg, &leg));
     return leg.request == ret->id ? may_fetch(fetch, &leg, post) : E_UNKNOWN_REQUEST;
 }
@@ -270,10 +277,18 @@ static enum error answer_box(struct book *book, const struct job *job, struct by
     return boxes_get(book, job, &get, response);
 }
 
+/* A log that is damaged somewhere is named in the relay's own log, and its asker told; the relay goes on, or else whoever asks for
+ * that place could end it at will. What is signed is checked apart from this. */
+static enum error answer_of_log(enum error error, struct response *response) {
+    if (error != E_CORRUPT) return error;
+    response_fail(response, E_CORRUPT, "this relay's copy of the log");
+    return E_OK;
+}
+
 static enum error answer_checkpoint(const struct book *book, struct bytes body, struct response *response) {
     struct getcheckpoint ask;
     TRY(getcheckpoint_decode(body, &ask));
-    return heads_answer_request(book, ask.old, response);
+    return heads_answer_request(book, ask.has_log ? (enum relay_log)ask.log : LOG_DIRECTORY, ask.old, response);
 }
 
 static enum error answer_contact(const struct book *book, const struct job *job, struct bytes body,
@@ -288,7 +303,9 @@ enum error handover_answer(struct book *book, const struct job *job, enum messag
     if (type == MESSAGE_HELLO) return answer_hello(book, job, body, response);
     if (type == MESSAGE_GETLEAVES) return answer_leaves(book, body, response);
     if (type == MESSAGE_GETHEADS) return heads_answer(book, response);
-    if (type == MESSAGE_GETCHECKPOINT) return answer_checkpoint(book, body, response);
+    if (type == MESSAGE_GETLOG) return answer_of_log(logs_answer(book, body, response), response);
+    if (type == MESSAGE_GETHASHES) return answer_of_log(logs_answer_hashes(book, body, response), response);
+    if (type == MESSAGE_GETCHECKPOINT) return answer_of_log(answer_checkpoint(book, body, response), response);
     if (type == MESSAGE_GET) return answer_box(book, job, body, response);
     if (type == MESSAGE_GETCONTACT) return answer_contact(book, job, body, response);
     const struct directory_device *device = book_device(book, job);

@@ -21,6 +21,7 @@
 
 #include "book.h"
 #include "fault.h"
+#include "head.h"
 #include "keys.h"
 #include "log.h"
 #include "sign.h"
@@ -75,7 +76,8 @@ static enum error read_statement_key(struct book *book) {
 
 static enum error read_log_key(struct book *book) {
     uint8_t seed[KEY_SIZE], public[KEY_SIZE];
-    TRY(card_log_key(&book->card, "directory", &book->log_key));
+    TRY(head_key(&book->card, LOG_DIRECTORY, &book->log_keys[LOG_DIRECTORY]));
+    TRY(head_key(&book->card, LOG_EVIDENCE, &book->log_keys[LOG_EVIDENCE]));
     TRY(keys_read(".", "log.key", seed));
     crypto_sign_seed_keypair(public, book->log_secret, seed);
     sodium_memzero(seed, sizeof seed);
@@ -103,21 +105,29 @@ static enum error replay(struct book *book) {
     return memcmp(stored, computed, HASH_SIZE) == 0 ? E_OK : E_CORRUPT;
 }
 
-/* The newest head must be of this directory; one is made where there is none, or only an old one. */
-static enum error check_head(struct book *book) {
-    TRY(heads_check_outside(book));
+static enum error commit_after(struct book *book, enum error error) {
+    return error == E_OK ? book->store->ops->commit(book->store) : error;
+}
+
+/* Entries from before the evidence log: without their place in it nothing can be added, so a full disk is no excuse. */
+static enum error catch_up(struct book *book) {
     TRY(book->store->ops->begin(book->store));
-    enum error error = heads_write(book, HEAD_INTERVAL_MS);
-    if (error == E_OK) error = book->store->ops->commit(book->store);
+    return commit_after(book, proofs_catch_up(book));
+}
+
+/* The newest head must be of this log; one is made where there is none, or only an old one. */
+static enum error check_head(struct book *book, enum relay_log log) {
+    TRY(heads_check_outside(book, log));
+    TRY(book->store->ops->begin(book->store));
+    enum error error = commit_after(book, heads_write(book, log, HEAD_INTERVAL_MS));
     if (error == E_STORE_FULL) book_undo(book); /* a full disk keeps nobody from reading */
     if (error != E_STORE_FULL) TRY(error);
-    book->head_made = true; /* perhaps just before it was killed */
+    book->head_made[log] = true; /* perhaps just before it was killed */
     heads_keep_outside(book);
     return E_OK;
 }
 
 static enum error open_book(struct book *book, const struct config *config, const char **ret_what) {
-    uint64_t last;
     book->config = config;
     *ret_what = "relay.card";
     TRY(read_card(&book->card));
@@ -128,11 +138,16 @@ static enum error open_book(struct book *book, const struct config *config, cons
     *ret_what = config->store_file;
     TRY(store_sqlite_open(config->store_file, false, &book->store));
     TRY(replay(book));
-    TRY(book->store->ops->meta_get(book->store, "time", &last));
-    clock_start(&book->clock, (struct instant){last});
+    TRY(outage_load(book));
+    clock_start(&book->clock, book->outages.alive);
     book->now = clock_read(&book->clock);
+    TRY(catch_up(book));
+    *ret_what = "relay.recover";
+    TRY(loss_take(book));
+    *ret_what = config->store_file;
     TRY(book_fill_tree(book));
-    return check_head(book);
+    TRY(check_head(book, LOG_DIRECTORY));
+    return check_head(book, LOG_EVIDENCE);
 }
 
 enum error ledger_create(const struct config *config) {
@@ -218,6 +233,7 @@ static enum error housekeep(struct ledger *ledger) {
     if (book->now.ms < ledger->housekept.ms + HOUSEKEEPING_MS) return E_OK;
     uint64_t today = book->now.ms / DAY_MS;
     TRY(submission_sweep(book));
+    TRY(retention_sweep(book));
     TRY(rekey_housekeep(book));
     TRY(boxes_sweep(book));
     TRY(book->store->ops->prekey_drop(book->store,
@@ -230,24 +246,40 @@ static bool is_asked_by_operator(const struct task *task) {
     return task->control && task->command.verb == COMMAND_WITNESS_REQUEST;
 }
 
-/* Whoever takes a head to a witness needs one whose time is right. */
-static bool asks_for_head(const struct task *task) {
-    return task->control ? is_asked_by_operator(task) : task->row->type == MESSAGE_GETCHECKPOINT;
+static enum relay_log asked_log(const struct task *task) {
+    struct getcheckpoint ask;
+    if (task->control) return task->command.has_log ? (enum relay_log)task->command.log : LOG_DIRECTORY;
+    if (getcheckpoint_decode(task->frame.body, &ask) != E_OK || !ask.has_log) return LOG_DIRECTORY;
+    return (enum relay_log)ask.log;
 }
 
-static enum error write_head(struct ledger *ledger) {
+/* Whoever takes a head to a witness needs one whose time is right. */
+static bool asks_for_head(const struct task *task, enum relay_log log) {
+    bool asks = task->control ? is_asked_by_operator(task) : task->row->type == MESSAGE_GETCHECKPOINT;
+    return asks && asked_log(task) == log;
+}
+
+/* The evidence log's heads are signed with its entries, after the scribe; here only one that has become old. */
+static enum error write_head(struct ledger *ledger, enum relay_log log) {
     struct book *book = &ledger->book;
-    bool asked = false, by_operator = false, housekept = ledger->housekept.ms == book->now.ms;
+    bool asked = false, housekept = ledger->housekept.ms == book->now.ms;
+    bool grown = log == LOG_DIRECTORY && book->growing;
+    for (size_t i = 0; i < ledger->count; i++) asked = asked || asks_for_head(&ledger->tasks[i], log);
+    if (log == LOG_EVIDENCE && scribe_entries(&book->scribe) > 0) return E_OK;
+    return asked || grown || housekept ? heads_write(book, log, asked ? HEAD_ASKED_MS : HEAD_INTERVAL_MS) : E_OK;
+}
+
+static enum error remember_asked(struct ledger *ledger) {
     for (size_t i = 0; i < ledger->count; i++) {
-        asked = asked || asks_for_head(&ledger->tasks[i]);
-        by_operator = by_operator || is_asked_by_operator(&ledger->tasks[i]);
+        const struct task *task = &ledger->tasks[i];
+        if (is_asked_by_operator(task)) TRY(heads_remember_asked(&ledger->book, asked_log(task)));
     }
-    if (asked || book->growing || housekept) TRY(heads_write(book, asked ? HEAD_ASKED_MS : HEAD_INTERVAL_MS));
-    return by_operator ? heads_remember_asked(book) : E_OK;
+    return E_OK;
 }
 
 static enum error write_batch(struct ledger *ledger) {
     struct book *book = &ledger->book;
+    outage_begin(book);
     TRY(scribe_begin(&book->scribe, book->store, directory_size(book->directory)));
     for (size_t i = 0; i < ledger->count; i++) {
         struct task *task = &ledger->tasks[i];
@@ -259,15 +291,25 @@ static enum error write_batch(struct ledger *ledger) {
     ledger->more |= legs_left;
     TRY(housekeep(ledger));
     FAULT("ledger.applied");
-    TRY(write_head(ledger));
+    TRY(write_head(ledger, LOG_DIRECTORY));
+    TRY(write_head(ledger, LOG_EVIDENCE));
     TRY(scribe_sign(&book->scribe, book->store, book->statement_secret));
     FAULT("ledger.signed");
-    return book->store->ops->meta_put(book->store, "time", book->now.ms);
+    TRY(proofs_write(book));
+    TRY(remember_asked(ledger));
+    return outage_write(book);
 }
 
 static void undo_batch(struct ledger *ledger) {
     book_undo(&ledger->book);
     for (size_t i = 0; i < ledger->count; i++) response_free(&ledger->tasks[i].response);
+}
+
+static void tell_outage(struct book *book) {
+    uint64_t ms = outage_committed(book);
+    if (ms == 0) return;
+    log_line(LOG_WARNING, "the ledger was away for %llu s: every open request has so much longer",
+             (unsigned long long)(ms / 1000));
 }
 
 /* One transaction; E_STORE_FULL has undone it. */
@@ -281,6 +323,7 @@ static enum error try_batch(struct ledger *ledger) {
         if (error == E_OK) {
             FAULT("ledger.committed");
             heads_keep_outside(book);
+            tell_outage(book);
             return E_OK;
         }
     }
@@ -290,8 +333,8 @@ static enum error try_batch(struct ledger *ledger) {
 }
 
 static bool changes(enum message type) {
-    return type == MESSAGE_COSIGN || type == MESSAGE_ENROL || type == MESSAGE_DECLARE || type == MESSAGE_PUBLISH || type == MESSAGE_SUBMIT ||
-           type == MESSAGE_CHUNK || type == MESSAGE_STATE || type == MESSAGE_PUT ||
+    return type == MESSAGE_COSIGN || type == MESSAGE_ENROL || type == MESSAGE_DECLARE || type == MESSAGE_PUBLISH ||
+           type == MESSAGE_SUBMIT || type == MESSAGE_CHUNK || type == MESSAGE_STATE || type == MESSAGE_PUT ||
            type == MESSAGE_PUTCONTACT;
 }
 
@@ -412,6 +455,8 @@ static void add_head_numbers(const struct book *book, struct buf *out, size_t *c
     if (heads_count(book, &numbers) != E_OK) give_up(E_IO);
     add_number(out, count, "head_size", numbers.size);
     add_number(out, count, "head_time_ms", numbers.time.ms);
+    add_number(out, count, "evidence_size", numbers.evidence_size);
+    add_number(out, count, "evidence_time_ms", numbers.evidence_time.ms);
     add_number(out, count, "witnesses", numbers.witnesses);
     add_number(out, count, "witnesses_fresh", numbers.fresh);
     add_number(out, count, "witnesses_needed", book->card.quorum);
@@ -440,6 +485,9 @@ static void add_status(struct ledger *ledger, struct buf *out, size_t *count) {
     add_number(out, count, "free_bytes", statvfs(".", &disk) == 0 ? (uint64_t)disk.f_bavail * disk.f_frsize : 0);
     add_number(out, count, "disk_low", book->refuse_new);
     add_number(out, count, "clock_halted", book->clock.halted);
+    add_number(out, count, "outages", book->outages_before.count);
+    add_number(out, count, "outages_s", book->outages_before.sum_ms / 1000);
+    add_number(out, count, "outage_end_time_ms", book->outages_before.end.ms);
     add_number(out, count, "ledger_time_ms", book->now.ms);
     add_number(out, count, "uptime_s", (book->now.ms - ledger->started.ms) / 1000);
 }
@@ -448,7 +496,8 @@ static void send_answer(struct ledger *ledger, struct task *task) {
     AUTO_BUF numbers = {0}, data = {0};
     size_t count = 0;
     if (task->command.verb == COMMAND_STATUS) add_status(ledger, &numbers, &count);
-    if (is_asked_by_operator(task) && heads_request(&ledger->book, task->command.old, &data, &task->response.error) != E_OK)
+    if (is_asked_by_operator(task) &&
+        heads_request(&ledger->book, asked_log(task), task->command.old, &data, &task->response.error) != E_OK)
         give_up(E_IO);
     struct answer packet = {.error = task->response.error,
                             .numbers = list_of(&numbers, count),
@@ -517,9 +566,9 @@ static void send_all(struct ledger *ledger) {
 static bool changes_anything(const struct ledger *ledger) {
     for (size_t i = 0; i < ledger->count; i++) {
         const struct task *task = &ledger->tasks[i];
-        if (task->control ? task->command.verb != COMMAND_STATUS : changes(task->row->type) || drops(task))
-            return true;
-        if (asks_for_head(task) && heads_old(&ledger->book, HEAD_ASKED_MS)) return true;
+        if (task->control ? task->command.verb != COMMAND_STATUS : changes(task->row->type) || drops(task)) return true;
+        bool witness = !task->control && task->row->type == MESSAGE_GETCHECKPOINT;
+        if (witness && heads_old(&ledger->book, asked_log(task), HEAD_ASKED_MS)) return true;
     }
     return false;
 }
@@ -530,7 +579,7 @@ static bool deadline_due(struct ledger *ledger) {
     struct store_leg leg;
     bool housekeeping = book->now.ms >= ledger->housekept.ms + HOUSEKEEPING_MS;
     return housekeeping || ledger->more ||
-           (!book->clock.halted && book->store->ops->leg_due(book->store, book->now, &leg) == E_OK);
+           (!book->clock.halted && book->store->ops->leg_due(book->store, outage_served(book), &leg) == E_OK);
 }
 
 static void run_batch(struct ledger *ledger) {

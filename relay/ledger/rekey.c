@@ -57,7 +57,7 @@ enum error rekey_moved(struct book *book, const struct store_leg *leg) {
     return needs_wraps(leg) ? E_OK : rekey_resealed(book, leg);
 }
 
-static enum error wrap_set_of(struct book *book, const struct store_leg *leg, struct buf *bytes, struct wrapset *ret) {
+enum error rekey_wrapset(struct book *book, const struct store_leg *leg, struct buf *bytes, struct wrapset *ret) {
     AUTO_BUF opening = {0};
     struct bytes payload;
     TRY(book->store->ops->leg_sealed(book->store, leg->id, &opening, bytes));
@@ -65,7 +65,7 @@ static enum error wrap_set_of(struct book *book, const struct store_leg *leg, st
     return E_OK;
 }
 
-static bool is_wrapped(const struct wrapset *set, const uint8_t device[static KEY_SIZE]) {
+bool rekey_is_wrapped(const struct wrapset *set, const uint8_t device[static KEY_SIZE]) {
     struct list list = set->wraps;
     struct wrap wrap;
     while (wrap_next(&list, &wrap))
@@ -81,11 +81,11 @@ static enum error judge(struct book *book, const struct store_leg *leg, enum err
     struct wrapset set;
     *ret = count ? E_NOT_FOR_US : E_UNKNOWN_DEVICE;
     if (count == 0) return E_OK;
-    TRY(wrap_set_of(book, leg, &bytes, &set));
+    TRY(rekey_wrapset(book, leg, &bytes, &set));
     for (size_t i = 0; i < count; i++) {
         char mark[MARK_SIZE];
         uint64_t said;
-        if (!is_wrapped(&set, readers[i]->device)) continue;
+        if (!rekey_is_wrapped(&set, readers[i]->device)) continue;
         mark_of(leg, readers[i]->device, mark);
         TRY(book->store->ops->quota_get(book->store, mark, &said));
         *ret = said ? E_CANNOT_OPEN : E_OK;
@@ -112,8 +112,8 @@ enum error rekey_cannot_open(struct book *book, struct store_leg *leg, const str
     if (!bytes_are(statement->post, leg->to) || !needs_wraps(leg)) return E_OK;
     AUTO_BUF bytes = {0};
     struct wrapset set;
-    TRY(wrap_set_of(book, leg, &bytes, &set));
-    if (!is_wrapped(&set, statement->device)) return E_OK; /* never meant for it: that tells nothing new */
+    TRY(rekey_wrapset(book, leg, &bytes, &set));
+    if (!rekey_is_wrapped(&set, statement->device)) return E_OK; /* never meant for it: that tells nothing new */
     mark_of(leg, statement->device, mark);
     TRY(book->store->ops->quota_get(book->store, mark, &said));
     if (!said) TRY(book->store->ops->quota_add(book->store, mark, 1));

@@ -64,6 +64,19 @@ enum error reseal_left(struct book *book, const struct store_leg *leg, struct by
     return last_forward(book, leg, post, ret_ordinal, by, ret);
 }
 
+enum error reseal_consented(struct book *book, const struct store_leg *leg, struct bytes post, bool *ret) {
+    *ret = false;
+    for (uint32_t ordinal = leg->ordinal; ordinal-- > 0;) {
+        AUTO_BUF bytes = {0};
+        struct statement statement;
+        bool found;
+        TRY(entry_statement(book, leg, ordinal, &bytes, &statement, &found));
+        if (!found || !bytes_equal(statement.post, post)) continue;
+        *ret |= statement.event == EVENT_CONSENTED || (statement.has_disclosure && statement.disclosure);
+    }
+    return E_OK;
+}
+
 /* ---- the new wrap set ---- */
 
 /* What is wrong with it as the wrap set of this statement, for the readers of `to`, or E_OK. */

@@ -81,6 +81,7 @@ enum error scribe_entry(struct scribe *scribe, const struct scribe_note *note, s
     TRY(keep(scribe, note, &record, pending, ret));
     scribe->next_index++;
     entry_hash(buf_bytes(&bytes), leg->head);
+    memcpy(scribe->pending[*ret].entry, leg->head, HASH_SIZE);
     leg->ordinal++;
     leg->state = to;
     if (!leg_state_row(to)->terminal && to > leg->furthest) leg->furthest = to;
@@ -118,6 +119,12 @@ int scribe_find_entry(const struct scribe *scribe, int64_t leg, int64_t ordinal)
 }
 
 int64_t scribe_id(const struct scribe *scribe, int pending) { return scribe->pending[pending].id; }
+
+uint64_t scribe_entries(const struct scribe *scribe) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < scribe->count; i++) count += scribe->pending[i].index >= 0;
+    return count;
+}
 
 struct bytes scribe_receipt(const struct scribe *scribe, int pending) {
     assert(pending >= 0 && (size_t)pending < scribe->count);
@@ -169,7 +176,9 @@ enum error scribe_own(const struct scribe_words *words, struct buf *ret_payload,
                                   .has_leg = words->leg != NULL,
                                   .time = words->now,
                                   .has_reason = words->reason != NULL,
-                                  .reason = words->reason ? *words->reason : 0};
+                                  .reason = words->reason ? *words->reason : 0,
+                                  .has_grace = words->grace_s > 0,
+                                  .grace = words->grace_s};
     memcpy(statement.header, words->header, HASH_SIZE);
     if (words->leg) memcpy(statement.leg, words->leg, HASH_SIZE);
     memcpy(statement.device, words->key, KEY_SIZE);

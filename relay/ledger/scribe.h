@@ -2,7 +2,8 @@
  *
  * During the batch every statement that is kept gets a pending receipt with its final number, ordinal, index and hash; only the
  * signatures are missing. scribe_sign makes them all with two signatures (the relay's own statements, then all records), puts
- * the receipts into the store, and makes them readable by scribe_receipt until the next scribe_begin. */
+ * the receipts into the store, and makes them readable by scribe_receipt until the next scribe_begin. Receipts of entries lack
+ * their proofs then, which proofs_write adds. */
 #ifndef SCRIBE_H
 #define SCRIBE_H
 
@@ -10,11 +11,11 @@
 #include "store.h"
 
 struct scribe_pending {
-    int64_t id, leg, ordinal, index; /* ordinal and index: -1 without entry */
-    uint8_t hash[HASH_SIZE];
-    bool kept;            /* in the store; refusals are not */
-    bool own;             /* the relay's own statement, not signed yet */
-    struct buf statement; /* own: payload; else the stamped statement */
+    int64_t id, leg, ordinal, index;           /* ordinal and index: -1 without entry */
+    uint8_t hash[HASH_SIZE], entry[HASH_SIZE]; /* of the statement; of the entry */
+    bool kept;                                 /* in the store; refusals are not */
+    bool own;                                  /* the relay's own statement, not signed yet */
+    struct buf statement;                      /* own: payload; else the stamped statement */
     struct buf record, receipt;
 };
 
@@ -50,6 +51,8 @@ int scribe_find(const struct scribe *scribe, const uint8_t hash[static HASH_SIZE
 int scribe_find_entry(const struct scribe *scribe, int64_t leg, int64_t ordinal);
 int64_t scribe_id(const struct scribe *scribe, int pending);
 
+uint64_t scribe_entries(const struct scribe *scribe); /* how many of the pending are entries */
+
 CHECKED enum error scribe_sign(struct scribe *scribe, struct store *store,
                                const uint8_t secret[static SIGN_SECRET_SIZE]);
 struct bytes scribe_receipt(const struct scribe *scribe, int pending);
@@ -60,6 +63,7 @@ struct scribe_words {
     const uint8_t *header, *leg, *key; /* leg may be NULL */
     struct instant now;
     const uint64_t *reason; /* may be NULL */
+    uint64_t grace_s;       /* 0: none */
 };
 CHECKED enum error scribe_own(const struct scribe_words *words, struct buf *ret_payload,
                               uint8_t ret_hash[static HASH_SIZE]);

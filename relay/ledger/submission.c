@@ -37,7 +37,8 @@ static void post_name(struct bytes name, char out[static POST_MAX + 1]) {
 static enum error refuse(struct work *work, const uint8_t *leg, enum error error) {
     AUTO_BUF payload = {0};
     uint64_t reason = error;
-    struct scribe_words words = {EVENT_REFUSED, work->digest, leg, work->book->statement_key, work->book->now, &reason};
+    struct scribe_words words = {EVENT_REFUSED,   work->digest, leg, work->book->statement_key,
+                                 work->book->now, &reason,      0};
     struct scribe_note note = {.own = true, .now = work->book->now};
     TRY(scribe_own(&words, &payload, note.hash));
     note.statement = buf_bytes(&payload);
@@ -136,7 +137,8 @@ static bool has_new_leg(struct work *work, enum error *ret) {
     return false;
 }
 
-/* The content of a stored request goes when its legs so far have ended; a leg that comes later needs it again. */
+/* The content of a stored request goes when its legs so far have ended, its body perhaps before that; a leg that comes later needs
+ * it again. */
 static enum error restage(struct work *work, bool *ret_go) {
     struct book *book = work->book;
     enum error error = E_OK, wrong;
@@ -149,7 +151,10 @@ static enum error restage(struct work *work, bool *ret_go) {
     if (error != E_OK && error != E_UNKNOWN_REQUEST) return error;
     if (!needed) return E_OK;
     const struct store_request *row = &work->request;
-    TRY(book_quota_check(book, row->from, NULL, row->exercise, 0, row->bytes, &wrong));
+    uint64_t open, wanted;
+    TRY(book->store->ops->legs_open(book->store, row->id, &open, &wanted));
+    uint64_t more = open ? row->released : row->bytes; /* what is not counted now */
+    TRY(book_quota_check(book, row->from, NULL, row->exercise, 0, more, &wrong));
     if (book->refuse_new) wrong = E_STORE_FULL;
     if (wrong != E_OK) {
         *ret_go = false;
@@ -157,8 +162,10 @@ static enum error restage(struct work *work, bool *ret_go) {
         return E_OK;
     }
     TRY(book->store->ops->request_restage(book->store, row->id, book->now));
-    TRY(book_quota_bytes(book, row->from, row->exercise, (int64_t)row->bytes));
+    TRY(book->store->ops->request_release(book->store, row->id, 0));
+    TRY(book_quota_bytes(book, row->from, row->exercise, (int64_t)more));
     work->request.stored = false;
+    work->request.released = 0;
     return E_OK;
 }
 
@@ -356,9 +363,10 @@ static enum error complete(struct work *work) {
 }
 
 static enum error extend_parent(struct book *book, struct store_leg *parent) {
-    uint64_t expires = book->now.ms + parent->keep_s * 1000;
-    if (parent->state != STATE_ACKNOWLEDGED || expires <= parent->expires.ms) return E_OK;
-    parent->expires.ms = expires;
+    struct store_leg extended = *parent;
+    outage_deadline(book, &extended);
+    if (parent->state != STATE_ACKNOWLEDGED || extended.expires.ms <= parent->expires.ms) return E_OK;
+    *parent = extended;
     return book->store->ops->leg_update(book->store, parent);
 }
 
@@ -375,13 +383,14 @@ static enum error store_leg(struct work *work, size_t which, const struct openin
                             .state = STATE_NONE,
                             .furthest = STATE_NONE,
                             .exercise = work->header.exercise,
-                            .expires = {book->now.ms + work->header.keep_s * 1000},
+                            .body = work->header.has_body ? BODY_WANTED : BODY_DONE,
                             .parent = work->header.has_parent ? parent->id : 0};
     memcpy(leg.leg, work->leaves[which].id, HASH_SIZE);
     memcpy(leg.head, leg.leg, HASH_SIZE);
     memcpy(leg.device, work->header.device, KEY_SIZE);
     post_name(opening->to, leg.to);
     snprintf(leg.from, sizeof leg.from, "%s", work->request.from);
+    outage_deadline(book, &leg);
 
     TRY(complete(work));
     TRY(book->store->ops->leg_add(book->store, &leg, work->places[which].opening, wrapset, &leg.id));
@@ -547,15 +556,20 @@ enum error submission_chunk(struct book *book, const struct job *job, const stru
     return error;
 }
 
-/* A request staged once more has legs, which stay; only the second staging ends. */
+/* A request staged once more has legs, which stay; only the second staging ends, and takes along what no leg has use for. */
 static enum error drop(struct book *book, const struct store_request *request) {
     struct store_leg leg;
+    uint64_t open, wanted;
     enum error error = book->store->ops->leg_nth(book->store, request->id, 0, &leg);
-    if (error == E_UNKNOWN_REQUEST) return book->store->ops->request_drop(book->store, request->id);
+    if (error == E_UNKNOWN_REQUEST) {
+        TRY(book->store->ops->request_drop(book->store, request->id));
+        return book_quota_bytes(book, request->from, request->exercise, -(int64_t)request->bytes);
+    }
     TRY(error);
-    TRY(book->store->ops->chunk_erase(book->store, request->id, PART_OFFER));
-    TRY(book->store->ops->chunk_erase(book->store, request->id, PART_BODY));
-    return book->store->ops->request_complete(book->store, request->id, request->at);
+    TRY(book->store->ops->request_complete(book->store, request->id, request->at));
+    TRY(book->store->ops->legs_open(book->store, request->id, &open, &wanted));
+    if (open == 0) return retention_erase_all(book, request);
+    return wanted == 0 ? retention_erase_body(book, request) : E_OK;
 }
 
 enum error submission_sweep(struct book *book) {
@@ -567,7 +581,6 @@ enum error submission_sweep(struct book *book) {
         if (error == E_UNKNOWN_REQUEST) return E_OK;
         TRY(error);
         TRY(drop(book, &request));
-        TRY(book_quota_bytes(book, request.from, request.exercise, -(int64_t)request.bytes));
     }
     return E_OK;
 }

@@ -19,35 +19,26 @@ static enum error tell(struct book *book, const struct store_leg *leg, int64_t r
     return book_feed(book, post, &item, precedence);
 }
 
-/* Ciphertext goes when nobody is waiting for it any more. */
-static enum error erase_if_unneeded(struct book *book, const struct store_leg *leg) {
-    uint64_t open;
-    struct store_request request;
-    TRY(book->store->ops->legs_open(book->store, leg->request, &open));
-    if (open > 0) return E_OK;
-    TRY(book->store->ops->request_by_row(book->store, leg->request, &request));
-    TRY(book->store->ops->chunk_erase(book->store, leg->request, PART_OFFER));
-    TRY(book->store->ops->chunk_erase(book->store, leg->request, PART_BODY));
-    return book_quota_bytes(book, request.from, request.exercise, -(int64_t)request.bytes);
-}
-
-/* From the acknowledgement on, `keep` counts anew: the exchange stays open for replies. */
-static void move_deadline(const struct book *book, struct store_leg *leg) {
-    if (leg->state == STATE_ACKNOWLEDGED) leg->expires.ms = book->now.ms + leg->keep_s * 1000;
+/* From the acknowledgement on, `keep` counts anew: the exchange stays open for replies. What is said beside it
+ * (CONSENTED) moves nothing. */
+static void move_deadline(const struct book *book, struct store_leg *leg, bool was_settled) {
+    bool before = was_settled && leg->kind != LEG_REPLY; /* of a reply the hand-over settles */
+    if (leg->state == STATE_ACKNOWLEDGED && !before) outage_deadline(book, leg);
 }
 
 /* Everything that an entry brings with it, after the scribe has moved the leg. */
 enum error transition_follow(struct book *book, struct store_leg *leg, bool was_settled, int pending,
                              unsigned precedence) {
     int64_t receipt = scribe_id(&book->scribe, pending);
-    move_deadline(book, leg);
+    move_deadline(book, leg, was_settled);
+    (void)retention_moves(book, leg);
     TRY(book->store->ops->leg_update(book->store, leg));
     TRY(tell(book, leg, receipt, leg->from, precedence));
     bool first = leg->ordinal == 1; /* the recipient learns of STORED by the offer itself */
     if (!first && strcmp(leg->from, leg->to) != 0) TRY(tell(book, leg, receipt, leg->to, precedence));
     if (settled(leg) && !was_settled) TRY(book_quota_legs(book, leg->from, leg->to, leg->exercise, -1));
     TRY(rekey_moved(book, leg));
-    return leg_state_row(leg->state)->terminal ? erase_if_unneeded(book, leg) : E_OK;
+    return leg_state_row(leg->state)->terminal ? retention_ended(book, leg) : E_OK;
 }
 
 enum error transition_relay(struct book *book, struct store_leg *leg, const uint8_t header[static HASH_SIZE],
@@ -55,8 +46,9 @@ enum error transition_relay(struct book *book, struct store_leg *leg, const uint
     enum leg_state to;
     TRY(leg_step(leg->state, event, leg->kind, &to));
     AUTO_BUF payload = {0};
-    struct scribe_words words = {event, header, leg->leg, book->statement_key, book->now, reason};
+    struct scribe_words words = {event, header, leg->leg, book->statement_key, book->now, reason, 0};
     struct scribe_note note = {.own = true, .now = book->now};
+    if (event == EVENT_EXPIRED) words.grace_s = outage_grace_s(book, leg);
     TRY(scribe_own(&words, &payload, note.hash));
     note.statement = buf_bytes(&payload);
     bool was_settled = settled(leg);
@@ -66,7 +58,8 @@ enum error transition_relay(struct book *book, struct store_leg *leg, const uint
 
 /* ---- statements of devices ---- */
 
-/* A statement that does not move the leg: is it a repeat of what already is, or a decision that came too late, or neither? */
+/* A statement that does not move the leg: is it a repeat of what already is, or a decision that came too late, or
+ * neither? */
 static enum error judge_repeat(const struct statement *statement, const struct store_leg *leg, bool *ret_keep) {
     *ret_keep = true;
     enum leg_state target;
@@ -81,6 +74,7 @@ static enum error judge_repeat(const struct statement *statement, const struct s
     case EVENT_CLOSED: return leg->state == STATE_CLOSED ? E_OK : E_WRONG_STATE;
     case EVENT_CANNOT_OPEN: return E_OK;
     case EVENT_FORWARDED: return E_WRONG_STATE;
+    case EVENT_CONSENTED: *ret_keep = false; return E_WRONG_STATE; /* a repeat: apply */
     default: *ret_keep = false; return E_NOT_ALLOWED;
     }
     if (target <= leg->furthest) return E_OK;
@@ -90,30 +84,27 @@ static enum error judge_repeat(const struct statement *statement, const struct s
     return late_note ? E_OK : E_WRONG_STATE;
 }
 
-static enum error receipt_quota(struct book *book, const struct store_leg *leg, bool of_recipient, bool *ret_full) {
-    char key[16 + HASH_SIZE + 1]; /* each side has its own, so that neither can use up the other's */
-    uint64_t used;
-    memcpy(key, of_recipient ? "receipts r " : "receipts s ", 11);
-    text_hex(leg->leg, HASH_SIZE / 2, key + 11);
-    TRY(book->store->ops->quota_get(book->store, key, &used));
-    *ret_full = used >= RECEIPTS_PER_LEG_MAX;
-    return *ret_full ? E_OK : book->store->ops->quota_add(book->store, key, 1);
-}
-
-/* A device receipt: shown to the signer's own post only. */
+/* A device receipt: shown to the signer's own post only. Each side has its own room, so that neither can use up the
+ * other's. */
 static enum error keep_receipt(struct book *book, const struct scribe_note *note, const struct statement *statement,
-                               const struct store_leg *leg, struct outcome *outcome) {
-    bool full;
-    bool of_recipient = !bytes_are(statement->post, leg->from);
-    TRY(receipt_quota(book, leg, of_recipient, &full));
-    if (full) {
+                               struct store_leg *leg, struct outcome *outcome) {
+    enum store_side side = bytes_are(statement->post, leg->from) ? SIDE_SENDER : SIDE_RECIPIENT;
+    if (leg->notes[side] >= RECEIPTS_PER_LEG_MAX) {
         outcome->error = E_OVER_QUOTA;
         return E_OK;
     }
+    leg->notes[side]++;
+    TRY(book->store->ops->leg_update(book->store, leg));
     TRY(scribe_record(&book->scribe, note, leg->id, &outcome->pending));
     char post[POST_MAX + 1];
     snprintf(post, sizeof post, "%.*s", (int)statement->post.n, (const char *)statement->post.p);
     return tell(book, leg, scribe_id(&book->scribe, outcome->pending), post, PRECEDENCE_ROUTINE);
+}
+
+/* What was said beside the step, or instead of one, has effects of its own. */
+static enum error take_note(struct book *book, const struct statement *statement, struct store_leg *leg) {
+    if (statement->event == EVENT_HANDED_OVER) return retention_handed_over(book, leg, statement->device);
+    return statement->event == EVENT_CANNOT_OPEN ? rekey_cannot_open(book, leg, statement) : E_OK;
 }
 
 static enum error apply(struct book *book, const struct scribe_note *note, const struct statement *statement,
@@ -125,23 +116,32 @@ static enum error apply(struct book *book, const struct scribe_note *note, const
         bool lost = statement->event == EVENT_FORWARDED && outcome->error == E_WRONG_STATE;
         return lost ? keep_receipt(book, note, statement, leg, outcome) : E_OK;
     }
+    bool consented = false; /* once a side is an entry; the step alone would take it for ever */
+    if (statement->event == EVENT_CONSENTED) TRY(reseal_consented(book, leg, statement->post, &consented));
+    if (consented) return keep_receipt(book, note, statement, leg, outcome);
     if (leg_step(leg->state, (enum leg_event)statement->event, leg->kind, &to) == E_OK) {
         bool was_settled = settled(leg);
         TRY(scribe_entry(&book->scribe, note, leg, to, &outcome->pending));
-        return transition_follow(book, leg, was_settled, outcome->pending, PRECEDENCE_ROUTINE);
+        TRY(transition_follow(book, leg, was_settled, outcome->pending, PRECEDENCE_ROUTINE));
+        return take_note(book, statement, leg);
     }
     bool keep;
-    outcome->error = judge_repeat(statement, leg, &keep);
+    enum error judged = outcome->error = judge_repeat(statement, leg, &keep);
     if (keep) TRY(keep_receipt(book, note, statement, leg, outcome));
-    return statement->event == EVENT_CANNOT_OPEN ? rekey_cannot_open(book, leg, statement) : E_OK;
+    return judged == E_OK ? take_note(book, statement, leg) : E_OK; /* also when there was no room for the receipt */
+}
+
+/* Of a post that the leg has left, what only notes something is welcome, and nothing else counts. */
+static enum error judge_late(const struct statement *statement) {
+    bool notes =
+        statement->event == EVENT_NOTIFIED || statement->event == EVENT_OPENED || statement->event == EVENT_CANNOT_OPEN;
+    return notes ? E_OK : E_WRONG_STATE;
 }
 
 /* Said by a post that has forwarded the leg meanwhile: it comes too late, and is kept as what it was. */
 static enum error apply_late(struct book *book, const struct scribe_note *note, const struct statement *statement,
-                             const struct store_leg *leg, struct outcome *outcome) {
-    bool notes =
-        statement->event == EVENT_NOTIFIED || statement->event == EVENT_OPENED || statement->event == EVENT_CANNOT_OPEN;
-    outcome->error = notes ? E_OK : E_WRONG_STATE;
+                             struct store_leg *leg, struct outcome *outcome) {
+    outcome->error = judge_late(statement);
     return keep_receipt(book, note, statement, leg, outcome);
 }
 
@@ -210,8 +210,8 @@ static enum error judge_again(struct book *book, const struct statement *stateme
     bool left;
     TRY(reseal_left(book, &leg, statement->post, &ordinal, &left));
     outcome->error = judge_repeat(statement, &leg, &keep);
-    bool decides = leg_event_row(statement->event)->decider;
-    if (left) outcome->error = decides ? E_WRONG_STATE : E_OK;
+    if (statement->event == EVENT_CONSENTED) outcome->error = E_OK; /* only a repeat is kept without an entry */
+    if (left) outcome->error = judge_late(statement);
     return E_OK;
 }
 

@@ -3,7 +3,7 @@
 #ifndef SCHEMA_SQL_H
 #define SCHEMA_SQL_H
 
-enum { SCHEMA_VERSION = 2 };
+enum { SCHEMA_VERSION = 3 };
 
 /* The step that leads to each version, from the one before it. */
 static const char *const schema_sql[SCHEMA_VERSION] = {
@@ -50,6 +50,35 @@ static const char *const schema_sql[SCHEMA_VERSION] = {
     "CREATE TABLE sheet(id INTEGER PRIMARY KEY, post TEXT NOT NULL, commitment BLOB NOT NULL UNIQUE, audience INTEGER NOT "
     "NULL, data BLOB NOT NULL, UNIQUE(post, commitment));"
     "CREATE TABLE sheetwrap(commitment BLOB NOT NULL, device BLOB NOT NULL, wrap BLOB NOT NULL, PRIMARY KEY(commitment, "
-    "device)) WITHOUT ROWID;"};
+    "device)) WITHOUT ROWID;",
+    /* 3. Of a leg: what the ledger's outages came to when its deadline was set, until when its body is kept (0: it is wanted, -1:
+     * no more), and how many device receipts of each side there are, which stood among the quotas before. Of a request: the bytes
+     * that its party has back because the body went first. The evidence log's nodes; entries from before it have neither nodes
+     * nor proofs: `unproven` tells the ledger how many to make up for (proofs.c). */
+    "ALTER TABLE leg ADD COLUMN outages INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE leg ADD COLUMN body INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE leg ADD COLUMN notes_sender INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE leg ADD COLUMN notes_recipient INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE request ADD COLUMN released INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE leg SET body = -1 WHERE kind = 2;"
+    "UPDATE leg SET"
+    "  notes_sender = ifnull((SELECT value FROM quota WHERE key = 'receipts s ' || lower(hex(substr(leg, 1, 16)))), 0),"
+    "  notes_recipient = ifnull((SELECT value FROM quota WHERE key = 'receipts r ' || lower(hex(substr(leg, 1, 16)))), 0);"
+    "DELETE FROM quota WHERE key >= 'receipts ' AND key < 'receipts~';"
+    "CREATE INDEX leg_body ON leg(body) WHERE state < 8 AND body > 0;"
+    "CREATE TABLE tile(log INTEGER NOT NULL, level INTEGER NOT NULL, idx INTEGER NOT NULL, hashes BLOB NOT NULL,"
+    "  PRIMARY KEY(log, level, idx)) WITHOUT ROWID;"
+    "INSERT INTO meta(key, value) SELECT 'unproven', count(idx) FROM receipt;"
+    /* What nothing else in the store says again is kept twice, so that a flipped bit is seen (rows.h): numbers in an index, of
+     * which integrity_check tells where it differs from its row; bytes that only others can open by their digest. */
+    "ALTER TABLE box ADD COLUMN sum BLOB;"
+    "ALTER TABLE sheet ADD COLUMN sum BLOB;"
+    "ALTER TABLE sheetwrap ADD COLUMN sum BLOB;"
+    "CREATE INDEX meta_value ON meta(value);"
+    "CREATE INDEX quota_value ON quota(value);"
+    "CREATE INDEX head_size ON head(size);"
+    "CREATE INDEX request_numbers ON request(at, stored, bytes, released);"
+    "CREATE INDEX leg_numbers ON leg(id, expires, outages, body, notes_sender, notes_recipient);"
+    "INSERT INTO meta(key, value) SELECT 'box', ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'box';"};
 
 #endif

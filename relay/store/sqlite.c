@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -17,10 +18,10 @@
 /* The SQL says "state < 8" where it means "not terminal": leg.def must keep its terminal states last. */
 _Static_assert(STATE_DECLINED == 8 && STATE_ACKNOWLEDGED == 7, "terminal states begin at 8");
 
-#define REQUEST_COLUMNS "id, digest, device, request, sender, exercise, stored, at, bytes"
+#define REQUEST_COLUMNS "id, digest, device, request, sender, exercise, stored, at, bytes, released"
 #define LEG_COLUMNS                                                                                                    \
     "id, request, leg, device, sender, recipient, sequence, keep_s, position, ordinal, generation, kind, state, "      \
-    "furthest, exercise, head, expires, parent, rekey"
+    "furthest, exercise, head, expires, parent, rekey, outages, body, notes_sender, notes_recipient"
 
 static const char *const statement_sql[] = {
 #define STATEMENT(name, sql) sql,
@@ -109,6 +110,14 @@ enum error sq_u64(sqlite3_stmt *statement, uint64_t *ret) {
     *ret = (uint64_t)sqlite3_column_int64(statement, 0);
     sq_done(statement);
     return E_OK;
+}
+
+void sq_sum(const void *key, size_t n, struct bytes bytes, uint8_t ret[static HASH_SIZE]) {
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, NULL, 0, HASH_SIZE);
+    crypto_generichash_update(&state, key, n);
+    crypto_generichash_update(&state, bytes.p, bytes.n);
+    crypto_generichash_final(&state, ret, HASH_SIZE);
 }
 
 struct bytes sq_column_bytes(sqlite3_stmt *statement, int column) {

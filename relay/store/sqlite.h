@@ -42,13 +42,16 @@ CHECKED enum error sq_first(sqlite3_stmt *statement);
 CHECKED enum error sq_u64(sqlite3_stmt *statement, uint64_t *ret);
 CHECKED enum error sq_buf(sqlite3_stmt *statement, struct buf *ret);
 
+/* Of a row's key and bytes, for who wants to know later whether they are still the same (rows.h). */
+void sq_sum(const void *key, size_t n, struct bytes bytes, uint8_t ret[static HASH_SIZE]);
+
 struct bytes sq_column_bytes(sqlite3_stmt *statement, int column);
 /* Zeros where the column has another length. */
 void sq_column_fixed(sqlite3_stmt *statement, int column, uint8_t *ret, size_t n);
 void sq_column_text(sqlite3_stmt *statement, int column, char *ret, size_t size);
 
 void sq_requests(struct store_ops *ret);  /* requests, conflicts, chunks */
-void sq_legs(struct store_ops *ret);      /* legs, receipts, feeds */
+void sq_legs(struct store_ops *ret);      /* legs, receipts, nodes of the evidence log, feeds */
 void sq_directory(struct store_ops *ret); /* leaves, heads, prekeys, contact cards */
 void sq_boxes(struct store_ops *ret);     /* boxes */
 

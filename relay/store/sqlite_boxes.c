@@ -3,7 +3,11 @@
 
 static enum error sq_box_add(struct store *store, const uint8_t *box, bool guest, struct instant expires,
                              struct bytes data) {
-    return sq_run(sq_bind(store, SQL_BOX_ADD, "hiub", box, (int64_t)guest, expires.ms, data));
+    uint8_t sum[HASH_SIZE];
+    sq_sum(NULL, 0, data, sum);
+    TRY(sq_run(sq_bind(store, SQL_BOX_ADD, "hiubh", box, (int64_t)guest, expires.ms, data, sum)));
+    /* SQLite's own counter stands in one place only. */
+    return store->ops->meta_put(store, "box", (uint64_t)sqlite3_last_insert_rowid(sq_self(store)->db));
 }
 static enum error sq_box_next(struct store *store, const uint8_t *box, uint64_t after, uint64_t *ret_number,
                               struct buf *ret) {

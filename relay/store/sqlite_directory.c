@@ -50,6 +50,7 @@ static enum error sq_prekey_replace(struct store *store, const uint8_t *device, 
 static enum error sq_head_put(struct store *store, const char *who, uint64_t size, struct bytes note) {
     return sq_run(sq_bind(store, SQL_HEAD_PUT, "tub", who, size, note));
 }
+static enum error sq_heads_drop(struct store *store) { return sq_run(sq_bind(store, SQL_HEADS_DROP, "")); }
 static enum error sq_head_get(struct store *store, const char *who, uint64_t *ret_size, struct buf *ret_note) {
     sqlite3_stmt *statement = sq_bind(store, SQL_HEAD_GET, "t", who);
     TRY(sq_first(statement));
@@ -61,7 +62,9 @@ static enum error sq_head_get(struct store *store, const char *who, uint64_t *re
 
 static enum error sq_sheet_put(struct store *store, const char *post, const uint8_t *commitment, unsigned audience,
                                struct bytes data) {
-    return sq_run(sq_bind(store, SQL_SHEET_PUT, "thib", post, commitment, (int64_t)audience, data));
+    uint8_t sum[HASH_SIZE], who = (uint8_t)audience;
+    sq_sum(&who, 1, data, sum);
+    return sq_run(sq_bind(store, SQL_SHEET_PUT, "thibh", post, commitment, (int64_t)audience, data, sum));
 }
 static enum error sq_sheet_nth(struct store *store, const char *post, unsigned n, uint8_t *ret_commitment,
                                unsigned *ret_audience, struct buf *ret_data) {
@@ -86,7 +89,11 @@ static enum error sq_sheets_erase(struct store *store, const char *post) {
 }
 static enum error sq_sheetwrap_put(struct store *store, const uint8_t *commitment, const uint8_t *device,
                                    struct bytes wrap) {
-    return sq_run(sq_bind(store, SQL_SHEETWRAP_PUT, "hhb", commitment, device, wrap));
+    uint8_t sum[HASH_SIZE], key[HASH_SIZE + KEY_SIZE];
+    memcpy(key, commitment, HASH_SIZE);
+    memcpy(key + HASH_SIZE, device, KEY_SIZE);
+    sq_sum(key, sizeof key, wrap, sum);
+    return sq_run(sq_bind(store, SQL_SHEETWRAP_PUT, "hhbh", commitment, device, wrap, sum));
 }
 static enum error sq_sheetwrap_get(struct store *store, const uint8_t *commitment, const uint8_t *device,
                                    struct buf *ret) {
@@ -104,6 +111,7 @@ void sq_directory(struct store_ops *ret) {
     ret->prekey_replace = sq_prekey_replace;
     ret->head_put = sq_head_put;
     ret->head_get = sq_head_get;
+    ret->heads_drop = sq_heads_drop;
     ret->sheet_put = sq_sheet_put;
     ret->sheet_nth = sq_sheet_nth;
     ret->sheets_erase = sq_sheets_erase;

@@ -21,6 +21,7 @@ static enum error one_request(sqlite3_stmt *statement, struct store_request *ret
     ret->stored = sqlite3_column_int(statement, 6);
     ret->at.ms = (uint64_t)sqlite3_column_int64(statement, 7);
     ret->bytes = (uint64_t)sqlite3_column_int64(statement, 8);
+    ret->released = (uint64_t)sqlite3_column_int64(statement, 9);
     sq_done(statement);
     return E_OK;
 }
@@ -48,6 +49,9 @@ static enum error sq_request_complete(struct store *store, int64_t id, struct in
 }
 static enum error sq_request_restage(struct store *store, int64_t id, struct instant at) {
     return sq_run(sq_bind(store, SQL_REQUEST_RESTAGE, "iu", id, at.ms));
+}
+static enum error sq_request_release(struct store *store, int64_t id, uint64_t released) {
+    return sq_run(sq_bind(store, SQL_REQUEST_RELEASE, "iu", id, released));
 }
 /* The row's number may be given out again, so nothing that names it may stay. */
 static enum error sq_request_drop(struct store *store, int64_t id) {
@@ -106,6 +110,7 @@ void sq_requests(struct store_ops *ret) {
     ret->request_set_waiting = sq_request_set_waiting;
     ret->request_complete = sq_request_complete;
     ret->request_restage = sq_request_restage;
+    ret->request_release = sq_request_release;
     ret->request_drop = sq_request_drop;
     ret->request_stale = sq_request_stale;
     ret->conflict_add = sq_conflict_add;

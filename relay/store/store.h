@@ -17,7 +17,8 @@
  *   receipt   statement + record by number, by statement hash, and by (leg, ordinal) where it is an entry
  *   feed      per post, numbered from 1 without gaps: what its devices have to fetch
  *   prekey    (device, day) -> stamped prekey
- *   head      a signed head of the directory with its cosignatures: the newest, and each witness's newest
+ *   tile      (log, level, index) -> up to 256 hashes of the log's tree, one after the other
+ *   head      a signed head of a log with its cosignatures: the newest, and each witness's newest
  *   box       numbered items under a 32-byte name, until fetched or swept
  *   sheet     (post, commitment) -> sealed part of a contact card; sheetwrap: (commitment, device) -> its key
  *   quota     counters by key */
@@ -29,6 +30,10 @@
 struct store;
 
 enum { CONFLICTS_MAX = 8 };
+enum store_side { SIDE_SENDER, SIDE_RECIPIENT };
+
+/* store_leg.body: the recipient may yet ask for it; above: until then (served time) for devices that lack it; no more. */
+enum { BODY_WANTED = 0, BODY_DONE = -1 };
 
 struct store_request {
     int64_t id;
@@ -37,6 +42,7 @@ struct store_request {
     bool exercise, stored;
     struct instant at; /* staged or stored */
     uint64_t bytes;    /* of both parts, as counted in the quota */
+    uint64_t released; /* of these, not counted any more: the body was erased before the offer */
 };
 
 struct store_leg {
@@ -48,7 +54,10 @@ struct store_leg {
     unsigned kind, state, furthest;         /* enum leg_kind, enum leg_state; furthest rung reached */
     bool exercise, needs_rekey;             /* needs_rekey: no live device can open it; a new wrap set clears it */
     uint8_t head[HASH_SIZE];                /* hash of the last entry, or the leg id */
-    struct instant expires;                 /* decisive deadline */
+    struct instant expires;                 /* decisive deadline, in served time (outage.c) */
+    uint64_t outages_ms;                    /* all outages of the ledger, when that was set */
+    int64_t body;                           /* BODY_WANTED, BODY_DONE, or until when it is kept */
+    uint32_t notes[2];                      /* device receipts of each side (enum store_side) */
     int64_t parent;                         /* a reply: row of the leg it belongs to; else 0 */
 };
 
@@ -89,6 +98,7 @@ struct store_ops {
     enum error (*request_complete)(struct store *store, int64_t id, struct instant at); /* staged -> stored */
     /* stored -> staged: its content was erased and more legs follow, so the chunks are needed once more. */
     enum error (*request_restage)(struct store *store, int64_t id, struct instant at);
+    enum error (*request_release)(struct store *store, int64_t id, uint64_t released);
     enum error (*request_drop)(struct store *store, int64_t id); /* staged only, with its chunks */
     /* A staged request older than `before`, or E_UNKNOWN_REQUEST. */
     enum error (*request_stale)(struct store *store, struct instant before, struct store_request *ret);
@@ -107,7 +117,7 @@ struct store_ops {
     enum error (*leg_by_id)(struct store *store, const uint8_t *leg, struct store_leg *ret);
     enum error (*leg_by_row)(struct store *store, int64_t id, struct store_leg *ret);
     enum error (*leg_sealed)(struct store *store, int64_t id, struct buf *ret_opening, struct buf *ret_wrapset);
-    /* state, furthest, ordinal, head, expires, needs_rekey, and the post that it is with */
+    /* state, furthest, ordinal, head, expires, needs_rekey, outages_ms, body, notes, and the post that it is with */
     enum error (*leg_update)(struct store *store, const struct store_leg *row);
     enum error (*leg_reseal)(struct store *store, int64_t id, uint32_t generation, struct bytes wrapset);
     /* Is this number taken for (device, recipient post)? */
@@ -115,10 +125,12 @@ struct store_ops {
                                     bool *ret);
     /* The nth leg (from 0) of a request, or E_UNKNOWN_REQUEST. */
     enum error (*leg_nth)(struct store *store, int64_t request, unsigned n, struct store_leg *ret);
-    /* A leg, not terminal, whose deadline lies before `now`, earliest first; or E_UNKNOWN_REQUEST. */
-    enum error (*leg_due)(struct store *store, struct instant now, struct store_leg *ret);
-    /* How many legs of the request still wait for, or are entitled to, its content. */
-    enum error (*legs_open)(struct store *store, int64_t request, uint64_t *ret);
+    /* A leg, not terminal, whose deadline lies before `served`, earliest first; or E_UNKNOWN_REQUEST. */
+    enum error (*leg_due)(struct store *store, struct instant served, struct store_leg *ret);
+    /* The same of the time for which its body is kept. */
+    enum error (*leg_body_due)(struct store *store, struct instant served, struct store_leg *ret);
+    /* How many legs of the request are not terminal, and how many of these have use for its body. */
+    enum error (*legs_open)(struct store *store, int64_t request, uint64_t *ret, uint64_t *ret_body);
 
     enum error (*receipt_next)(struct store *store, int64_t *ret_id); /* the number after the last one stored */
     enum error (*receipt_put)(struct store *store, int64_t id, const uint8_t *hash, int64_t leg, int64_t ordinal,
@@ -126,7 +138,14 @@ struct store_ops {
     enum error (*receipt_by_hash)(struct store *store, const uint8_t *hash, struct buf *ret);
     enum error (*receipt_get)(struct store *store, int64_t id, struct buf *ret);
     enum error (*receipt_of)(struct store *store, int64_t leg, uint32_t ordinal, struct buf *ret);
+    enum error (*receipt_at)(struct store *store, uint64_t index, struct buf *ret); /* of the entry at this index */
+    /* The same receipt with its proof, in the transaction that put it. */
+    enum error (*receipt_prove)(struct store *store, uint64_t index, struct bytes receipt);
     enum error (*entry_count)(struct store *store, uint64_t *ret);
+
+    /* Nodes of a log's tree: tile_get is E_UNKNOWN_REQUEST where there is none (tiles.h). */
+    enum error (*tile_put)(struct store *store, unsigned log, unsigned level, uint64_t index, struct bytes hashes);
+    enum error (*tile_get)(struct store *store, unsigned log, unsigned level, uint64_t index, struct buf *ret);
 
     enum error (*feed_add)(struct store *store, const char *post, const struct store_feed *item, uint64_t *ret_number);
     enum error (*feed_newest)(struct store *store, const char *post, uint64_t *ret);
@@ -144,6 +163,7 @@ struct store_ops {
     /* Directory heads: the note of the newest, and of each witness the newest that it has cosigned. who: "" for the newest,
      * else the witness's name. */
     enum error (*head_put)(struct store *store, const char *who, uint64_t size, struct bytes note);
+    enum error (*heads_drop)(struct store *store); /* all of them */
     enum error (*head_get)(struct store *store, const char *who, uint64_t *ret_size,
                            struct buf *ret_note); /* E_UNKNOWN_REQUEST */
 
