@@ -136,14 +136,15 @@ static const struct command_row {
     {"send",
      "--to POST[,POST...] [-s SUBJECT] [--kind incident|clarification|assistance|notice|ping] [--tlp LABEL]\n"
      "           [--pap LABEL] [--precedence routine|priority|immediate|flash] [--answer-by 24h] [--keep 30d]\n"
-     "           [--summary TEXT] [--language TAG] [--offer-only] [--attach FILE]... [--exercise] [FILE|-]",
+     "           [--summary TEXT] [--language TAG] [--offer-only] [--attach FILE]... [--exercise]\n           [--disclosure both] [FILE|-]",
      "send a request",
      "pouch send --to de/technical -s \"Phishing from your network\" --tlp amber report.txt\n"
      "pouch send --to de,fr,fj --kind ping --exercise --offer-only -s \"Communications check\" --keep 1h\n"
      "mail2text | pouch send --to de --kind clarification -s \"Your note of 3 May\" --answer-by 24h -",
      "A bare party (de) stands for its post for the kind: diplomatic for a clarification, technical for all else. The\n"
      "subject, the summary and the markings are the offer, which the recipient sees before deciding; the text and the\n"
-     "attachments are the body, handed over after acceptance. Without FILE on a terminal, $EDITOR opens.",
+     "attachments are the body, handed over after acceptance. Without FILE on a terminal, $EDITOR opens.\n"
+     "--disclosure both asks that others are shown it only with the consent of both sides (pouch consent).",
      ROW(request_send), &request_send_count},
     {"reply", "ID [--to POST] [--attach FILE]... [--keep 30d] [FILE|-]", "reply within an accepted exchange",
      "pouch reply 3 answer.txt\necho \"We are looking into it.\" | pouch reply K7Q-M2F -",
@@ -157,27 +158,37 @@ static const struct command_row {
      "pouch show 3\npouch show K7Q-M2F --body - | less\npouch show 3 --save attachments/",
      "--body - writes the body's bytes alone to stdout. --save writes attachments; it never overwrites a file.",
      ROW(inbox_show), &inbox_show_count},
-    {"accept", "ID [--note TEXT]", "take the text; this agrees to nothing",
+    {"accept", "ID [--note TEXT] [--consent]", "take the text; this agrees to nothing",
      "pouch accept 3\npouch accept K7Q-M2F --json", "", ROW(decide_accept), &decide_accept_count},
-    {"decline", "ID [--reason CODE] [--note TEXT]", "refuse a request",
+    {"decline", "ID [--reason CODE] [--note TEXT] [--consent]", "refuse a request",
      "pouch decline 3\n"
      "pouch decline 3 --reason not-competent --note \"Please ask fj/national.\"",
      "A reason is optional: not-competent, no-capacity, duplicate, misaddressed, policy, authentication, encryption,\n"
      "unrecognized-format, cannot-process, system-resource, other. The note is sealed: only the sender can read it.",
      ROW(decide_decline), &decide_decline_count},
-    {"ack", "ID [--note TEXT]", "say: we have it", "pouch ack 3\npouch ack 3 --note \"Received; under analysis.\"", "",
+    {"ack", "ID [--note TEXT] [--consent]", "say: we have it", "pouch ack 3\npouch ack 3 --note \"Received; under analysis.\"", "",
      ROW(decide_ack), &decide_ack_count},
     {"forward", "ID POST", "pass a request on to another post of this party",
      "pouch forward 3 de/diplomatic\npouch forward K7Q-M2F fj/national --json",
      "Possible until this post has decided; then the other post decides, and its replies go to the sender, who sees\n"
      "where it went. This post keeps what it has read, and hears no more of it. Needs the relay.", ROW(decide_forward),
      &decide_forward_count},
-    {"close", "ID", "close an exchange to further replies", "pouch close 3", "", ROW(decide_close),
+    {"close", "ID [--consent]", "close an exchange to further replies", "pouch close 3", "", ROW(decide_close),
      &decide_close_count},
-    {"withdraw", "ID [--to POST]", "take a request back", "pouch withdraw 2\npouch withdraw 2 --to de/technical",
+    {"withdraw", "ID [--to POST] [--consent]", "take a request back", "pouch withdraw 2\npouch withdraw 2 --to de/technical",
      "Possible until the recipient has decided.", ROW(decide_withdraw), &decide_withdraw_count},
     {"track", "ID", "the evidence of every step", "pouch track 3\npouch track K7Q-M2F --json", "", ROW(evidence_track),
      &evidence_track_count},
+    {"evidence", "ID -o FILE [--to POST] [--open offer|body] [--html FILE]", "write what happened into a file that proves it",
+     "pouch evidence K7Q-M2F -o answer.evidence\npouch evidence 3 --to fj/national --html answer.html -o answer.evidence\n"
+     "pouch evidence 3 --open offer -o answer.evidence",
+     "The file holds the header, every step of each recipient with its proof, and the entries of the directory that make the\n"
+     "keys meaningful - not the content. Whoever gets it checks it with `pouch verify`, offline, trusting nobody.\n"
+     "--to: of one recipient only; the file then does not tell of the others. --open: the key and ciphertext of the summary\n"
+     "(offer) or of the text (body) go with it, so that exactly this can be read. --html: a page to read and print as well.\n"
+     "A request that was sent with --disclosure both asks before, as long as the other side has not consented.\n"
+     "Without the relay it works too; the steps' log positions are then not tied together by a later head.",
+     ROW(exhibit_evidence), &exhibit_evidence_count},
     {"wait", "[ID...] --for STATE [--any] [--timeout 60s]", "wait for a state; for scripts",
      "pouch wait 3 --for acknowledged --timeout 5m\npouch wait --for notified --any",
      "Without ID: the open requests, received and sent, also those that come meanwhile. With --any one leg is enough.\n"
@@ -186,6 +197,32 @@ static const struct command_row {
      ROW(evidence_wait), &evidence_wait_count},
     {"explain", "ID", "the history in plain words, and what can be done next", "pouch explain 3", "",
      ROW(evidence_explain), &evidence_explain_count},
+    {"consent", "ID [--to POST]", "agree that others may be shown what was exchanged",
+     "pouch consent 3\npouch consent 2 --to de/technical      of one's own request to several posts",
+     "Either side may, from the acceptance to the end of the exchange; also beside a step: pouch accept --consent,\n"
+     "decline, ack, close, withdraw likewise. Whoever is shown the evidence sees who consented. A request that was sent\n"
+     "with --disclosure both asks for the consent of both sides; that a step happened can be proven without. Consent\n"
+     "cannot be taken back.",
+     ROW(decide_consent), &decide_consent_count},
+    {"policy show", "", "this device's standing policy", "pouch policy show\npouch policy show > policy.yaml",
+     "As it was written; with --json also as it was understood. Without one, an example to begin with: all of it is\n"
+     "commented out.",
+     ROW(policy_show), &policy_show_count},
+    {"policy set", "FILE|-", "what this device does about requests by itself",
+     "pouch policy set policy.yaml\npouch policy show | sed 's/ask/decline/' | pouch policy set -",
+     "A YAML file: rules, the first that fits counts, and where none fits you are asked.\n\n"
+     "   opened: not-disclosed          # or disclosed: tell every sender that the offer was looked at\n"
+     "   rules:\n"
+     "     - {from: org.first, kind: ping, exercise: yes, then: accept}\n"
+     "     - {from: [xx, yy/technical], then: ignore}\n"
+     "     - {kind: notice, precedence: routine, then: decline, reason: no-capacity}\n\n"
+     "from: a party, a post, a list of them, or any. kind, precedence: a word, a list, or any. exercise: yes, no, any.\n"
+     "then: accept, ask, decline (with a reason, if you like) or ignore. A machine's decision is marked as a machine's.\n"
+     "What is ignored is listed with pouch inbox --all only; its sender sees what silence looks like. Applies to what\n"
+     "comes from now on, on this device alone: set it on the post's other devices, too.",
+     ROW(policy_set_file), &policy_set_file_count},
+    {"policy check", "FILE|-", "read a policy without setting it", "pouch policy check policy.yaml",
+     "Every mistake is named with line and column. Needs no home.", ROW(policy_check), &policy_check_count},
     {"device invite",
      "[--role decider|reader|bell] [--post-key FILE] [--for 15m] [--new] [--no-wait] [--qr] [--fingerprint N]",
      "link another device of this post by a one-time code",
@@ -215,7 +252,7 @@ static const struct command_row {
     {"agent", "[--once]", "keep this home up to date in the background",
      "pouch agent\npouch agent --json | while read -r line; do ...; done",
      "Keeps the link to the relay, syncs at every hint, renews day keys, and says on stderr (with --json on stdout) what\n"
-     "has come, one line each. Other commands work beside it. Ends at SIGTERM; --once syncs once.",
+     "has come, one line each. It decides what the standing policy (pouch policy) says. Other commands work beside it. Ends at SIGTERM; --once syncs once.",
      ROW(agent_agent), &agent_agent_count},
     {"pair new", "PARTY [-o FILE] [--require]", "make a secret shared with another party",
      "pouch pair new de\npouch pair new de --require -o de.secret",
@@ -251,6 +288,16 @@ static const struct command_row {
      "backup comes back from the relay, and only then can anything new be sent. If the old device may be in foreign\n"
      "hands, revoke it and use init instead.",
      ROW(backup_restore), &backup_restore_count},
+    {"audit", "[--backup DIR] [--report FILE] [--card CARD] [--all]", "replay the relay's logs, and look for contradictions",
+     "pouch audit\npouch audit --all --report audit.txt\npouch audit --card relay.card\n"
+     "pouch audit --backup /media/usb/relay-2026-05-03 --report audit.txt",
+     "Fetches the directory, the leaf hashes of the evidence log and the signed heads, recomputes every root, replays the\n"
+     "directory by its rules, and holds this home's receipts and histories against them. Only what is new since the last\n"
+     "audit that found nothing is read; --all reads all. --card: as a guest, without a home. --backup: what\n"
+     "`pouchctl backup` has written, with every receipt in it. The report names no content, and correspondents only of\n"
+     "what this home holds itself. Exit code 4 when something does not hold; where two signatures contradict each\n"
+     "other there is a proof for pouch verify.",
+     ROW(audit_audit), &audit_audit_count},
     {"witness init", "NAME", "make a witness's key",
      "pouch --home ~/witness witness init witness.example",
      "Prints the line that the relay's operator puts into the card. NAME is the witness's own, without blanks.",
@@ -268,10 +315,13 @@ static const struct command_row {
      ROW(witness_sign), &witness_sign_count},
     {"witness status", "", "what this witness has cosigned last", "pouch --home ~/witness witness status", "",
      ROW(witness_status), &witness_status_count},
-    {"verify", "FILE [--card CARD]", "check a proof, offline",
-     "pouch verify proofs/fraud-1f0c23ab.proof\npouch verify fraud.proof --card relay.card --json",
-     "Says what is proven, under which keys, and what is not. Needs no home and no network. Exit code 4 when anything\n"
-     "does not hold, or the file proves nothing.",
+    {"verify", "FILE [--card CARD] [--key HEX]... [--html FILE]", "check a proof or evidence, offline",
+     "pouch verify answer.evidence --card relay.card\npouch verify answer.evidence --card relay.card --html answer.html\n"
+     "pouch verify proofs/fraud-1f0c23ab.proof --json",
+     "Says what is proven, by whom and where in the log, and what is not. Needs no home and no network. Exit code 4, the\n"
+     "reason and the place when anything does not hold. --card: the relay's card, got from its operator or another member,\n"
+     "not from whoever gave you the file. --key: instead, keys of it that you know (the lines statement, log, registrar).\n"
+     "--html: of evidence, a page to read and print.",
      ROW(verify_verify), &verify_verify_count},
     {"news", "[--all]", "what has changed in the directory", "pouch news\npouch news --all --json",
      "Keys that changed, notices, admissions, suspensions, departures, splits, revocations; devices of this post. Each is\n"

@@ -259,8 +259,76 @@ const char *present_leg_trouble(const struct leg_view *leg) {
     return leg->needs_rekey ? "no device there can open it yet; it waits" : NULL;
 }
 
+const char *present_speaker(const struct leg_view *leg) {
+    static const char *const names[] = {
+        [SPEAKER_RELAY] = "relay", [SPEAKER_MACHINE] = "machine", [SPEAKER_OFFICER] = "officer"};
+    if (leg->state == STATE_NONE) return "";
+    return (unsigned)leg->spoken < LENGTH(names) ? names[leg->spoken] : "";
+}
+
+void present_consents(const struct request_view *view, const struct leg_view *leg, char *ret, size_t size) {
+    bool sender = leg->consents & CONSENT_SENDER, recipient = leg->consents & CONSENT_RECIPIENT;
+    snprintf(ret, size, "%s%s%s", sender ? view->from : recipient ? "" : "nobody yet", sender && recipient ? " and " : "",
+             recipient ? leg->to : "");
+}
+
+void present_policy(const struct request_view *view, char *ret, size_t size) {
+    static const char *const did[] = {[POLICY_NONE] = "",
+                                      [POLICY_ACCEPT] = "accepted",
+                                      [POLICY_ASK] = "",
+                                      [POLICY_DECLINE] = "declined",
+                                      [POLICY_IGNORE] = "ignored"};
+    const struct policy_view *policy = &view->policy;
+    const char *word = (unsigned)policy->decision < LENGTH(did) ? did[policy->decision] : "";
+    if (policy->late)
+        snprintf(ret, size, "first decided otherwise; the standing policy (line %u) came too late", policy->line);
+    else if (*word)
+        snprintf(ret, size, "%s by the standing policy (line %u)", word, policy->line);
+    else
+        *ret = '\0';
+}
+
+static const char *policy_word(const struct policy_view *policy) {
+    static const char *const words[] = {[POLICY_ACCEPT] = "accept",
+                                        [POLICY_ASK] = "ask",
+                                        [POLICY_DECLINE] = "decline",
+                                        [POLICY_IGNORE] = "ignore"};
+    return (unsigned)policy->decision < LENGTH(words) ? words[policy->decision] : NULL;
+}
+
+/* {"decision", "line", "late"}, or null where no rule had anything to do. */
+static json_t *json_policy(const struct policy_view *policy) {
+    const char *word = policy_word(policy);
+    if (!word) return json_null();
+    return json_pack("{s:s, s:o, s:b}", "decision", word, "line",
+                     policy->line ? json_integer(policy->line) : json_null(), "late", policy->late);
+}
+
+/* The posts that agree that it may be shown to others. */
+static json_t *json_consents(const struct request_view *view, const struct leg_view *leg) {
+    json_t *posts = json_array();
+    if (leg->consents & CONSENT_SENDER) json_array_append_new(posts, json_string(view->from));
+    if (leg->consents & CONSENT_RECIPIENT) json_array_append_new(posts, json_string(leg->to));
+    return posts;
+}
+
 bool present_is_error(enum leg_event event) {
     return event == EVENT_REFUSED || event == EVENT_REKEY_NEEDED || event == EVENT_CANNOT_OPEN;
+}
+
+static const char *rekey_text(enum error why) {
+    if (why == E_UNKNOWN_DEVICE) return "the post has no device";
+    if (why == E_NOT_FOR_US) return "it is sealed for none of the post's devices";
+    return "the devices that it is sealed for cannot open it";
+}
+
+/* A rung reached, an error, a reason to decline. */
+const char *present_reason(enum leg_event event, uint64_t reason) {
+    const struct leg_state_row *rung = leg_state_row(reason);
+    if (event == EVENT_EXPIRED) return rung ? rung->name : "";
+    if (event == EVENT_REKEY_NEEDED) return rekey_text((enum error)reason);
+    if (present_is_error(event)) return error_text((enum error)reason);
+    return words_reason_text((unsigned)reason);
 }
 
 json_t *present_json_legs(const struct request_view *view) {
@@ -268,6 +336,8 @@ json_t *present_json_legs(const struct request_view *view) {
     for (size_t i = 0; i < view->leg_count; i++) {
         const struct leg_view *leg = &view->legs[i];
         json_t *one = json_pack("{s:s, s:s}", "to", leg->to, "state", present_leg_state(leg));
+        if (*present_speaker(leg)) json_object_set_new(one, "signer", json_string(present_speaker(leg)));
+        json_object_set_new(one, "consents", json_consents(view, leg));
         if (leg->refused != E_OK) json_object_set_new(one, "error", json_string(error_row(leg->refused)->name));
         if (leg->needs_rekey) json_object_set_new(one, "needs_rekey", json_true());
         if (leg->forwarder[0]) json_object_set_new(one, "forwarded_by", json_string(leg->forwarder));
@@ -295,6 +365,8 @@ json_t *present_json_request(const struct request_view *view) {
     json_object_set_new(line, "parent", view->is_reply ? present_json_id(view->parent_header) : json_null());
     if (view->mine) json_object_set_new(line, "legs", present_json_legs(view));
     if (view->mine || view->leg_count == 0) return line;
+    json_object_set_new(line, "ignored", json_boolean(view->ignored));
+    json_object_set_new(line, "policy", json_policy(&view->policy));
     if (view->legs[0].away) json_object_set_new(line, "forwarded_to", json_string(view->legs[0].to));
     if (view->legs[0].forwarder[0]) json_object_set_new(line, "forwarded_by", json_string(view->legs[0].forwarder));
     return line;
@@ -341,6 +413,8 @@ json_t *present_json_event(const struct event_view *event) {
                                                             : words_reason(event->reason);
         json_object_set_new(one, "reason", name ? json_string(name) : json_integer(event->reason));
     }
+    if (event->grace_s) json_object_set_new(one, "grace_s", json_integer((json_int_t)event->grace_s));
+    if (event->disclosure) json_object_set_new(one, "disclosure", json_true());
     if (event->forward[0]) json_object_set_new(one, "forward", json_string(event->forward));
     if (event->note.n) json_object_set_new(one, "note", present_json_text(buf_bytes(&event->note)));
     return one;

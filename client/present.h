@@ -74,6 +74,14 @@ const char *present_leg_state(const struct leg_view *leg);
 const char *present_leg_trouble(const struct leg_view *leg);
 /* The reason's number is an error's (enum error). */
 bool present_is_error(enum leg_event event);
+/* The reason in words: its number means something else with each event. */
+const char *present_reason(enum leg_event event, uint64_t reason);
+/* Who brought the leg to its state: "relay", "machine" or "officer"; empty when nothing has happened yet. */
+const char *present_speaker(const struct leg_view *leg);
+/* Who of the two sides agrees that it may be shown to others: "fj/technical and de/national", a post, or "nobody yet". */
+void present_consents(const struct request_view *view, const struct leg_view *leg, char *ret, size_t size);
+/* What the standing policy has made of it, in words; empty when there is nothing to tell. */
+void present_policy(const struct request_view *view, char *ret, size_t size);
 /* The one state of all legs, or "mixed". */
 const char *present_state(const struct request_view *view);
 void present_id(const uint8_t digest[static HASH_SIZE], char out[static 2 * TEXT_ID_BYTES + 1]);

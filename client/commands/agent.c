@@ -89,11 +89,13 @@ static void tell_count(const struct run *run, const char *event, uint32_t count,
 static enum error tell_request(struct run *run, const uint8_t digest[static HASH_SIZE]) {
     AUTO_VIEW view = {0};
     AUTO_BUF subject = {0};
-    char text[SUBJECT_MAX * 3 + 256];
+    char text[SUBJECT_MAX * 3 + 512], policy[128];
     TRY(client_view(&run->home, digest, &view, &run->failure));
+    if (view.ignored) return E_OK; /* no bell */
+    present_policy(&view, policy, sizeof policy);
     text_for_terminal(bytes_text(view.subject), false, &subject);
-    snprintf(text, sizeof text, "%s%s from %s, %s: %s", view.exercise ? "EXERCISE, " : "", view.reference, view.from,
-             words_name(WORDS_PRECEDENCE, view.precedence),
+    snprintf(text, sizeof text, "%s%s from %s, %s%s%s: %s", view.exercise ? "EXERCISE, " : "", view.reference, view.from,
+             words_name(WORDS_PRECEDENCE, view.precedence), *policy ? ", " : "", policy,
              view.sealed ? "sealed"
              : subject.p ? (const char *)subject.p
                          : "");

@@ -45,10 +45,13 @@ COMMAND(decide_ack);
 COMMAND(decide_close);
 COMMAND(decide_withdraw);
 COMMAND(decide_forward);
+COMMAND(decide_consent);
 /* evidence.c */
 COMMAND(evidence_track);
 COMMAND(evidence_wait);
 COMMAND(evidence_explain);
+/* exhibit.c */
+COMMAND(exhibit_evidence);
 /* witness.c */
 COMMAND(witness_init);
 COMMAND(witness_run);
@@ -56,6 +59,8 @@ COMMAND(witness_sign);
 COMMAND(witness_status);
 /* verify.c */
 COMMAND(verify_verify);
+/* audit.c */
+COMMAND(audit_audit);
 /* home.c */
 COMMAND(home_sync);
 COMMAND(home_status);
@@ -74,6 +79,10 @@ COMMAND(pair_add);
 COMMAND(pair_list);
 COMMAND(pair_require);
 COMMAND(pair_remove);
+/* policy.c */
+COMMAND(policy_show);
+COMMAND(policy_set_file);
+COMMAND(policy_check);
 /* backup.c */
 COMMAND(backup_backup);
 COMMAND(backup_restore);

@@ -1,14 +1,17 @@
-/* decide.c - what a post says about a request: accept, decline, acknowledge, forward, close; and the sender's withdrawal. */
+/* decide.c - what a post says about a request: accept, decline, acknowledge, forward, close, consent to show it; and the
+ * sender's withdrawal. */
 #include "../words.h"
 #include "commands.h"
 
-enum { OPTION_REASON = 1, OPTION_NOTE, OPTION_TO };
+enum { OPTION_REASON = 1, OPTION_NOTE, OPTION_TO, OPTION_CONSENT };
 
-COMMAND_OPTIONS(decide_accept, {"note", OPTION_NOTE, true});
-COMMAND_OPTIONS(decide_decline, {"reason", OPTION_REASON, true}, {"note", OPTION_NOTE, true});
-COMMAND_OPTIONS(decide_ack, {"note", OPTION_NOTE, true});
-COMMAND_OPTIONS(decide_close);
-COMMAND_OPTIONS(decide_withdraw, {"to", OPTION_TO, true});
+COMMAND_OPTIONS(decide_accept, {"note", OPTION_NOTE, true}, {"consent", OPTION_CONSENT, false});
+COMMAND_OPTIONS(decide_decline, {"reason", OPTION_REASON, true}, {"note", OPTION_NOTE, true},
+                {"consent", OPTION_CONSENT, false});
+COMMAND_OPTIONS(decide_ack, {"note", OPTION_NOTE, true}, {"consent", OPTION_CONSENT, false});
+COMMAND_OPTIONS(decide_close, {"consent", OPTION_CONSENT, false});
+COMMAND_OPTIONS(decide_withdraw, {"to", OPTION_TO, true}, {"consent", OPTION_CONSENT, false});
+COMMAND_OPTIONS(decide_consent, {"to", OPTION_TO, true});
 
 /* After acceptance the body is fetched; on a terminal it is shown at once. */
 static enum error bring_body(struct run *run, const uint8_t digest[static HASH_SIZE]) {
@@ -23,12 +26,24 @@ static enum error bring_body(struct run *run, const uint8_t digest[static HASH_S
     return command_print_body(run, &view);
 }
 
+/* What is agreed to once cannot be taken back. */
+static enum error ask_consent(struct run *run, const uint8_t digest[static HASH_SIZE]) {
+    AUTO_VIEW view = {0};
+    TRY(client_view(&run->home, digest, &view, &run->failure));
+    if (run_can_ask(run))
+        run_say(run, "Who consents agrees that others may be shown what was exchanged. It cannot be taken back. That a step\n"
+                     "happened can be proven without; what it was about stays sealed until somebody opens it.");
+    bool yes = run_ask(run, true, "Does %s agree that %s may be shown to others?", run->home.post, view.reference);
+    return yes ? E_OK : fail(&run->failure, E_INTERRUPTED, "nothing was said");
+}
+
 static enum error perform(struct run *run, const char *typed, const struct act *act, const char *done) {
     uint8_t digest[HASH_SIZE];
     struct client_options options = run_client_options(run);
     TRY(run_open_post(run));
     TRY(run_sync(run));
     TRY(client_find(&run->home, typed, digest, &run->failure));
+    if (act->disclosure || act->event == EVENT_CONSENTED) TRY(ask_consent(run, digest));
     TRY(client_act(&run->home, run->relay, digest, act, &options, &run->failure));
     enum error error = run->relay && act->event == EVENT_ACCEPTED ? bring_body(run, digest) : E_OK;
     char kept[96];
@@ -54,6 +69,7 @@ static int decide(struct run *run, struct act act, const char *done) {
             act.note = run->args.value;
             break;
         case OPTION_TO: act.to = run->args.value; break;
+        case OPTION_CONSENT: act.disclosure = true; break;
         case CLI_WORD:
             if (typed) return run_usage(run);
             typed = run->args.value;
@@ -71,6 +87,9 @@ int decide_decline(struct run *run) { return decide(run, (struct act){.event = E
 int decide_ack(struct run *run) { return decide(run, (struct act){.event = EVENT_ACKNOWLEDGED}, "acknowledged"); }
 int decide_close(struct run *run) { return decide(run, (struct act){.event = EVENT_CLOSED}, "closed"); }
 int decide_withdraw(struct run *run) { return decide(run, (struct act){.event = EVENT_WITHDRAWN}, "withdrawn"); }
+int decide_consent(struct run *run) {
+    return decide(run, (struct act){.event = EVENT_CONSENTED}, "agreed that it may be shown to others");
+}
 
 /* ---- forward ---- */
 

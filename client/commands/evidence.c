@@ -3,8 +3,10 @@
 
 #include "../words.h"
 #include "commands.h"
+#include "units.h"
 
 enum { OPTION_FOR = 1, OPTION_ANY, OPTION_TIMEOUT };
+enum { GRACE_SIZE = UNITS_TEXT_SIZE + 64 };
 enum { TIMEOUT_DEFAULT_S = 60, HINT_MS = 1000, RETRY_MS = 500 };
 
 static enum leg_kind kind_of(const struct request_view *view) {
@@ -65,24 +67,21 @@ static enum error track_json(struct run *run, const struct request_view *view) {
     return error;
 }
 
-static const char *rekey_text(enum error why) {
-    if (why == E_UNKNOWN_DEVICE) return "the post has no device";
-    if (why == E_NOT_FOR_US) return "it is sealed for none of the post's devices";
-    return "the devices that it is sealed for cannot open it";
+static const char *reason_text(const struct event_view *event) {
+    return event->has_reason ? present_reason(event->event, event->reason) : "";
 }
 
-/* A reason's number means something else with each event: a rung reached, an error, a reason to decline. */
-static const char *reason_text(const struct event_view *event) {
-    const struct leg_state_row *rung = leg_state_row(event->reason);
-    if (!event->has_reason) return "";
-    if (event->event == EVENT_EXPIRED) return rung ? rung->name : "";
-    if (event->event == EVENT_REKEY_NEEDED) return rekey_text((enum error)event->reason);
-    if (present_is_error(event->event)) return error_text((enum error)event->reason);
-    return words_reason_text(event->reason);
+/* What an expiry says of its deadline: nothing, unless the relay had been away. */
+static const char *grace_text(const struct event_view *event, char ret[static GRACE_SIZE]) {
+    char duration[UNITS_TEXT_SIZE];
+    if (event->grace_s == 0) return "";
+    units_format_duration(event->grace_s, duration);
+    snprintf(ret, GRACE_SIZE, " (the relay was away; it had %s longer for that)", duration);
+    return ret;
 }
 
 static void track_row(const struct run *run, struct table *table, const struct event_view *event) {
-    char time[TIME_SIZE];
+    char time[TIME_SIZE], grace[GRACE_SIZE];
     table_add(table, STYLE_NONE, "%s", present_time(&run->look, event->at, time));
     table_add(table, STYLE_BOLD, "%s", event_text(event));
     table_add(table, STYLE_NONE, "%s", event->actor[0] ? event->actor : "relay");
@@ -91,8 +90,10 @@ static void track_row(const struct run *run, struct table *table, const struct e
         table_add(table, STYLE_NONE, "%llu", (unsigned long long)event->log_index);
     else
         table_add(table, STYLE_DIM, "-");
-    table_add(table, STYLE_NONE, "%s%s%s%s%.*s", event->event == EVENT_EXPIRED ? "it got as far as: " : "",
-              event->forward, reason_text(event), event->has_reason && event->note.n ? ": " : "", (int)event->note.n,
+    bool aside = event->disclosure && event->event != EVENT_CONSENTED;
+    table_add(table, STYLE_NONE, "%s%s%s%s%s%s%.*s", aside ? "consents to show it; " : "",
+              event->event == EVENT_EXPIRED ? "it got as far as: " : "",
+              event->forward, reason_text(event), grace_text(event, grace), event->has_reason && event->note.n ? ": " : "", (int)event->note.n,
               event->note.n ? (const char *)event->note.p : "");
 }
 
@@ -235,6 +236,7 @@ static enum error take_stock(struct run *run, const struct waiting *waiting, con
         AUTO_VIEW view = {0};
         enum prospect prospect;
         TRY(client_view(&run->home, digests->p + at, &view, &run->failure));
+        if (view.ignored && waiting->id_count == 0) continue;
         TRY(request_prospect(run, waiting, &view, &prospect));
         if (prospect == REACHED) tally->reached++;
         if (prospect == PERHAPS) tally->perhaps++;
@@ -370,7 +372,8 @@ static const char *command_for(const struct request_view *view, enum leg_event e
                     {EVENT_ACKNOWLEDGED, "ack"},
                     {EVENT_CLOSED, "close"},
                     {EVENT_WITHDRAWN, "withdraw"},
-                    {EVENT_FORWARDED, "forward"}};
+                    {EVENT_FORWARDED, "forward"},
+                    {EVENT_CONSENTED, "consent"}};
     for (size_t i = 0; ours && i < LENGTH(commands); i++)
         if (commands[i].event == event) return commands[i].command;
     return NULL;
@@ -388,8 +391,10 @@ static const char *who_may(const struct request_view *view, const struct leg_vie
     return "somebody";
 }
 
-/* The relay may say at any time that nobody can open it: no need to tell, until it has. */
-static bool is_news(const struct leg_view *leg, enum leg_event event) {
+/* The relay may say at any time that nobody can open it: no need to tell, until it has. Consent is given once. */
+static bool is_news(const struct request_view *view, const struct leg_view *leg, enum leg_event event) {
+    unsigned own = view->mine ? CONSENT_SENDER : CONSENT_RECIPIENT;
+    if (event == EVENT_CONSENTED) return !(leg->consents & own);
     return event != EVENT_REKEY_NEEDED && (event != EVENT_RESEALED || leg->needs_rekey);
 }
 
@@ -402,7 +407,7 @@ static void next_steps(const struct request_view *view, const struct leg_view *l
     if (leg->refused != E_OK && !error_row(leg->refused)->again) return;
     if (leg->away) return;
     for (unsigned i = 0; (step = leg_step_nth(i)); i++)
-        if (step->from == leg->state && (step->kinds & kind_of(view)) && is_news(leg, step->event))
+        if (step->from == leg->state && (step->kinds & kind_of(view)) && is_news(view, leg, step->event))
             each(context, view, leg, leg_event_row(step->event));
 }
 
@@ -427,17 +432,23 @@ static void next_line(void *context, const struct request_view *view, const stru
         printf("  - %s: by %s\n", row->text, who_may(view, leg, row));
 }
 
+/* Consent that goes with another step. */
+static const char *consent_text(const struct event_view *event) {
+    bool aside = event->disclosure && event->event != EVENT_CONSENTED;
+    return aside ? ", and agreed that this may be shown to others" : "";
+}
+
 static void sentence(const struct event_view *event, char *ret, size_t size) {
-    char time[TIME_SIZE];
+    char time[TIME_SIZE], grace[GRACE_SIZE];
     const char *actor = event->actor[0] ? event->actor : "the relay";
     const char *role = !event->actor[0] ? "" : event->officer ? " (an officer)" : " (a machine)";
-    snprintf(ret, size, "%s  %s%s: %s%s%s%s", present_utc(event->at, time), actor, role, event_text(event),
-             event->forward[0] ? " to " : "", event->forward, event->has_entry ? "" : " (noted; it moved nothing)");
+    snprintf(ret, size, "%s  %s%s: %s%s%s%s%s", present_utc(event->at, time), actor, role, event_text(event),
+             event->forward[0] ? " to " : "", event->forward, consent_text(event), event->has_entry ? "" : " (noted; it moved nothing)");
     if (!event->has_reason) return;
     size_t n = strlen(ret);
     if (n < size)
-        snprintf(ret + n, size - n, "; %s: %s", event->event == EVENT_EXPIRED ? "it got this far" : "reason",
-                 reason_text(event));
+        snprintf(ret + n, size - n, "; %s: %s%s", event->event == EVENT_EXPIRED ? "it got this far" : "reason",
+                 reason_text(event), grace_text(event, grace));
 }
 
 static void now_text(const struct leg_view *leg, char *ret, size_t size) {
@@ -499,10 +510,13 @@ static enum error explain_leg(struct run *run, const struct request_view *view, 
 static enum error explain(struct run *run, const struct request_view *view) {
     json_t *legs = json_array();
     enum error error = E_OK;
-    char time[TIME_SIZE];
+    char time[TIME_SIZE], policy[128];
     if (!run->cli.json) {
         present_exercise(stdout, &run->look, view->exercise);
         printf("%s, from %s, made %s\n", view->reference, view->from, present_time(&run->look, view->created, time));
+        present_policy(view, policy, sizeof policy);
+        if (*policy) printf("It was %s.\n", policy);
+        if (view->disclosure) puts("Its sender asks that others are shown it only if both sides agree.");
     }
     for (size_t i = 0; i < view->leg_count && error == E_OK; i++)
         error =

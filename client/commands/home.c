@@ -8,16 +8,19 @@
 
 COMMAND_OPTIONS(home_sync);
 
-static int sync_done(struct run *run, const struct sync_summary *done) {
+static int sync_done(struct run *run, struct sync_summary *done) {
+    done->offered -= done->ignored < done->offered ? done->ignored : done->offered; /* nobody is called for those */
     if (run->cli.json) {
-        present_json(stdout, json_pack("{s:I, s:i, s:i, s:i, s:i, s:i, s:i}", "directory_size",
+        present_json(stdout, json_pack("{s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "directory_size",
                                        (json_int_t)done->directory_size, "offered", (int)done->offered, "changed",
                                        (int)done->changed, "replies", (int)done->replies, "sent", (int)done->sent,
-                                       "waiting", (int)done->waiting, "alarms", (int)done->alarms));
+                                       "waiting", (int)done->waiting, "alarms", (int)done->alarms, "decided",
+                                       (int)done->decided, "ignored", (int)done->ignored));
         return 0;
     }
     printf("new requests %u, replies %u, news of others %u; sent %u, waiting %u\n", done->offered, done->replies,
            done->changed, done->sent, done->waiting);
+    if (done->decided) printf("decided by the standing policy %u\n", done->decided);
     if (done->alarms) run_say(run, "%u alarms: see pouch status", done->alarms);
     return 0;
 }
@@ -68,6 +71,8 @@ static void status_json(struct run *run, const struct home_status *status, const
     json_object_set_new(object, "certificate_days", json_integer(days_left(client_certificate_ends(home))));
     json_object_set_new(object, "news", json_integer((json_int_t)status->news));
     json_object_set_new(object, "body_max", json_integer((json_int_t)status->body_max));
+    json_object_set_new(object, "policy_rules", json_integer((json_int_t)status->policy_rules));
+    json_object_set_new(object, "opened", json_string(status->opened ? "disclosed" : "not-disclosed"));
     json_object_set_new(object, "alarms", json_deep_copy(alarms));
     present_json(stdout, object);
 }
@@ -107,6 +112,8 @@ static void status_people(const struct run *run, const struct home_status *statu
            (long long)days_left(client_certificate_ends(home)));
     printf("%-12s bodies up to %s\n", "limit", size);
     printf("%-12s %llu%s\n", "news", (unsigned long long)status->news, status->news ? ": pouch news" : "");
+    printf("%-12s %llu rules; that an offer was opened is %stold\n", "policy", (unsigned long long)status->policy_rules,
+           status->opened ? "" : "not ");
     printf("%-12s %zu\n", "alarms", json_array_size(alarms));
     print_alarms(run, alarms);
 }

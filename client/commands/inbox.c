@@ -52,7 +52,7 @@ static void list_row(const struct run *run, struct table *table, const struct re
     table_add(table, STYLE_NONE, "%s", other_end(view, other, sizeof other));
     table_add(table, STYLE_NONE, "%s", view->sealed ? "-" : words_name(WORDS_KIND, view->kind));
     table_add(table, view->precedence >= PRECEDENCE_IMMEDIATE ? STYLE_LOUD : STYLE_NONE, "%s", urgent);
-    table_add(table, STYLE_NONE, "%s", present_state(view));
+    table_add(table, STYLE_NONE, "%s%s", present_state(view), view->ignored ? ", ignored" : "");
     table_add(table, STYLE_NONE, "%s%s", before, subject);
     table_add(table, STYLE_NONE, "%s", present_time(&run->look, view->stored.ms ? view->stored : view->created, time));
 }
@@ -109,6 +109,28 @@ static void print_marking(const struct run *run, const struct request_view *view
     fputc('\n', stdout);
 }
 
+/* Who said the last word: a machine's "accepted" is not an officer's. */
+static const char *by_whom(const struct leg_view *leg) {
+    switch (leg->spoken) {
+    case SPEAKER_OFFICER: return "; said by an officer";
+    case SPEAKER_MACHINE: return "; said by a machine";
+    case SPEAKER_RELAY: break;
+    }
+    return "";
+}
+
+static void print_consents(const struct request_view *view) {
+    char who[2 * POST_MAX + 16];
+    if (view->disclosure)
+        line("disclosure", "both: its sender asks that others are shown it only if both sides agree (pouch consent)");
+    for (size_t i = 0; i < view->leg_count; i++) {
+        const struct leg_view *leg = &view->legs[i];
+        if (!view->disclosure && leg->consents == 0) continue;
+        present_consents(view, leg, who, sizeof who);
+        printf("%-11s %s%s%s\n", "consent", view->mine ? leg->to : "", view->mine ? ": " : "", who);
+    }
+}
+
 static void print_offer(const struct run *run, const struct request_view *view) {
     line("kind", words_name(WORDS_KIND, view->kind));
     print_marking(run, view);
@@ -132,12 +154,13 @@ static void print_legs(const struct request_view *view) {
         const char *trouble = present_leg_trouble(&view->legs[i]), *by = view->legs[i].forwarder;
         printf("%-11s %s: %s", i == 0 ? (view->mine ? "to" : "state") : "", view->mine ? view->legs[i].to : "",
                present_leg_state(&view->legs[i]));
-        printf(" (%s)%s%s\n", trouble ? trouble : row ? row->text : "", *by ? "; forwarded by " : "", by);
+        printf(" (%s)%s%s%s\n", trouble ? trouble : row ? row->text : "", by_whom(&view->legs[i]),
+               *by ? "; forwarded by " : "", by);
     }
 }
 
 void command_print_request(struct run *run, const struct request_view *view) {
-    char time[TIME_SIZE], id[2 * TEXT_ID_BYTES + 1];
+    char time[TIME_SIZE], id[2 * TEXT_ID_BYTES + 1], policy[128];
     present_exercise(stdout, &run->look, view->exercise);
     present_id(view->digest, id);
     line("reference", view->reference);
@@ -159,11 +182,14 @@ void command_print_request(struct run *run, const struct request_view *view) {
     if (!view->mine && view->leg_count) {
         const struct leg_state_row *row = leg_state_row(view->legs[0].state);
         const struct leg_view *leg = &view->legs[0];
-        printf("%-11s %s (%s)\n", "state", present_leg_state(leg), row ? row->text : "");
+        printf("%-11s %s (%s)%s\n", "state", present_leg_state(leg), row ? row->text : "", by_whom(leg));
         if (leg->forwarder[0]) line(leg->away ? "forwarded to" : "forwarded by", leg->away ? leg->to : leg->forwarder);
     } else {
         print_legs(view);
     }
+    present_policy(view, policy, sizeof policy);
+    if (*policy) line("policy", policy);
+    print_consents(view);
     if (view->is_reply && !view->sealed) print_marking(run, view);
     if (view->is_reply) return;
     if (view->sealed)
@@ -260,6 +286,7 @@ static json_t *show_json(const struct request_view *view) {
                         offer && view->language[0] ? present_json_text(bytes_text(view->language)) : json_null());
     json_object_set_new(object, "pap",
                         offer && view->has_pap ? json_string(words_name(WORDS_PAP, view->pap)) : json_null());
+    json_object_set_new(object, "disclosure", offer && view->disclosure ? json_string("both") : json_null());
     json_object_set_new(object, "offer_only", json_boolean(view->offer_only));
     json_object_set_new(object, "expires", present_json_time(view->expires));
     json_object_set_new(object, "legs", present_json_legs(view));
@@ -383,6 +410,15 @@ static void print_hint(struct run *run, const struct request_view *view) {
                 view->reference);
 }
 
+/* Only when somebody looks, and only where the standing policy discloses it to all; what cannot go out now waits in the
+ * outbox, and what has been shown stays shown. */
+static void tell_opened(struct run *run, const uint8_t digest[static HASH_SIZE]) {
+    struct failure failure = {0};
+    enum error error = run->officer ? client_opened(&run->home, run->relay, digest, &failure) : E_OK;
+    if (error != E_OK && !error_row(error)->again)
+        run_say(run, "pouch: it could not be told that this was opened: %s", error_text(error));
+}
+
 static enum error show(struct run *run, const char *typed, bool bytes, const char *folder) {
     uint8_t digest[HASH_SIZE];
     AUTO_VIEW view = {0};
@@ -395,9 +431,11 @@ static enum error show(struct run *run, const char *typed, bool bytes, const cha
         json_t *object = show_json(&view);
         enum error error = body ? add_body(run, &view, object) : E_OK;
         present_json(stdout, object);
+        tell_opened(run, digest);
         return error;
     }
     command_print_request(run, &view);
+    tell_opened(run, digest);
     if (!body) print_hint(run, &view);
     return body ? command_print_body(run, &view) : E_OK;
 }

@@ -1,9 +1,9 @@
 /* public.c - the public directory: only what its owners made public, as one JSON object or one HTML page that needs
  * nothing beside it - no script, no picture, no network - and prints on A4. Parties and posts without a public sheet
  * are not in it. */
-#include <stdarg.h>
 #include <stdio.h>
 
+#include "../html.h"
 #include "../words.h"
 #include "cards.h"
 #include "commands.h"
@@ -146,47 +146,22 @@ static const char style[] =
     "padding-right:0}article,h2{break-inside:avoid}h2{break-after:avoid}.posts{grid-template-columns:1fr 1fr}"
     "section{margin:5mm 0}a{text-decoration:none}}\n";
 
-static void put(struct buf *out, const char *text) { buf_add_bytes(out, bytes_text(text)); }
-
-/* Foreign text; what would steer a terminal or turn the text around it has no place in a page, either. */
-static void put_text(struct buf *out, const char *text) {
-    AUTO_BUF safe = {0};
-    text_for_terminal(bytes_text(text), false, &safe);
-    if (safe.failed) out->failed = true;
-    for (size_t i = 0; !safe.failed && i < safe.n; i++) switch (safe.p[i]) {
-        case '&': put(out, "&amp;"); break;
-        case '<': put(out, "&lt;"); break;
-        case '>': put(out, "&gt;"); break;
-        case '"': put(out, "&quot;"); break;
-        case '\'': put(out, "&#39;"); break;
-        default: buf_add(out, &safe.p[i], 1);
-        }
-}
-
-static void put_format(struct buf *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void put_format(struct buf *out, const char *format, ...) {
-    char text[512];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    put(out, text);
-}
+static void put_text(struct buf *out, const char *text) { html_text(out, bytes_text(text), false); }
 
 /* RFC 3986: what is not unreserved, in percent; the @ of an address stays. */
 static void put_link(struct buf *out, const char *scheme, const char *text, const char *also) {
-    put_format(out, "<a href=\"%s:", scheme);
+    html_format(out, "<a href=\"%s:", scheme);
     for (const char *c = text; *c; c++) {
         bool plain =
             (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || strchr(also, *c);
         if (plain)
             buf_add(out, c, 1);
         else if (strcmp(scheme, "tel") != 0) /* RFC 3966: separators may go */
-            put_format(out, "%%%02X", (unsigned)(uint8_t)*c);
+            html_format(out, "%%%02X", (unsigned)(uint8_t)*c);
     }
-    put(out, "\">");
+    html_put(out, "\">");
     put_text(out, text);
-    put(out, "</a>");
+    html_put(out, "</a>");
 }
 
 static void put_languages(struct buf *out, const char *value) {
@@ -194,7 +169,7 @@ static void put_languages(struct buf *out, const char *value) {
     char name[64];
     for (bool first = true; contact_list_next(&list, &tag); first = false) {
         words_language(tag, name, sizeof name);
-        if (!first) put(out, ", ");
+        if (!first) html_put(out, ", ");
         put_text(out, name);
     }
 }
@@ -221,49 +196,47 @@ static void put_label(struct buf *out, const struct contact_field_row *row) {
 }
 
 static void put_post(struct buf *out, const struct listed *listed) {
-    put(out, "<article>\n<h3>");
+    html_put(out, "<article>\n<h3>");
     put_text(out, listed->post->name);
-    put(out, "</h3>\n<dl>\n");
+    html_put(out, "</h3>\n<dl>\n");
     for (const struct contact_field_row *row = contact_field_rows; row->name; row++) {
         const char *value = json_string_value(json_object_get(listed->fields, row->name));
         if (!value) continue;
-        put(out, "<dt>");
+        html_put(out, "<dt>");
         put_label(out, row);
-        put_format(out, "</dt><dd dir=\"auto\"%s>", row->field == CONTACT_AWAY_UNTIL ? " class=\"away\"" : "");
+        html_format(out, "</dt><dd dir=\"auto\"%s>", row->field == CONTACT_AWAY_UNTIL ? " class=\"away\"" : "");
         put_value(out, row, value);
-        put(out, "</dd>\n");
+        html_put(out, "</dd>\n");
     }
-    put(out, "</dl>\n</article>\n");
+    html_put(out, "</dl>\n</article>\n");
 }
 
 static void put_party(struct buf *out, const struct directory_party *party) {
-    put(out, "<section>\n<h2 dir=\"auto\">");
+    html_put(out, "<section>\n<h2 dir=\"auto\">");
     put_text(out, party->title);
-    put(out, "<small dir=\"ltr\">");
+    html_put(out, "<small dir=\"ltr\">");
     put_text(out, party->name);
-    put(out, "</small></h2>\n<div class=\"posts\">\n");
+    html_put(out, "</small></h2>\n<div class=\"posts\">\n");
 }
 
 static enum error write_html(const struct run *run, const struct listing *listing, struct buf *out) {
     char time[TIME_SIZE];
-    put(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-             "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>Points of contact: ");
+    html_begin(out);
+    html_put(out, "Points of contact: ");
     put_text(out, run->home.card.name);
-    put(out, "</title>\n<style>\n");
-    put(out, style);
-    put(out, "</style>\n</head>\n<body>\n<header>\n<h1>Points of contact</h1>\n<p>");
+    html_style(out, style);
+    html_put(out, "<header>\n<h1>Points of contact</h1>\n<p>");
     put_text(out, run->home.card.name);
-    put_format(out, ", %s</p>\n</header>\n<main>\n", present_utc(listing->now, time));
-    if (listing->count == 0) put(out, "<p>No post has made anything public.</p>\n");
+    html_format(out, ", %s</p>\n</header>\n<main>\n", present_utc(listing->now, time));
+    if (listing->count == 0) html_put(out, "<p>No post has made anything public.</p>\n");
     for (size_t i = 0; i < listing->count; i++) {
         if (i == 0 || !same_party(listing, i - 1, i)) put_party(out, listing->posts[i].post->party);
         put_post(out, &listing->posts[i]);
-        if (!same_party(listing, i + 1, i)) put(out, "</div>\n</section>\n");
+        if (!same_party(listing, i + 1, i)) html_put(out, "</div>\n</section>\n");
     }
-    put(out, "</main>\n<footer>\n<p>Here stands what the posts themselves have made public, and nothing else. Times "
+    html_put(out, "</main>\n<footer>\n<p>Here stands what the posts themselves have made public, and nothing else. Times "
              "are UTC.</p>\n");
-    put_format(out, "<p>Directory: %llu entries, <span class=\"digits\">%s</span></p>\n</footer>\n</body>\n</html>\n",
+    html_format(out, "<p>Directory: %llu entries, <span class=\"digits\">%s</span></p>\n</footer>\n</body>\n</html>\n",
                (unsigned long long)listing->phrase.size, listing->phrase.digits);
     return buf_error(out);
 }

@@ -24,6 +24,7 @@ enum {
     OPTION_OFFER_ONLY,
     OPTION_ATTACH,
     OPTION_EXERCISE,
+    OPTION_DISCLOSURE,
 };
 enum { TO_MAX = LEGS_MAX, ATTACHMENTS_MAX = PARTS_MAX - 1 };
 
@@ -79,6 +80,10 @@ static bool order_take(struct run *run, struct order *order, int id, int *ret_ex
     case OPTION_LANGUAGE: draft->language = value; return true;
     case OPTION_OFFER_ONLY: return draft->offer_only = true;
     case OPTION_EXERCISE: return draft->exercise = true;
+    case OPTION_DISCLOSURE:
+        draft->disclosure = strcmp(value, "both") == 0;
+        if (!draft->disclosure) *ret_exit = run_usage_text(run, "--disclosure takes one word: both");
+        return draft->disclosure;
     case OPTION_ATTACH:
         if (draft->attachment_count < ATTACHMENTS_MAX)
             return order->attachments[draft->attachment_count++] = value, true;
@@ -247,7 +252,8 @@ COMMAND_OPTIONS(request_send, {"to", OPTION_TO, true}, {"subject", OPTION_SUBJEC
                 {"tlp", OPTION_TLP, true}, {"pap", OPTION_PAP, true}, {"precedence", OPTION_PRECEDENCE, true},
                 {"answer-by", OPTION_ANSWER_BY, true}, {"keep", OPTION_KEEP, true}, {"summary", OPTION_SUMMARY, true},
                 {"language", OPTION_LANGUAGE, true}, {"offer-only", OPTION_OFFER_ONLY, false},
-                {"attach", OPTION_ATTACH, true}, {"exercise", OPTION_EXERCISE, false});
+                {"attach", OPTION_ATTACH, true}, {"exercise", OPTION_EXERCISE, false},
+                {"disclosure", OPTION_DISCLOSURE, true});
 
 static enum error order_check(struct run *run, const struct draft *draft) {
     if (draft->offer_only && (draft->text_path || draft->attachment_count))

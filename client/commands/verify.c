@@ -1,18 +1,22 @@
-/* verify.c - checking a file that proves something: offline, from nothing but the file and, if it is here, the
- * relay's card. */
+/* verify.c - checking a file that proves something - a relay's fraud, or what happened to a request: offline, from nothing but the
+ * file and, if it is here, the relay's card or keys of it. */
+#include "bundle.h"
 #include "commands.h"
 #include "files.h"
+#include "findings.h"
 #include "fraud.h"
 #include "guest.h"
 #include "leafname.h"
 #include "text.h"
 
-enum { OPTION_CARD = 1, PROOF_FILE_MAX = 64 * 1024 * 1024 };
+enum { OPTION_CARD = 1, OPTION_KEY, OPTION_HTML, KEYS_MAX = 2 * CARD_KEYS_MAX, PROOF_FILE_MAX = BUNDLE_MAX + 1024 };
 
-COMMAND_OPTIONS(verify_verify, {"card", OPTION_CARD, true});
+COMMAND_OPTIONS(verify_verify, {"card", OPTION_CARD, true}, {"key", OPTION_KEY, true}, {"html", OPTION_HTML, true});
 
 struct verifying {
-    const char *file, *card_path;
+    const char *file, *card_path, *html;
+    uint8_t keys[KEYS_MAX][KEY_SIZE]; /* of --key: the reader knows that they are the relay's */
+    size_t key_count;
     struct card card; /* of --card */
     struct buf bytes;
     struct fraud_view fraud;
@@ -27,6 +31,11 @@ static const char *const kind_texts[] = {
     [FRAUD_ENTRIES] = "has signed two different entries for one place in the history of a leg",
     [FRAUD_PROMISE] = "has promised that statements stand in its directory, and later signed one without them",
     [FRAUD_LEAVES] = "has signed a directory with an entry that breaks its rules"};
+static const char *what_it_did(const struct fraud_view *fraud) {
+    bool evidence = fraud->kind == FRAUD_HEADS && fraud->log == LOG_EVIDENCE;
+    return evidence ? "has signed two evidence logs that cannot be one" : kind_texts[fraud->kind];
+}
+
 static const char *const not_proven[] = {
     "that the card is the relay's: compare its fingerprint with the operator's or another member's",
     "what of this the relay showed to whom, and who else has seen it",
@@ -57,6 +66,7 @@ static void fraud_json(const struct verifying *work) {
                                fraud->card.name, "card_fingerprint", fingerprint, "older",
                                side_json(fraud, &fraud->older), "newer", side_json(fraud, &fraud->newer));
     set_hex(object, "key", signing_key(fraud));
+    if (fraud->kind != FRAUD_ENTRIES) json_object_set_new(object, "log", json_string(head_log_name(fraud->log)));
     if (fraud->kind == FRAUD_PROMISE) set_hex(object, "log_key", fraud->card.log);
     if (fraud->has_root) set_hex(object, "root", fraud->root);
     if (fraud->kind == FRAUD_ENTRIES) {
@@ -101,7 +111,7 @@ static void fraud_people(const struct verifying *work) {
     const struct fraud_view *fraud = &work->fraud;
     char fingerprint[TEXT_FINGERPRINT_SIZE], time[TIME_SIZE];
     text_fingerprint(fraud->card_hash, fingerprint);
-    printf("proven: the relay %s %s\n\n", fraud->card.name, kind_texts[fraud->kind]);
+    printf("proven: the relay %s %s\n\n", fraud->card.name, what_it_did(fraud));
     if (fraud->kind == FRAUD_ENTRIES) {
         print_hex("leg", fraud->leg);
         printf("  %-9s %llu\n", "ordinal", (unsigned long long)fraud->ordinal);
@@ -136,6 +146,8 @@ static bool same_keys(const struct card *a, const struct card *b) {
 }
 
 static enum error verify_fraud(struct run *run, struct verifying *work) {
+    if (work->html || work->key_count)
+        return fail(&run->failure, E_USAGE, "%s is a proof of fraud: --html and --key are for evidence", work->file);
     enum error error = fraud_verify(buf_bytes(&work->bytes), &work->fraud);
     if (error != E_OK) return fail(&run->failure, error, "%s", work->file);
     if (work->card_path && !same_keys(&work->card, &work->fraud.card))
@@ -148,27 +160,100 @@ static enum error verify_fraud(struct run *run, struct verifying *work) {
     return E_OK;
 }
 
+/* ---- evidence ---- */
+
+/* Which of the card's keys the reader has named; one that is not the card's tells that it is another relay's. */
+static bool pin(struct findings *findings, const uint8_t key[static KEY_SIZE]) {
+    const struct card *card = &findings->report->card;
+    bool log = memcmp(card->log, key, KEY_SIZE) == 0, statement = memcmp(card->statement, key, KEY_SIZE) == 0;
+    size_t registrars = 0;
+    for (size_t i = 0; i < card->registrar_count; i++) registrars += memcmp(card->registrars[i], key, KEY_SIZE) == 0;
+    findings->pinned_log |= log;
+    findings->pinned_statement |= statement;
+    findings->pinned_registrars += registrars;
+    return log || statement || registrars > 0;
+}
+
+/* Who knows the log's key, the statements' and those of as many registrars as must sign needs no card. */
+static enum error pin_keys(struct run *run, const struct verifying *work, struct findings *findings) {
+    char hex[2 * KEY_SIZE + 1];
+    for (size_t i = 0; i < work->key_count; i++) {
+        text_hex(work->keys[i], KEY_SIZE, hex);
+        if (!pin(findings, work->keys[i]))
+            return fail(&run->failure, E_WRONG_FINGERPRINT, "%s: the key %s is none of the relay's that it is about",
+                        work->file, hex);
+    }
+    if (findings->pinned_log && findings->pinned_statement &&
+        findings->pinned_registrars >= findings->report->card.threshold)
+        findings->gaps[GAP_CARD] = false;
+    return E_OK;
+}
+
+static enum error show_findings(struct run *run, const struct verifying *work, const struct findings *findings) {
+    AUTO_BUF page = {0};
+    if (work->html) {
+        TRY(findings_page(findings, &page));
+        TRY(files_write(work->html, 0644, buf_bytes(&page), &run->failure));
+    }
+    if (run->cli.json)
+        present_json(stdout, findings_json(findings));
+    else
+        findings_people(findings, &run->look);
+    return E_OK;
+}
+
+static enum error verify_bundle(struct run *run, struct verifying *work) {
+    AUTO_BUNDLE_REPORT report = {0};
+    AUTO_DISCLOSED disclosed = {0};
+    struct bundle_where where;
+    struct findings findings = {.report = &report, .file = work->file};
+    enum error error = bundle_verify(buf_bytes(&work->bytes), work->card_path ? &work->card : NULL, &report, &where);
+    if (error == E_OK && report.has_opened) {
+        snprintf(where.text, sizeof where.text, "opened part, seal");
+        error = disclosed_open(&report, &disclosed);
+        findings.disclosed = &disclosed;
+    }
+    if (error != E_OK) {
+        fail(&run->failure, error, "%s proves nothing: %s", work->file, where.text);
+        return fail_hint(&run->failure,
+                         "ask whoever gave it to you for the file as it was made; if it stays so, do not believe it");
+    }
+    memcpy(findings.gaps, report.gaps, sizeof findings.gaps);
+    TRY(pin_keys(run, work, &findings));
+    return show_findings(run, work, &findings);
+}
+
 /* ---- what kind of file it is ---- */
 
 static const struct reader {
     const struct object *object; /* whose bytes the file holds */
     enum error (*verify)(struct run *run, struct verifying *work);
-} readers[] = {{&fraud_object, verify_fraud}};
+} readers[] = {{&fraud_object, verify_fraud}, {&bundlefile_object, verify_bundle}};
+
+enum { TWO_FIELDS = 0xa2 }; /* how a bundlefile begins, and no proof of fraud */
 
 /* The first kind that it decodes as; of a damaged file: what is wrong with it as the first kind. */
 static enum error verify_any(struct run *run, struct verifying *work) {
     union {
         struct fraud fraud;
+        struct bundlefile bundlefile;
     } value;
     if (work->card_path) TRY(guest_read_card(work->card_path, &work->card, &run->failure));
     TRY(files_read(work->file, PROOF_FILE_MAX, &work->bytes, &run->failure));
     for (size_t i = 0; i < LENGTH(readers); i++)
         if (codec_decode(readers[i].object, buf_bytes(&work->bytes), &value) == E_OK)
             return readers[i].verify(run, work);
+    if (work->bytes.n > 0 && work->bytes.p[0] == TWO_FIELDS) return verify_bundle(run, work);
     enum error error = codec_decode(readers[0].object, buf_bytes(&work->bytes), &value);
     fail(&run->failure, error, "%s is no proof", work->file);
-    return fail_hint(&run->failure, "name a .proof file, as pouch or a witness has written it in its home's "
-                                    "folder proofs; if it is one, it was damaged on its way");
+    return fail_hint(&run->failure,
+                     "name a file that `pouch evidence` has written, or a .proof file, as pouch or a witness has "
+                     "written it in its home's folder proofs; if it is one, it was damaged on its way");
+}
+
+static bool take_key(struct verifying *work, const char *hex) {
+    if (work->key_count == KEYS_MAX) return false;
+    return text_unhex(bytes_text(hex), work->keys[work->key_count++], KEY_SIZE) == E_OK;
 }
 
 int verify_verify(struct run *run) {
@@ -177,6 +262,13 @@ int verify_verify(struct run *run) {
     for (int id; (id = run_next(run)) != CLI_END;) {
         if (id == OPTION_CARD)
             work->card_path = run->args.value;
+        else if (id == OPTION_HTML)
+            work->html = run->args.value;
+        else if (id == OPTION_KEY && !take_key(work, run->args.value))
+            return run_usage_text(run, "--key takes 64 hex digits, as a card's lines have them; at most %d of them",
+                                  KEYS_MAX);
+        else if (id == OPTION_KEY)
+            continue;
         else if (id == CLI_WORD && !work->file)
             work->file = run->args.value;
         else

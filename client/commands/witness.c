@@ -1,4 +1,4 @@
-/* witness.c - being a witness: a key of its own that cosigns the relay's directory heads which continue each other. */
+/* witness.c - being a witness: a key of its own that cosigns those heads of the relay's two logs which continue each other. */
 #include <time.h>
 #include <unistd.h>
 
@@ -71,7 +71,7 @@ struct watch {
     uint64_t interval_s;
     struct card card;
     struct cosigner cosigner;
-    uint64_t said; /* the size that was told last */
+    uint64_t said[LOG_EVIDENCE + 1]; /* by enum relay_log: the size that was told last */
 };
 
 static void say_state(const struct run *run, const struct cosigner_state *state) {
@@ -86,17 +86,25 @@ static void say_state(const struct run *run, const struct cosigner_state *state)
     fflush(stdout);
 }
 
+static enum error watch_log(struct run *run, struct watch *watch, enum relay_log log) {
+    struct cosigner_state state = {0};
+    TRY(cosigner_round(&watch->cosigner, &watch->card, run->relay, log, &state, &run->failure));
+    if (watch->once || state.size != watch->said[log]) say_state(run, &state);
+    watch->said[log] = state.size;
+    return E_OK;
+}
+
 /* The card is read anew each time: it may have got this witness, or another address, meanwhile. */
 static enum error watch_round(struct run *run, struct watch *watch) {
     struct client_options options = run_client_options(run);
-    struct cosigner_state state = {0};
     if (!run->relay) {
         TRY(guest_read_card(watch->card_path, &watch->card, &run->failure));
         TRY(guest_connect(&watch->card, &options, &run->relay, &run->failure));
     }
-    TRY(cosigner_round(&watch->cosigner, &watch->card, run->relay, &state, &run->failure));
-    if (watch->once || state.size != watch->said) say_state(run, &state);
-    watch->said = state.size;
+    TRY(watch_log(run, watch, LOG_DIRECTORY));
+    enum error error = watch_log(run, watch, LOG_EVIDENCE);
+    if (error != E_NO_HEAD) return error; /* nothing was sent yet */
+    run->failure = (struct failure){0};
     return E_OK;
 }
 
@@ -174,10 +182,20 @@ int witness_sign(struct run *run) {
 
 COMMAND_OPTIONS(witness_status);
 
+/* By their names: the folder has no order. */
+static size_t place_of(const json_t *logs, const char *origin) {
+    size_t i;
+    json_t *log;
+    json_array_foreach((json_t *)(uintptr_t)logs, i, log) {
+        if (strcmp(json_string_value(json_object_get(log, "log")), origin) > 0) break;
+    }
+    return i;
+}
+
 static void collect(void *context, const struct cosigner_state *state) {
     char root[2 * HASH_SIZE + 1];
     text_hex(state->root, HASH_SIZE, root);
-    json_array_append_new(context,
+    json_array_insert_new(context, place_of(context, state->origin),
                           json_pack("{s:s, s:I, s:s, s:o}", "log", state->origin, "size", (json_int_t)state->size,
                                     "root", root, "time", present_json_time(state->time)));
 }

@@ -38,6 +38,11 @@ static bool already(const struct keptleg *leg, enum leg_event event) {
     return false;
 }
 
+/* This side has agreed before that it may be shown to others. */
+static bool has_consented(const struct kept_request *request, const struct keptleg *leg) {
+    return leg->consents & (request->record.mine ? CONSENT_SENDER : CONSENT_RECIPIENT);
+}
+
 static bool may_act(const struct kept_request *request, enum leg_event event) {
     const struct leg_event_row *row = leg_event_row(event);
     if (!row) return false;
@@ -71,8 +76,22 @@ static enum error wrong_state(struct work *work, const struct keptleg *leg) {
         fail_hint(work->failure, "it waits in the outbox; after `pouch sync` it can be withdrawn");
         return error;
     }
-    return fail(work->failure, E_WRONG_STATE, "%.*s: %s", (int)leg->to.n, (const char *)leg->to.p,
-                row ? row->name : "unknown");
+    enum error error = fail(work->failure, E_WRONG_STATE, "%.*s: %s", (int)leg->to.n, (const char *)leg->to.p,
+                            row ? row->name : "unknown");
+    if (work->act->event == EVENT_CONSENTED)
+        fail_hint(work->failure, "consent can be given from the acceptance to the end of the exchange; of a reply, with the "
+                                 "request that it belongs to; or beside a decision: pouch accept --consent");
+    return error;
+}
+
+/* The step has been made already, without the consent that is now to go with it. */
+static enum error too_late_to_consent(struct work *work, const struct keptleg *leg) {
+    const struct leg_state_row *row = leg_state_row(leg->state);
+    enum error error = fail(work->failure, E_WRONG_STATE, "%.*s: %s already, without consent", (int)leg->to.n,
+                            (const char *)leg->to.p, row ? row->name : "unknown");
+    fail_hint(work->failure, row && row->terminal ? "it has ended; nothing can be added to it"
+                                                  : "say it by itself: pouch consent ID");
+    return error;
 }
 
 /* Of accepted, declined, withdrawn and closed one is enough. */
@@ -121,7 +140,7 @@ static enum error leave_out_waiting(struct work *work) {
 static enum error choose(struct work *work) {
     enum leg_kind kind = header_leg_kind(&work->request.header);
     bool named = work->act->to != NULL, done = false;
-    const struct keptleg *other = NULL;
+    const struct keptleg *other = NULL, *bare = NULL; /* bare: the step is made, without consent */
     work->sayings = calloc(work->legs.count + 1, sizeof *work->sayings);
     if (!work->sayings) return fail(work->failure, E_NO_MEMORY, "statements");
     for (size_t i = 0; i < work->legs.count; i++) {
@@ -129,7 +148,11 @@ static enum error choose(struct work *work) {
         enum leg_state to;
         if (named && !bytes_are(leg->record.to, work->act->to)) continue;
         other = &leg->record;
-        done |= already(&leg->record, work->act->event);
+        bool agreed = has_consented(&work->request, &leg->record);
+        bool same = already(&leg->record, work->act->event) || (work->act->event == EVENT_CONSENTED && agreed);
+        done |= same;
+        if (same && work->act->disclosure && !agreed) bare = &leg->record;
+        if (work->act->event == EVENT_CONSENTED && agreed) continue;
         if (leg_step((enum leg_state)leg->record.state, work->act->event, kind, &to) != E_OK) continue;
         work->sayings[work->count++] = (struct saying){.event = work->act->event,
                                                        .header = work->digest,
@@ -137,8 +160,10 @@ static enum error choose(struct work *work) {
                                                        .officer = work->officer,
                                                        .has_reason = work->act->has_reason,
                                                        .reason = work->act->reason,
-                                                       .note = work->act->note};
+                                                       .note = work->act->note,
+                                                       .disclosure = work->act->disclosure};
     }
+    if (work->count == 0 && bare) return too_late_to_consent(work, bare);
     if (work->count > 0 || done) return E_OK;
     if (!other)
         return fail(work->failure, E_UNKNOWN_POST, "%s is no recipient of this request", named ? work->act->to : "");
@@ -186,7 +211,8 @@ static enum error act(struct work *work, struct relay *relay) {
 enum error client_act(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE],
                       const struct act *what, const struct client_options *options, struct failure *failure) {
     if (!home->directory) return fail(failure, E_NOT_JOINED, "%s", home->post);
-    TRY(home_check_role(home, leg_event_row(what->event)->decider ? ROLE_DECIDER : ROLE_READER, failure));
+    bool decides = leg_event_row(what->event)->decider || what->disclosure;
+    TRY(home_check_role(home, decides ? ROLE_DECIDER : ROLE_READER, failure));
     struct work work = {
         .home = home, .digest = digest, .act = what, .officer = options && options->officer, .failure = failure};
     enum error error = act(&work, relay);
@@ -194,4 +220,30 @@ enum error client_act(struct home *home, struct relay *relay, const uint8_t dige
     kept_legs_free(&work.legs);
     free(work.sayings);
     return error;
+}
+
+/* ---- opened ---- */
+
+static enum error is_disclosed(struct home *home, bool *ret) {
+    AUTO_BUF bytes = {0};
+    struct keptpolicy policy;
+    bool found;
+    TRY(policy_load(home, &bytes, &policy, &found));
+    *ret = policy.opened;
+    return E_OK;
+}
+
+enum error client_opened(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE],
+                         struct failure *failure) {
+    AUTO_VIEW view = {0};
+    bool disclosed = false;
+    enum error error = is_disclosed(home, &disclosed);
+    if (error != E_OK) return fail(failure, error, "the standing policy");
+    if (!disclosed) return E_OK;
+    TRY(client_view(home, digest, &view, failure));
+    bool first = !view.mine && !view.is_reply && !view.sealed && !view.ignored && view.leg_count == 1 &&
+                 view.legs[0].state == STATE_NOTIFIED && !view.legs[0].away;
+    if (!first) return E_OK;
+    error = client_act(home, relay, digest, &(struct act){.event = EVENT_OPENED}, NULL, failure);
+    return error == E_WRONG_STATE ? E_OK : error; /* a decision was faster */
 }

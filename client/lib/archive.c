@@ -48,6 +48,7 @@ static const char *const table_names[TABLE_COUNT] = {
     [TABLE_SPOOL] = "spool",  [TABLE_AGAIN] = "again",   [TABLE_HEAD] = "head",     [TABLE_PROMISE] = "promise",
     [TABLE_NEWS] = "news",    [TABLE_PAIR] = "pair",     [TABLE_HANDED] = "handed", [TABLE_CONTACT] = "contact",
     [TABLE_SHEETKEY] = "sheetkey", [TABLE_PARCEL] = "parcel", [TABLE_SEEN] = "seen",
+    [TABLE_POLICY] = "policy", [TABLE_GAP] = "gap", [TABLE_LOST] = "lost",
 };
 
 static const char *const query_texts[STATEMENT_KINDS] = {

@@ -23,7 +23,7 @@
  *   CHUNK     a = content id, b = part number in the last byte, n = index   ciphertext
  *   OUTBOX    n = number          outgoing
  *   DUTY      a = header, b = leg, n = event   a statement that a device must make once it can; CANNOT_OPEN: keptnumber, why;
- *                                 RESEALED, FORWARDED: keptseal, or nothing
+ *                                 RESEALED, FORWARDED: keptseal, or nothing; DUTY_POLICY (policy.h): nothing
  *   SEQUENCE  a = hash of a post  the last number given to it (keptnumber)
  *   VOID      a = hash of a post, n = number   a number that never arrives
  *   HEARD     a = sender device, n = number    the leg (or nothing: declared void); n = 0: the highest (keptnumber)
@@ -34,6 +34,9 @@
  *   HEAD      a = zeros or a witness's key, n = size   the newest head that the relay signed, and the newest that each
  *                                 witness has cosigned: the note's text
  *             a = "gossip", n = size   keptgossip: a head that another member was shown and this home not yet
+ *             a = "evidence", n = size   keptevidence: the evidence log's newest head that was checked
+ *             a = "evidence seen", n = size   keptevidence: one that waits until it has been
+ *   GAP       a = sender device, n = number   keptgap: from this number on some have not come
  *   SEEN      a = leg, b = entry hash   keptseen: what another member saw as the leg's last entry and this home has not got
  *   PROMISE   n = number          the relay's promise that a revocation stands in the directory
  *   NEWS      n = number          keptnews: what changed in the directory that every desk is told, not an alarm
@@ -41,7 +44,9 @@
  *   HANDED    a = header digest, b = giver   handedkey: content keys that an older sister gave
  *   PARCEL    a = sister, n = number   parcel that waits until it lies in her box
  *   CONTACT   a = hash of a post  keptcontact: the sheets of its contact card, as far as this device may see them
- *   SHEETKEY  a = commitment      keptsheet: an own sheet's key and whom it has been sealed to */
+ *   SHEETKEY  a = commitment      keptsheet: an own sheet's key and whom it has been sealed to
+ *   POLICY    a = header, b = leg keptdecision: what the standing policy has made of it; zeros: keptpolicy, the policy itself
+ *   LOST      what the relay has lost (loss.h): a = "leaves", n = index: a leaf; a = leg, n = ordinal: a receipt */
 #ifndef ARCHIVE_H
 #define ARCHIVE_H
 
@@ -88,6 +93,9 @@ enum archive_table {
     TABLE_SHEETKEY,
     TABLE_SEEN,
     TABLE_PARCEL,
+    TABLE_POLICY,
+    TABLE_GAP,
+    TABLE_LOST,
     TABLE_COUNT
 };
 

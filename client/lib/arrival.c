@@ -1,5 +1,6 @@
 /* arrival.c - verifying and keeping one request. */
 #include "arrival.h"
+#include "loss.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 #include "body.h"
 #include "content.h"
 #include "enrol.h"
+#include "gaps.h"
 #include "gossip.h"
 #include "outbox.h"
 #include "pairs.h"
@@ -56,7 +58,7 @@ static enum error find_seal(const struct arrival *arrival, uint64_t generation, 
     for (bool found = true;;) {
         TRY(archive_next(arrival->home->archive, &cursor, receipt, &found));
         if (!found) return E_MISMATCH;
-        if (evidence_open(buf_bytes(receipt), arrival->home->card.statement, ret) != E_OK) return E_CORRUPT;
+        if (loss_open(arrival->home, buf_bytes(receipt), ret) != E_OK) return E_CORRUPT;
         const struct statement *statement = &ret->statement;
         if (generation == 1 && statement->event == EVENT_STORED) return E_OK;
         bool seals = statement->event == EVENT_RESEALED || statement->event == EVENT_FORWARDED;
@@ -249,10 +251,6 @@ static enum error check_parent(const struct arrival *arrival) {
     return opens_exchange((enum leg_state)leg.record.state) ? E_OK : E_NOT_ACCEPTED;
 }
 
-static enum error mark_heard(struct arrival *arrival, uint64_t number, struct bytes value) {
-    return archive_set(arrival->home->archive, TABLE_HEARD, archive_key(arrival->header.device, NULL, number), value);
-}
-
 /* Numbers that the sender declares void will never arrive. */
 static enum error hear_voids(struct arrival *arrival) {
     struct list voids = arrival->wrapped.voids;
@@ -262,32 +260,18 @@ static enum error hear_voids(struct arrival *arrival) {
         if (number == 0 || number > INT64_MAX) return E_OUT_OF_RANGE;
         TRY(archive_has(arrival->home->archive, TABLE_HEARD, archive_key(arrival->header.device, NULL, number),
                         &known));
-        if (!known) TRY(mark_heard(arrival, number, (struct bytes){0}));
+        if (!known) TRY(gaps_hear(arrival->home, arrival->header.device, number, (struct bytes){0}));
     }
     return E_OK;
 }
 
-/* How many numbers from first up to (without) end were heard of. */
-static enum error count_heard(struct arrival *arrival, uint64_t first, uint64_t end, uint64_t *ret) {
-    AUTO_BUF value = {0};
-    uint64_t count = 0;
-    struct archive_cursor cursor =
-        archive_cursor(TABLE_HEARD, SCOPE_AB, archive_key(arrival->header.device, NULL, first));
-    for (bool found = true;; count++) {
-        TRY(archive_next(arrival->home->archive, &cursor, &value, &found));
-        if (!found || cursor.key.n >= end) break;
-    }
-    *ret = count;
-    return E_OK;
-}
-
-/* Each sender device numbers what it sends to this post: a gap that it did not declare is something withheld. What it
+/* Each sender device numbers what it sends to this post: a gap that it did not declare may be something withheld (gaps.h). What it
  * declared stands within the seal, so a request that stays sealed is no ground for an alarm. */
 static enum error hear(struct arrival *arrival, uint64_t sequence, bool sealed) {
     struct archive *archive = arrival->home->archive;
     struct archive_key top = archive_key(arrival->header.device, NULL, 0);
     AUTO_BUF first = {0};
-    uint64_t highest, heard;
+    uint64_t highest;
     bool used = false;
     const struct bytes *from = &arrival->header.from;
     TRY(kept_number(archive, TABLE_HEARD, top, &highest));
@@ -296,18 +280,9 @@ static enum error hear(struct arrival *arrival, uint64_t sequence, bool sealed) 
         TRY(kept_alarm(archive, "%.*s: number %llu of a device was used twice, or was declared void and came",
                        (int)from->n, (const char *)from->p, (unsigned long long)sequence));
     TRY(hear_voids(arrival));
-    TRY(mark_heard(arrival, sequence, bytes_of(arrival->leg, HASH_SIZE)));
+    TRY(gaps_hear(arrival->home, arrival->header.device, sequence, bytes_of(arrival->leg, HASH_SIZE)));
     if (sequence <= highest) return E_OK;
-    TRY(count_heard(arrival, highest + 1, sequence, &heard));
-    uint64_t missing = sequence - highest - 1 - heard;
-    if (missing > 0 && !sealed) {
-        TRY(kept_alarm(
-            archive, "%.*s: %llu of the numbers %llu to %llu did not arrive: withheld, or still on their way; ask them",
-            (int)from->n, (const char *)from->p, (unsigned long long)missing, (unsigned long long)(highest + 1),
-            (unsigned long long)(sequence - 1)));
-        TRY(kept_number_set(archive, TABLE_META, archive_named(KEPT_FEED_GAP),
-                            1)); /* perhaps the relay passed it over */
-    }
+    if (!sealed) TRY(gaps_look(arrival->home, arrival->header.device, *from, highest, sequence));
     return kept_number_set(archive, TABLE_HEARD, top, sequence);
 }
 
@@ -332,7 +307,7 @@ static enum error fetch_past(struct arrival *arrival) {
         TRY(tracked_decode(answer.body, &tracked));
         while (list_next_bytes(&tracked.receipts, &receipt)) {
             TRY(apply_receipt(arrival, receipt, &outcome));
-            if (outcome == TRAIL_EARLY) return E_BAD_PROOF;
+            if (outcome == TRAIL_EARLY) return E_GAP;
         }
     }
     return E_OK;
@@ -345,6 +320,15 @@ static enum error set_generation(struct bytes stamped, uint64_t *ret) {
     TRY(wrapset_decode(payload, &set));
     *ret = set.generation;
     return E_OK;
+}
+
+/* It was checked; without it nobody could be shown that the leg is one of the request's. */
+static enum error keep_path(struct arrival *arrival, const struct offered *offered) {
+    struct kept_leg *leg = &arrival->ladder;
+    if (leg->record.has_path) return E_OK;
+    leg->record.has_path = true;
+    leg->record.path = offered->path;
+    return kept_leg_save(arrival->home->archive, arrival->digest, arrival->leg, &leg->record);
 }
 
 /* The leg as the evidence has it: with which post it is, and which generation of wraps is in force. */
@@ -361,8 +345,8 @@ static enum error climb(struct arrival *arrival, const struct offered *offered, 
         leg->record = (struct keptleg){.to = opening->to, .place = offered->place, .state = STATE_NONE};
         memcpy(leg->leg, arrival->leg, HASH_SIZE);
         memcpy(leg->record.head, arrival->leg, HASH_SIZE);
-        TRY(kept_leg_save(archive, arrival->digest, arrival->leg, &leg->record));
     }
+    TRY(keep_path(arrival, offered));
     TRY(apply_receipt(arrival, offered->receipt, &outcome));
     TRY(set_generation(offered->wrapset, &generation));
     bool behind = outcome == TRAIL_EARLY || generation > arrival->ladder.record.generation;
@@ -415,8 +399,11 @@ static enum error add_duties(struct arrival *arrival) {
                    ? trail_duty_add(arrival->home, arrival->digest, arrival->leg, EVENT_HANDED_OVER)
                    : E_OK;
     /* Erased before it came here: nothing is safe on this device, so nothing is said. */
-    bool unsaid = (state == STATE_STORED || state == STATE_FORWARDED) && arrival->request.record.has_offer;
-    return unsaid ? trail_duty_add(arrival->home, arrival->digest, arrival->leg, EVENT_NOTIFIED) : E_OK;
+    if (!arrival->request.record.has_offer || reply) return E_OK;
+    if (state == STATE_STORED || state == STATE_FORWARDED)
+        return trail_duty_add(arrival->home, arrival->digest, arrival->leg, EVENT_NOTIFIED);
+    bool said = state == STATE_NOTIFIED || state == STATE_OPENED; /* by a sister */
+    return said ? policy_due(arrival->home, arrival->digest, arrival->leg) : E_OK;
 }
 
 static enum error keep_offered(struct arrival *arrival, const struct offered *offered, const struct opening *opening) {

@@ -256,6 +256,8 @@ static void encode_offer(const struct plan *plan, struct buf *out) {
                           .tlp = draft->tlp,
                           .has_pap = draft->has_pap,
                           .pap = draft->pap,
+                          .has_disclosure = draft->disclosure,
+                          .disclosure = draft->disclosure,
                           .has_language = draft->language != NULL,
                           .language = bytes_text(draft->language),
                           .has_summary = draft->summary != NULL,

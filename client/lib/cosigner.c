@@ -166,19 +166,21 @@ enum error cosigner_states(const char *path, void (*each)(void *context, const s
 /* ---- fraud ---- */
 
 /* What was cosigned last and what is shown now cannot be of one log: is there a proof of it? */
-static enum error prove(const struct cosigner *cosigner, const struct card *card, struct relay *relay,
-                        const struct memory *memory, struct bytes note, enum error error, struct failure *failure) {
+static enum error prove(const struct cosigner *cosigner, const struct card *card, enum relay_log log,
+                        struct relay *relay, const struct memory *memory, struct bytes note, enum error error,
+                        struct failure *failure) {
     AUTO_BUF bare = {0}, hashes = {0}, proof = {0};
     char name[PROOF_NAME_SIZE];
     struct head head;
-    if (memory->record.size == 0 || head_bare(card, note, &bare) != E_OK) return error;
-    if (head_open(card, buf_bytes(&bare), &head) != E_OK) return error;
+    if (memory->record.size == 0 || head_bare_log(card, log, note, &bare) != E_OK) return error;
+    if (head_open_log(card, log, buf_bytes(&bare), &head) != E_OK) return error;
     if (head.size > memory->record.size && relay)
-        (void)!leaves_of_relay(relay, head.size, &hashes, NULL); /* too few prove nothing */
+        (void)!leaves_of_log(relay, log, head.size, &hashes, NULL); /* too few prove nothing */
     if (fraud_make_heads(card, memory->record.note, buf_bytes(&bare), buf_bytes(&hashes), &proof) != E_OK) return error;
     TRY(proofs_write(cosigner->path, buf_bytes(&proof), name, failure));
-    return fail(failure, E_FRAUD, "%.*s has signed two directories that contradict each other; proof: %s/%s",
-                (int)memory->record.origin.n, (const char *)memory->record.origin.p, cosigner->path, name);
+    return fail(failure, E_FRAUD, "%.*s has signed two %s that contradict each other; proof: %s/%s",
+                (int)memory->record.origin.n, (const char *)memory->record.origin.p,
+                log == LOG_EVIDENCE ? "evidence logs" : "directories", cosigner->path, name);
 }
 
 /* ---- signing ---- */
@@ -195,12 +197,17 @@ struct judgement {
     const struct cosigner *cosigner;
     const struct card *card;
     struct relay *relay;
+    enum relay_log log;
     struct note_key log_key;
     struct witness_request request;
     struct memory memory;
     struct instant now;
     struct buf bare; /* the head with the log's line */
 };
+
+static enum error forked(enum relay_log log) {
+    return log == LOG_EVIDENCE ? E_EVIDENCE_FORKED : E_DIRECTORY_FORKED;
+}
 
 static enum error explain(const struct judgement *judgement, enum error error, struct failure *failure) {
     unsigned long long size = (unsigned long long)judgement->memory.record.size;
@@ -209,7 +216,8 @@ static enum error explain(const struct judgement *judgement, enum error error, s
         fail(failure, error, "the request begins at %llu entries; this witness has cosigned %llu",
              (unsigned long long)judgement->request.old, size);
         return fail_hint(failure, "ask the relay's operator for a request that begins at %llu", size);
-    case E_DIRECTORY_FORKED: return fail(failure, error, "another root at the %llu entries cosigned last", size);
+    case E_DIRECTORY_FORKED:
+    case E_EVIDENCE_FORKED: return fail(failure, error, "another root at the %llu entries cosigned last", size);
     case E_BAD_PROOF:
         return fail(failure, error, "the head does not continue the %llu entries that were cosigned", size);
     default: return fail(failure, error, "the head of %s", judgement->log_key.name);
@@ -222,9 +230,10 @@ static enum error judge(struct judgement *judgement, struct witness_verdict *ret
     memcpy(log.root, record->root, HASH_SIZE);
     enum error error = witness_judge(&log, &judgement->request, judgement->now, ret);
     if (error == E_OK) return E_OK;
+    if (error == E_DIRECTORY_FORKED) error = forked(judgement->log);
     (void)explain(judgement, error, failure);
-    if (error != E_DIRECTORY_FORKED && error != E_BAD_PROOF) return error;
-    return prove(judgement->cosigner, judgement->card, judgement->relay, &judgement->memory, judgement->request.bytes,
+    if (error != forked(judgement->log) && error != E_BAD_PROOF) return error;
+    return prove(judgement->cosigner, judgement->card, judgement->log, judgement->relay, &judgement->memory, judgement->request.bytes,
                  error, failure);
 }
 
@@ -234,9 +243,9 @@ static enum error remember(struct judgement *judgement, struct cosigner_state *r
     struct witness_verdict verdict;
     TRY(load_state(judgement->cosigner->path, origin, &judgement->memory, failure));
     TRY(judge(judgement, &verdict, failure));
-    enum error error = head_bare(judgement->card, judgement->request.bytes, &judgement->bare);
+    enum error error = head_bare_log(judgement->card, judgement->log, judgement->request.bytes, &judgement->bare);
     if (error != E_OK) return fail(failure, error, "the head of %s", origin);
-    if (verdict.size == 0) return fail(failure, E_UNKNOWN_REQUEST, "the directory of %s is still empty", origin);
+    if (verdict.size == 0) return fail(failure, E_UNKNOWN_REQUEST, "the log %s is still empty", origin);
     struct cosigned record = {.origin = bytes_text(origin),
                               .size = verdict.size,
                               .note = buf_bytes(&judgement->bare),
@@ -248,11 +257,22 @@ static enum error remember(struct judgement *judgement, struct cosigner_state *r
     return E_OK;
 }
 
+/* The head's first line tells; of which relay it is, is judged later. */
+static enum error choose_log(struct judgement *judgement) {
+    struct checkpoint checkpoint;
+    TRY(head_key(judgement->card, LOG_EVIDENCE, &judgement->log_key));
+    bool evidence = checkpoint_parse(judgement->request.note.text, &checkpoint) == E_OK &&
+                    bytes_are(checkpoint.origin, judgement->log_key.name);
+    judgement->log = evidence ? LOG_EVIDENCE : LOG_DIRECTORY;
+    return head_key(judgement->card, judgement->log, &judgement->log_key);
+}
+
 static enum error sign(struct judgement *judgement, struct bytes request, struct buf *ret_note,
                        struct cosigner_state *ret, struct failure *failure) {
     const struct cosigner *cosigner = judgement->cosigner;
     int lock = -1;
     enum error error = witness_request_parse(request, &judgement->request);
+    if (error == E_OK) error = choose_log(judgement);
     if (error != E_OK) return fail(failure, error, "the request to cosign");
     TRY(home_lock_open(cosigner->path, 0, &lock, failure));
     error = remember(judgement, ret, failure);
@@ -271,7 +291,6 @@ enum error cosigner_sign(const struct cosigner *cosigner, const struct card *car
     if (!judgement) return fail(failure, E_NO_MEMORY, "the request to cosign");
     *judgement = (struct judgement){.cosigner = cosigner, .card = card, .relay = relay, .now = moment_now()};
     enum error error = is_named(cosigner, card, failure);
-    if (error == E_OK) error = card_log_key(card, "directory", &judgement->log_key);
     if (error == E_OK) error = sign(judgement, request, ret_note, ret, failure);
     memory_free(&judgement->memory);
     buf_free(&judgement->bare);
@@ -281,25 +300,25 @@ enum error cosigner_sign(const struct cosigner *cosigner, const struct card *car
 /* ---- over the link ---- */
 
 /* Fewer entries than were cosigned: the relay's store has gone back, or another log is shown. */
-static enum error gone_back(const struct memory *memory, struct failure *failure) {
-    return fail(failure, E_DIRECTORY_FORKED,
+static enum error gone_back(const struct memory *memory, enum relay_log log, struct failure *failure) {
+    return fail(failure, forked(log),
                 "the relay shows fewer than the %llu entries that this witness has cosigned",
                 (unsigned long long)memory->record.size);
 }
 
 enum error cosigner_round(const struct cosigner *cosigner, const struct card *card, struct relay *relay,
-                          struct cosigner_state *ret, struct failure *failure) {
+                          enum relay_log log, struct cosigner_state *ret, struct failure *failure) {
     AUTO_MEMORY memory = {0};
     AUTO_ANSWER asked = {0}, given = {0};
     AUTO_BUF note = {0};
     struct note_key log_key;
     struct addcheckpoint request;
-    TRY(card_log_key(card, "directory", &log_key));
+    TRY(head_key(card, log, &log_key));
     TRY(load_state(cosigner->path, log_key.name, &memory, failure));
-    enum error error =
-        relay_call(relay, MESSAGE_GETCHECKPOINT, &(struct getcheckpoint){.old = memory.record.size}, &asked, failure);
-    if (error == E_OUT_OF_RANGE || (error == E_UNKNOWN_REQUEST && memory.record.size > 0))
-        return gone_back(&memory, failure);
+    struct getcheckpoint ask = {.old = memory.record.size, .has_log = log != LOG_DIRECTORY, .log = log};
+    enum error error = relay_call(relay, MESSAGE_GETCHECKPOINT, &ask, &asked, failure);
+    if (error == E_OUT_OF_RANGE || (error == E_NO_HEAD && memory.record.size > 0))
+        return gone_back(&memory, log, failure);
     TRY(error);
     error = addcheckpoint_decode(asked.body, &request);
     if (error != E_OK) return fail(failure, error, "the relay's request to cosign");

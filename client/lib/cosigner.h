@@ -1,5 +1,5 @@
-/* cosigner.h - a witness: a party's key that cosigns the directory's heads which it found consistent, each with the
- * one before.
+/* cosigner.h - a witness: a party's key that cosigns the heads of a relay's two logs which it found consistent, each with the one
+ * before it of its log.
  *
  * Its folder:
  *   witness.key    the key, sealed (keystore.h)
@@ -52,14 +52,14 @@ CHECKED enum error cosigner_states(const char *path, void (*each)(void *context,
                                    void *context, struct failure *failure);
 
 /* An add-checkpoint request (witness.h), judged and cosigned: the head's note with the log's line and this witness's is
- * appended. relay may be NULL; it is asked for the leaves where they prove fraud. A proof is written into `proofs`,
+ * appended. Which log it is of, its origin tells. relay may be NULL; it is asked for the leaves where they prove fraud. A proof is written into `proofs`,
  * and the failure names it. E_UNKNOWN_WITNESS: the card does not name this witness; and the errors of witness_judge. */
 CHECKED enum error cosigner_sign(const struct cosigner *cosigner, const struct card *card, struct relay *relay,
                                  struct bytes request, struct buf *ret_note, struct cosigner_state *ret,
                                  struct failure *failure);
 
-/* Asks the relay for its newest head, cosigns it, and gives it back. */
+/* Asks the relay for the newest head of this log, cosigns it, and gives it back. E_NO_HEAD: the log is empty. */
 CHECKED enum error cosigner_round(const struct cosigner *cosigner, const struct card *card, struct relay *relay,
-                                  struct cosigner_state *ret, struct failure *failure);
+                                  enum relay_log log, struct cosigner_state *ret, struct failure *failure);
 
 #endif

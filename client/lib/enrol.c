@@ -4,8 +4,10 @@
 #include <sodium.h>
 #include <stdio.h>
 
+#include "evlog.h"
 #include "files.h"
 #include "guest.h"
+#include "loss.h"
 #include "kept.h"
 #include "mirror.h"
 #include "moment.h"
@@ -109,6 +111,24 @@ enum error enrol_unpublished(struct home *home, struct buf *ret_items, size_t *r
     *ret_count = count;
     sodium_memzero(&record, sizeof record);
     return buf_error(ret_items);
+}
+
+enum error enrol_forget_published(struct home *home) {
+    AUTO_BUF bytes = {0}, changed = {0};
+    struct archive_cursor cursor = archive_cursor(TABLE_PREKEY, SCOPE_ALL, archive_key(NULL, NULL, 0));
+    struct keptprekey record;
+    for (bool found = true;;) {
+        TRY(next_prekey(home, &cursor, &bytes, &record, &found));
+        if (!found) break;
+        if (!record.published) continue;
+        record.published = false;
+        buf_clear(&changed);
+        keptprekey_encode(&record, &changed);
+        TRY(buf_error(&changed));
+        TRY(archive_set(home->archive, TABLE_PREKEY, cursor.key, buf_bytes(&changed)));
+    }
+    sodium_memzero(&record, sizeof record);
+    return E_OK;
 }
 
 static enum error mark_published(struct home *home) {
@@ -223,11 +243,27 @@ static enum error keep_limits(struct home *home, const struct welcome *welcome) 
     return archive_set(home->archive, TABLE_META, archive_named("relay"), buf_bytes(&bytes));
 }
 
+static bool same_place(const struct card *a, const struct card *b) {
+    return memcmp(a->addresses, b->addresses, sizeof a->addresses) == 0 && memcmp(a->curve, b->curve, KEY_SIZE) == 0;
+}
+
+/* Where the directory says that it is; a relay that has announced its move and not moved yet is where it was. */
+static enum error open_relay(struct home *home, const struct client_options *options, struct relay **ret,
+                             struct failure *failure) {
+    struct relay_keys keys = {&home->keys.transport, home->transport};
+    enum error error = relay_open(&home->card, &keys, options, ret, failure);
+    bool away = error == E_UNREACHABLE || error == E_WRONG_RELAY_KEY;
+    if (!away || same_place(&home->card, &home->given)) return error;
+    struct failure aside = {0};
+    if (relay_open(&home->given, &keys, options, ret, &aside) != E_OK) return error;
+    if (failure) *failure = (struct failure){0};
+    return E_OK;
+}
+
 enum error enrol_connect(struct home *home, const struct client_options *options, struct relay **ret,
                          struct failure *failure) {
     struct relay *relay = NULL;
-    struct relay_keys keys = {&home->keys.transport, home->transport};
-    TRY(relay_open(&home->card, &keys, options, &relay, failure));
+    TRY(open_relay(home, options, &relay, failure));
     enum error error = keep_limits(home, relay_welcome(relay));
     if (error != E_OK) {
         relay_close(&relay);
@@ -253,6 +289,14 @@ static enum error why_refused(struct home *home, const struct client_options *op
     return error;
 }
 
+/* The relay may not have known this device before its entries were offered: it is greeted anew. */
+static enum error follow_loss(struct home *home, const struct client_options *options, struct relay **relay,
+                              struct failure *failure) {
+    TRY(loss_follow(home, *relay, failure));
+    relay_close(relay);
+    return enrol_connect(home, options, relay, failure);
+}
+
 enum error client_connect(struct home *home, const struct client_options *options, struct relay **ret,
                           struct failure *failure) {
     if (!home->joined || !home->directory) return fail(failure, E_NOT_JOINED, "%s", home->post);
@@ -260,7 +304,11 @@ enum error client_connect(struct home *home, const struct client_options *option
     enum error error = enrol_connect(home, options, &relay, failure);
     if (error == E_REFUSED_BY_RELAY) return why_refused(home, options, failure);
     TRY(error);
-    error = mirror_greet(home, relay, failure);
+    bool lost = false;
+    error = loss_greet(home, relay, &lost, failure);
+    if (error == E_OK && lost) error = follow_loss(home, options, &relay, failure);
+    if (error == E_OK) error = mirror_greet(home, relay, failure);
+    if (error == E_OK && (error = evlog_greet(home, relay)) != E_OK) fail(failure, error, "the local store");
     if (error == E_OK)
         *ret = relay;
     else
@@ -347,7 +395,7 @@ static enum error join(struct home *home, const struct dossier *dossier, struct 
     relay_close(&relay);
     if (error == E_OK) error = check_replay(home, failure);
     if (error == E_OK) {
-        struct card card = home->card;
+        struct card card = home->given;
         error = home_join(home, &card, certificate, failure);
     }
     return error;
@@ -357,29 +405,40 @@ static bool same_relay(const struct card *a, const struct card *b) {
     return memcmp(a->statement, b->statement, KEY_SIZE) == 0 && memcmp(a->log, b->log, KEY_SIZE) == 0;
 }
 
+/* Who has joined has it: only the card is another one. */
+static enum error read_certificate(const struct home *home, const char *path, struct buf *ret,
+                                   struct failure *failure) {
+    char own[4200];
+    if (path) return files_read(path, DOSSIER_MAX, ret, failure);
+    if (!home->joined) return fail(failure, E_USAGE, "--cert FILE is needed: the certificate that the authority made");
+    TRY(files_join(home->path, "identity", own, sizeof own, failure));
+    return files_read(own, DOSSIER_MAX, ret, failure);
+}
+
 enum error client_join(struct home *home, const char *card_path, const char *certificate_path,
                        const struct client_options *options, struct failure *failure) {
     struct card card;
     AUTO_BUF certificate = {0};
     if (home->kind != HOME_POST) return fail(failure, E_USAGE, "%s is an authority; a post joins", home->post);
     TRY(guest_read_card(card_path, &card, failure));
-    TRY(files_read(certificate_path, DOSSIER_MAX, &certificate, failure));
+    TRY(read_certificate(home, certificate_path, &certificate, failure));
     return client_join_card(home, &card, buf_bytes(&certificate), options, failure);
 }
 
 enum error client_join_card(struct home *home, const struct card *card, struct bytes certificate,
                             const struct client_options *options, struct failure *failure) {
-    struct card before = home->card;
+    struct card before = home->card, given = home->given;
     struct dossier dossier;
     TRY(home_check_certificate(home, certificate, &dossier, failure));
     if (home->joined && !same_relay(card, &home->card))
         return fail(failure, E_CONFLICT, "this home has joined %s; another relay needs another home", home->card.name);
     enum error error = home->joined ? E_OK : forget_mirror(home);
     if (error != E_OK) return fail(failure, error, "the local store");
-    home->card = *card;
+    home->card = home->given = *card;
     error = join(home, &dossier, certificate, options, failure);
     if (error == E_OK) return E_OK;
     home->card = before;
+    home->given = given;
     if (!home->joined && home->directory) {
         directory_free(home->directory);
         home->directory = NULL;

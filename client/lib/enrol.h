@@ -18,6 +18,8 @@ CHECKED enum error enrol_publish(struct home *home, struct relay *relay, struct 
 CHECKED enum error enrol_unpublished(struct home *home, struct buf *ret_items, size_t *ret_count);
 /* All that were unpublished are out. */
 CHECKED enum error enrol_published(struct home *home);
+/* They are given to the relay once more: it has lost some. */
+CHECKED enum error enrol_forget_published(struct home *home);
 /* The secret of the day key that something is sealed to. E_PREKEY_GONE: its window is over, or it was never here. */
 CHECKED enum error enrol_prekey_secret(struct home *home, const uint8_t id[static PREKEY_ID_SIZE], struct secret *ret);
 /* Destroys the secrets whose window is over. */

@@ -1,5 +1,6 @@
 /* gossip.c - comparing what the relay shows this home with what it shows others. */
 #include "gossip.h"
+#include "loss.h"
 
 #include <stdio.h>
 
@@ -154,7 +155,7 @@ static enum error in_chain(struct home *home, const uint8_t *leg, const uint8_t 
         struct evidence evidence;
         TRY(archive_next(home->archive, &cursor, &receipt, &found));
         if (!found) return E_OK;
-        if (evidence_open(buf_bytes(&receipt), home->card.statement, &evidence) != E_OK) return E_CORRUPT;
+        if (loss_open(home, buf_bytes(&receipt), &evidence) != E_OK) return E_CORRUPT;
         *ret = memcmp(evidence.entry_hash, seen, HASH_SIZE) == 0;
     }
     return E_OK;
@@ -169,12 +170,13 @@ static enum error save_seen(struct home *home, struct archive_key row, struct by
 
 enum error gossip_seen(struct home *home, struct bytes from, const uint8_t leg[static HASH_SIZE],
                        const uint8_t seen[static HASH_SIZE]) {
-    bool here = false;
+    bool here = false, lost = false;
     TRY(in_chain(home, leg, seen, &here));
-    return here ? E_OK : save_seen(home, archive_key(leg, seen, 0), from, 0);
+    if (!here) TRY(loss_waits(home, &lost)); /* of what was said before a declared loss nobody can show the entry any more */
+    return here || lost ? E_OK : save_seen(home, archive_key(leg, seen, 0), from, 0);
 }
 
-static enum error judge_seen(struct home *home, struct archive_key row, const struct keptseen *record) {
+static enum error judge_seen(struct home *home, struct relay *relay, struct archive_key row, const struct keptseen *record) {
     enum { SYNCS = 1 }; /* one more, and the relay has had its chance */
     bool here = false;
     char leg[2 * 8 + 1];
@@ -187,6 +189,7 @@ static enum error judge_seen(struct home *home, struct archive_key row, const st
     }
     TRY(archive_delete(home->archive, TABLE_SEEN, row));
     if (here) return E_OK;
+    if (relay) TRY(proofs_compare_leg(home, relay, row.a));
     text_hex(row.a, 8, leg);
     return proofs_suspect(home, E_WITHHELD,
                           "%.*s says that the relay showed it an entry of leg %s that it does not show this home: "
@@ -194,7 +197,7 @@ static enum error judge_seen(struct home *home, struct archive_key row, const st
                           (int)record->from.n, (const char *)record->from.p, leg);
 }
 
-static enum error entries_withheld(struct home *home) {
+static enum error entries_withheld(struct home *home, struct relay *relay) {
     AUTO_BUF bytes = {0};
     struct archive_cursor cursor = archive_cursor(TABLE_SEEN, SCOPE_ALL, archive_key(NULL, NULL, 0));
     for (bool found = true;;) {
@@ -202,12 +205,12 @@ static enum error entries_withheld(struct home *home) {
         TRY(archive_next(home->archive, &cursor, &bytes, &found));
         if (!found) return E_OK;
         if (keptseen_decode(buf_bytes(&bytes), &record) != E_OK || record.from.n > POST_MAX) return E_CORRUPT;
-        TRY(judge_seen(home, cursor.key, &record));
+        TRY(judge_seen(home, relay, cursor.key, &record));
     }
 }
 
-enum error gossip_end(struct home *home) {
+enum error gossip_end(struct home *home, struct relay *relay) {
     TRY(gossip_settle(home));
     TRY(heads_withheld(home));
-    return entries_withheld(home);
+    return entries_withheld(home, relay);
 }

@@ -116,8 +116,14 @@ static enum error card_read(struct home *home, struct failure *failure) {
     TRY(files_read(path, CARD_FILE_MAX, &text, failure));
     unsigned line = 0;
     if (card_parse(buf_bytes(&text), &home->card, &line) != E_OK) return fail(failure, E_CORRUPT, "%s:%u", path, line);
+    home->given = home->card;
     home->joined = true;
     return E_OK;
+}
+
+void home_follow_relay(struct home *home) {
+    home->card = home->given;
+    if (home->directory) directory_relay_card(home->directory, &home->card);
 }
 
 static enum error store_open(struct home *home, bool certified, struct failure *failure) {
@@ -126,7 +132,10 @@ static enum error store_open(struct home *home, bool certified, struct failure *
     TRY(archive_open(path, &home->keys.archive, false, &home->archive, failure));
     if (!certified) return E_OK;
     TRY(card_read(home, failure));
-    return home->joined ? mirror_load(home->archive, &home->card, &home->directory, failure) : E_OK;
+    if (!home->joined) return E_OK;
+    TRY(mirror_load(home->archive, &home->card, &home->directory, failure));
+    home_follow_relay(home);
+    return E_OK;
 }
 
 /* Another process may have caught up meanwhile. */
@@ -221,6 +230,7 @@ enum error home_relock(struct home *home, struct failure *failure) {
     TRY(mirror_load(home->archive, &home->card, &fresh, failure));
     directory_free(home->directory);
     home->directory = fresh;
+    home_follow_relay(home);
     return E_OK;
 }
 
@@ -261,7 +271,8 @@ enum error home_join(struct home *home, const struct card *card, struct bytes ce
     memcpy(home->authority, chain_authority(&chain), KEY_SIZE);
     identify(home, &chain);
     home->certificate_ends = chain.device.not_after;
-    home->card = *card;
+    home->given = *card;
+    home_follow_relay(home);
     home->joined = true;
     return E_OK;
 }

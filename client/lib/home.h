@@ -46,7 +46,8 @@ struct home {
     struct instant certificate_ends;
     bool joined;
     bool restored; /* from a backup, and not yet caught up with the relay (recovery.h) */
-    struct card card;
+    struct card card;  /* as the directory has it now: the relay may have moved since */
+    struct card given; /* as this home was given it, in relay.card */
     struct failure breach; /* of trust, by the relay, found since the last sync ended (proofs.h); error E_OK: none */
     int lock_fd;
 };
@@ -68,6 +69,9 @@ void home_close(struct home *home);
  * statements fit each other and this home's keys: E_FOREIGN_CERTIFICATE, decoding errors. Views in *ret borrow `file`. */
 CHECKED enum error home_check_certificate(const struct home *home, struct bytes file, struct dossier *ret,
                                           struct failure *failure);
+/* The directory's changes of the relay (directory.h) come into home->card. */
+void home_follow_relay(struct home *home);
+
 /* join's last step, once the relay has enrolled the device: remembers card and certificate. Repeatable. */
 CHECKED enum error home_join(struct home *home, const struct card *card, struct bytes certificate,
                              struct failure *failure);

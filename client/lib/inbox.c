@@ -10,8 +10,10 @@
 #include "arrival.h"
 #include "body.h"
 #include "fault.h"
+#include "loss.h"
 #include "mirror.h"
 #include "outbox.h"
+#include "policy.h"
 #include "proofs.h"
 #include "trail.h"
 
@@ -29,7 +31,7 @@ static enum error take_changed(struct home *home, const struct changed *changed,
     TRY(kept_load(home->archive, changed->header, &request));
     TRY(kept_leg_load(home->archive, changed->header, changed->leg, &leg));
     TRY(trail_apply(home, changed->header, &request, &leg, changed->receipt, &outcome));
-    if (outcome == TRAIL_EARLY) return E_BAD_PROOF; /* the feed leaves nothing out */
+    if (outcome == TRAIL_EARLY) return E_GAP; /* the feed leaves nothing out */
     if (outcome == TRAIL_STEP) summary->changed++;
     return E_OK;
 }
@@ -64,17 +66,40 @@ static const char *kind_name(uint64_t kind) {
     return kind == ITEM_OFFERED ? "a request" : kind == ITEM_SENT ? "a request sent from this post" : "a change";
 }
 
-static enum error remember(struct home *home, const struct item *item, enum error error) {
+/* What does not continue the leg may contradict it: then the relay's own answers prove it. */
+static enum error compare(struct home *home, struct relay *relay, const uint8_t leg[static HASH_SIZE],
+                          enum error why) {
+    return why == E_BAD_PROOF || why == E_GAP ? proofs_compare_leg(home, relay, leg) : E_OK;
+}
+
+/* Of what an offer comes with, the receipt is the relay's alone; the rest is its sender's, or for another device. */
+static bool is_false(const struct home *home, struct bytes receipt, enum error why) {
+    struct card card;
+    struct evidence evidence;
+    struct head head;
+    loss_card(home, receipt, &card);
+    return why == E_EVIDENCE_FORKED || why == E_BAD_PROOF || why == E_GAP ||
+           evidence_open_logged(receipt, &card, &evidence, &head) != E_OK;
+}
+
+static enum error remember(struct home *home, struct relay *relay, const struct item *item, enum error error) {
     struct archive_key row = archive_key(NULL, NULL, item->number);
     bool known = false;
     TRY(archive_has(home->archive, TABLE_AGAIN, row, &known));
     if (known) return E_OK; /* and the alarm was raised */
     TRY(archive_set(home->archive, TABLE_AGAIN, row, (struct bytes){0}));
     struct changed changed;
-    if (item->kind == ITEM_CHANGED && changed_decode(item->body, &changed) == E_OK)
-        TRY(proofs_entries(home, changed.receipt));
-    return kept_alarm_proof(home->archive, item->body, "item %llu of the feed, %s, does not hold: %s",
-                            (unsigned long long)item->number, kind_name(item->kind), error_text(error));
+    struct offered offered;
+    static const char text[] = "item %llu of the feed, %s, does not hold: %s";
+    unsigned long long number = item->number;
+    bool is_change = item->kind == ITEM_CHANGED && changed_decode(item->body, &changed) == E_OK;
+    if (is_change) TRY(compare(home, relay, changed.leg, error));
+    if (is_change)
+        return proofs_receipt(home, changed.receipt, error, text, number, kind_name(item->kind), error_text(error));
+    bool is_offer = item->kind == ITEM_OFFERED && offered_decode(item->body, &offered) == E_OK;
+    if (is_offer && is_false(home, offered.receipt, error))
+        return proofs_receipt(home, offered.receipt, error, text, number, kind_name(item->kind), error_text(error));
+    return kept_alarm_proof(home->archive, item->body, text, number, kind_name(item->kind), error_text(error));
 }
 
 /* What is wrong with the item stays with the item: its own writes are undone, an alarm tells, the cursor moves on. */
@@ -85,10 +110,16 @@ static enum error take_item(struct home *home, struct relay *relay, const struct
     if (error == E_OK) error = archive_delete(home->archive, TABLE_AGAIN, archive_key(NULL, NULL, item->number));
     if (error == E_OK) return archive_commit(home->archive);
     archive_rollback(home->archive);
-    return outbox_is_fatal(error) ? error : remember(home, item, error);
+    return outbox_is_fatal(error) ? error : remember(home, relay, item, error);
 }
 
 /* ---- a page ---- */
+
+/* The relay counts what it feeds: it has kept something back. */
+static enum error left_out(struct home *home, uint64_t number, struct failure *failure) {
+    TRY(proofs_suspect_once(home, E_GAP, "the relay leaves out item %llu of the feed", (unsigned long long)number));
+    return fail(failure, E_GAP, "the feed leaves out item %llu", (unsigned long long)number);
+}
 
 static enum error take_items(struct home *home, struct relay *relay, const struct feed *feed, uint64_t *cursor,
                              struct sync_summary *summary, struct failure *failure) {
@@ -96,8 +127,7 @@ static enum error take_items(struct home *home, struct relay *relay, const struc
     struct item item;
     while (item_next(&list, &item)) {
         if (item.number <= *cursor) return fail(failure, E_MALFORMED, "the feed goes back");
-        if (item.number != *cursor + 1)
-            return fail(failure, E_MALFORMED, "the feed leaves out item %llu", (unsigned long long)(*cursor + 1));
+        if (item.number != *cursor + 1) return left_out(home, *cursor + 1, failure);
         TRY(take_item(home, relay, &item, summary, failure));
         *cursor = item.number;
     }
@@ -208,6 +238,7 @@ static enum error say_notified(struct home *home, struct buf *duties) {
         const uint8_t *at = duties->p + i * 2 * HASH_SIZE;
         sayings[i] = (struct saying){.event = EVENT_NOTIFIED, .header = at, .leg = at + HASH_SIZE};
         TRY(trail_duty_done(home, at, at + HASH_SIZE, EVENT_NOTIFIED));
+        TRY(policy_due(home, at, at + HASH_SIZE));
     }
     return outbox_say(home, sayings, count, NULL);
 }
@@ -304,6 +335,8 @@ enum error inbox_duties(struct home *home, struct relay *relay, struct sync_summ
     if (is_bell(home)) return E_OK;
     enum error error = notify(home);
     if (error == E_OK) error = say_all_cannot_open(home);
+    if (error == E_OK) error = outbox_send_statements(home, relay, NULL, &sent, failure);
+    if (error == E_OK) error = policy_run(home, summary, failure); /* "notified" is out: only now any rule is read */
     if (error == E_OK) error = outbox_send_statements(home, relay, NULL, &sent, failure);
     if (error == E_OK) error = fetch_bodies(home, relay, failure);
     if (error == E_OK) error = outbox_send_statements(home, relay, NULL, &sent, failure);

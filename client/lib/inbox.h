@@ -14,7 +14,7 @@
 CHECKED enum error inbox_read(struct home *home, struct relay *relay, struct sync_summary *summary,
                               struct failure *failure);
 /* Says what this device has to say about what it keeps: offers that are safe here (NOTIFIED), bodies that it may have
- * now (fetched, then HANDED_OVER). */
+ * now (fetched, then HANDED_OVER); and between the two what the standing policy says (policy.h). */
 CHECKED enum error inbox_duties(struct home *home, struct relay *relay, struct sync_summary *summary,
                                 struct failure *failure);
 

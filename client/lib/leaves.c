@@ -58,6 +58,29 @@ enum error leaves_from_relay(struct relay *relay, uint64_t size, struct buf *ret
     return E_OK;
 }
 
+enum error leaves_some(struct relay *relay, enum relay_log log, uint64_t from, uint64_t size, struct buf *ret,
+                       struct failure *failure) {
+    AUTO_ANSWER answer = {0};
+    struct hashes hashes;
+    uint64_t left = size - from;
+    struct gethashes ask = {.log = log, .from = from, .max = left < LOG_HASHES_MAX ? left : LOG_HASHES_MAX};
+    TRY(relay_call(relay, MESSAGE_GETHASHES, &ask, &answer, failure));
+    TRY(hashes_decode(answer.body, &hashes));
+    if (hashes.log != (uint64_t)log || hashes.from != from || hashes.hashes.n % HASH_SIZE) return E_MISMATCH;
+    if (hashes.hashes.n / HASH_SIZE > ask.max) return E_MISMATCH;
+    if (hashes.hashes.n == 0) return E_WITHHELD;
+    buf_add_bytes(ret, hashes.hashes);
+    return buf_error(ret);
+}
+
+enum error leaves_of_log(struct relay *relay, enum relay_log log, uint64_t size, struct buf *ret,
+                         struct failure *failure) {
+    if (log == LOG_DIRECTORY) return leaves_of_relay(relay, size, ret, failure);
+    if (size > FOREIGN_LEAVES_MAX) return E_TOO_LARGE;
+    while (ret->n / HASH_SIZE < size) TRY(leaves_some(relay, log, ret->n / HASH_SIZE, size, ret, failure));
+    return E_OK;
+}
+
 bool leaves_root(const struct buf *hashes, uint64_t size, uint8_t ret[static HASH_SIZE]) {
     if (size > hashes->n / HASH_SIZE) return false;
     merkle_root(hashes->p, (size_t)size, ret);

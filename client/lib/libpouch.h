@@ -13,6 +13,7 @@
 #define LIBPOUCH_H
 
 #include "home.h"
+#include "policy.h"
 
 /* ---- the relay ---- */
 struct relay;
@@ -58,6 +59,7 @@ struct sync_summary {
     uint64_t directory_size;
     uint32_t offered, changed, replies, sent; /* new offers, new evidence, new replies, outbox items settled */
     uint32_t waiting, alarms;                 /* still in the outbox; things that did not verify or numbers withheld */
+    uint32_t decided, ignored; /* by the standing policy: accepted or declined; of those offered, not to be shown */
 };
 /* Directory, prekeys, outbox, feed, offers (NOTIFIED once safe), bodies of accepted legs and replies (HANDED_OVER once safe).
  * Items that do not verify are recorded as alarms and do not stop the rest. */
@@ -76,6 +78,7 @@ struct draft {
     enum precedence precedence;
     const char *subject, *summary, *language; /* may be NULL */
     bool has_tlp, has_pap, has_answer_by, exercise, offer_only;
+    bool disclosure; /* marked: to be shown to others only with the consent of both sides */
     enum tlp tlp;
     enum pap pap;
     uint64_t answer_by_s, keep_s; /* from now; keep 0: default */
@@ -85,6 +88,8 @@ struct draft {
     size_t attachment_count;
     const uint8_t *parent_header, *parent_leg; /* a reply, else NULL */
 };
+enum speaker { SPEAKER_RELAY, SPEAKER_MACHINE, SPEAKER_OFFICER };
+enum { CONSENT_SENDER = 1, CONSENT_RECIPIENT = 2 };
 struct leg_view {
     char to[POST_MAX + 1];
     uint8_t leg[HASH_SIZE];
@@ -93,6 +98,8 @@ struct leg_view {
     bool needs_rekey;             /* no live device of `to` can open it: it waits, and is sealed anew when one can */
     bool away;                    /* this post has forwarded it to `to` */
     char forwarder[POST_MAX + 1]; /* the post that has forwarded it last; else empty */
+    enum speaker spoken;          /* who brought it to its state */
+    unsigned consents;            /* who agrees that it may be shown to others: CONSENT_* */
 };
 struct request_view {
     uint8_t digest[HASH_SIZE];
@@ -102,6 +109,13 @@ struct request_view {
     bool sealed; /* true: offer not (yet) readable; the fields below it are empty */
     enum request_kind kind;
     bool has_tlp, has_pap, exercise, has_answer_by, is_reply, mine, has_body, offer_only;
+    bool disclosure;       /* marked by its sender: to be shown to others only with the consent of both sides */
+    bool ignored;          /* by the standing policy, and nobody has decided since */
+    struct policy_view {   /* what the standing policy has made of it */
+        enum policy_decision decision; /* 0: it was not asked, or has nothing to say */
+        unsigned line;                 /* of the rule; 0: none fits */
+        bool late;                     /* another decision was first */
+    } policy;
     bool paired, unpaired; /* sealed under a secret shared with the sender's party; without, although one is required */
     enum tlp tlp;
     enum pap pap;
@@ -147,17 +161,23 @@ enum client_box { BOX_INBOX, BOX_SENT };
 CHECKED enum error client_list(struct home *home, enum client_box box, bool all, struct buf *ret_digests,
                                struct failure *failure);
 
-/* This post's decision or step on a received leg - ACCEPTED, DECLINED, ACKNOWLEDGED, OPENED - or CLOSED by either side, or
- * WITHDRAWN by the sender (to: that leg only, NULL: all). Signed, stored in the outbox, sent, and its receipt verified and
+/* This post's decision or step on a received leg - ACCEPTED, DECLINED, ACKNOWLEDGED, OPENED - or CLOSED or CONSENTED by either
+ * side, or WITHDRAWN by the sender (to: that leg only, NULL: all). Signed, stored in the outbox, sent, and its receipt verified and
  * stored. With relay NULL it is kept in the outbox. E_WRONG_STATE when the relay says another decision was first. */
 struct act {
     enum leg_event event;
     const char *to, *note; /* may be NULL */
     bool has_reason;
     unsigned reason;
+    bool disclosure; /* beside a decision, an acknowledgement or an end: it may be shown to others */
 };
 CHECKED enum error client_act(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE],
                               const struct act *act, const struct client_options *options, struct failure *failure);
+
+/* Somebody has looked at an offer for the first time. Says OPENED - a machine tells it, nobody has spoken - if the standing
+ * policy discloses that, to all senders alike; else, and of what is ignored, nothing. */
+CHECKED enum error client_opened(struct home *home, struct relay *relay, const uint8_t digest[static HASH_SIZE],
+                                 struct failure *failure);
 
 /* Passes a received request on to another post of the own party, which then decides; possible until this post has decided.
  * Needs the relay, and the content's keys here. Begun but not answered, it goes on with the next sync. E_USAGE,
@@ -186,7 +206,8 @@ struct event_view {
     struct instant at, device_time;
     uint64_t ordinal, log_index;
     unsigned reason;
-    bool has_reason;
+    bool has_reason, disclosure; /* disclosure: with it its speaker agrees that this may be shown to others */
+    uint64_t grace_s;           /* of an expiry: what outages of the relay had added to the deadline */
     struct buf note;            /* opened words, where we hold the key */
     char forward[POST_MAX + 1]; /* to which post it was forwarded; else empty */
 };
@@ -240,6 +261,8 @@ struct home_status {
     uint64_t news; /* client_news_count; not filled by client_status */
     struct instant last_sync, certificate_expires, relay_time;
     uint64_t body_max;
+    uint64_t policy_rules; /* of the standing policy */
+    bool opened;           /* it discloses that an offer was looked at */
     struct freshness_view freshness;
 };
 CHECKED enum error client_status(struct home *home, struct home_status *ret, struct failure *failure);

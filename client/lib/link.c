@@ -41,6 +41,7 @@ struct relay {
     unsigned connects; /* TCP connections since the last handshake */
     bool ready;
     struct welcome welcome;
+    struct buf recovery, evidence; /* of the welcome */
     uint64_t welcome_ticks_ms;
 };
 
@@ -174,6 +175,13 @@ static enum error hello(struct relay *relay, struct failure *failure) {
     relay->welcome = welcome;
     relay->welcome.checkpoint = (struct bytes){0}; /* its bytes go with the answer */
     relay->welcome.has_checkpoint = false;
+    buf_clear(&relay->recovery);
+    buf_clear(&relay->evidence);
+    buf_add_bytes(&relay->recovery, welcome.recovery);
+    buf_add_bytes(&relay->evidence, welcome.evidence);
+    if (relay->recovery.failed || relay->evidence.failed) return fail(failure, E_NO_MEMORY, "the relay's welcome");
+    relay->welcome.recovery = relay->welcome.evidence = (struct bytes){0};
+    relay->welcome.has_recovery = relay->welcome.has_evidence = false;
     relay->welcome_ticks_ms = moment_ticks_ms();
     return E_OK;
 }
@@ -201,6 +209,8 @@ void relay_close(struct relay **relay) {
     struct relay *this = *relay;
     if (!this) return;
     relay_abandon(this);
+    buf_free(&this->recovery);
+    buf_free(&this->evidence);
     close_socket(this);
     if (this->context) zmq_ctx_term(this->context);
     free(this);
@@ -407,6 +417,10 @@ enum error relay_call(struct relay *relay, enum message type, const void *value,
 }
 
 /* ---- what is known of the relay ---- */
+
+struct bytes relay_recovery(const struct relay *relay) { return buf_bytes(&relay->recovery); }
+
+struct bytes relay_evidence(const struct relay *relay) { return buf_bytes(&relay->evidence); }
 
 const struct welcome *relay_welcome(const struct relay *relay) { return &relay->welcome; }
 

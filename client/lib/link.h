@@ -57,6 +57,10 @@ CHECKED enum error relay_call(struct relay *relay, enum message type, const void
 
 /* What it said at hello, and the ledger's time as it must be by now. */
 const struct welcome *relay_welcome(const struct relay *relay);
+/* The registrars' newest statement that the relay has lost something (PROTOCOL.md section 28); empty: none. */
+struct bytes relay_recovery(const struct relay *relay);
+/* The note of the evidence log's newest head then; empty: none. */
+struct bytes relay_evidence(const struct relay *relay);
 struct instant relay_now(const struct relay *relay);
 const struct client_options *relay_options(const struct relay *relay);
 void relay_progress(const struct relay *relay, const char *what, uint64_t done, uint64_t total);

@@ -6,6 +6,7 @@
 #include "heads.h"
 #include "kept.h"
 #include "leafname.h"
+#include "loss.h"
 #include "news.h"
 #include "promises.h"
 #include "proofs.h"
@@ -17,9 +18,17 @@ static enum error load_mark(struct archive *archive, struct keptmirror *ret, boo
     return keptmirror_decode(buf_bytes(&bytes), ret) == E_OK ? E_OK : E_CORRUPT;
 }
 
+/* Of a card, what decides which entries are valid; where the relay is does not. */
+static void rules_hash(const struct card *card, uint8_t ret[static HASH_SIZE]) {
+    struct card rules = *card;
+    rules.address_count = 0;
+    memset(rules.curve, 0, KEY_SIZE);
+    card_hash(&rules, ret);
+}
+
 static enum error save_mark(struct archive *archive, const struct card *card, const struct directory *directory) {
     struct keptmirror mark = {.size = directory_size(directory), .has_card = true};
-    card_hash(card, mark.card);
+    rules_hash(card, mark.card);
     directory_root(directory, mark.root);
     AUTO_BUF bytes = {0};
     keptmirror_encode(&mark, &bytes);
@@ -48,9 +57,13 @@ static enum error check_mark(const struct keptmirror *mark, const struct directo
     return memcmp(root, mark->root, HASH_SIZE) == 0 ? E_OK : E_CORRUPT;
 }
 
+enum error mirror_mark(struct home *home, const struct directory *directory) {
+    return save_mark(home->archive, &home->given, directory);
+}
+
 static bool same_card(const struct keptmirror *mark, const struct card *card) {
     uint8_t hash[HASH_SIZE];
-    card_hash(card, hash);
+    rules_hash(card, hash);
     return mark->has_card && memcmp(mark->card, hash, HASH_SIZE) == 0;
 }
 
@@ -96,6 +109,7 @@ static enum error take_leaves(struct home *home, struct directory *directory, co
         if (error != E_OK && error != E_NO_MEMORY) return false_entry(size, leaf, error, failure);
         if (error == E_OK) error = archive_set(home->archive, TABLE_LEAF, archive_key(NULL, NULL, size), leaf);
         if (error == E_OK && home->directory) error = news_take(home, directory, leaf);
+        if (error == E_OK && home->directory) error = loss_take_leaf(home, leaf);
         if (error != E_OK) return fail(failure, error, "directory entry %llu", (unsigned long long)size);
         size++;
     }
@@ -130,6 +144,7 @@ static enum error fetch_signed(struct home *home, struct relay *relay, struct di
             return fail(failure, E_WITHHELD, "the relay has signed more directory entries than the %llu that it shows",
                         (unsigned long long)directory_size(directory));
         TRY(fetch_all(home, relay, directory, failure));
+        directory_relay_card_at(directory, UINT64_MAX, &home->given, &home->card); /* whose log key signs now */
         TRY(heads_update(home, relay, directory, charge, &behind, failure));
     }
     return E_OK;
@@ -140,7 +155,7 @@ static enum error update(struct home *home, struct relay *relay, struct director
     uint64_t before = directory_size(directory);
     TRY(fetch_signed(home, relay, directory, charge, failure));
     if (directory_size(directory) == before && home->directory && before > 0) return E_OK;
-    enum error error = save_mark(home->archive, &home->card, directory);
+    enum error error = save_mark(home->archive, &home->given, directory);
     if (error == E_OK && !home->directory) error = news_first(home, directory);
     return error == E_OK ? E_OK : fail(failure, error, "the local store");
 }
@@ -209,11 +224,13 @@ enum error mirror_update(struct home *home, struct relay *relay, struct failure 
             error = archive_commit(home->archive);
     }
     if (error != E_OK) {
+        home_follow_relay(home);
         directory_free(directory);
         if (!failure || failure->error != error) fail(failure, error, "the local store");
         return contradicted(home, relay, &charge, error, failure);
     }
     directory_free(home->directory);
     home->directory = directory;
+    home_follow_relay(home);
     return compare_words(home, failure);
 }

@@ -12,6 +12,8 @@
  * empty archive gives an empty directory. */
 CHECKED enum error mirror_load(struct archive *archive, const struct card *card, struct directory **ret,
                                struct failure *failure);
+/* Notes that the stored leaves are those of this directory, in the caller's transaction. */
+CHECKED enum error mirror_mark(struct home *home, const struct directory *directory);
 /* Right after connecting: the relay has not gone back behind what this home has seen. E_DIRECTORY_FORKED. */
 CHECKED enum error mirror_greet(struct home *home, struct relay *relay, struct failure *failure);
 /* Fetches what is new with its signed heads (heads.h), verifies and stores it, and replaces home->directory; then compares with

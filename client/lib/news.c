@@ -225,6 +225,22 @@ static enum error take_revocation(const struct look *look) {
 
 /* ---- the whole ---- */
 
+/* ---- the relay ---- */
+
+static enum error take_relay(const struct look *look) {
+    struct relaychange change;
+    struct bytes address = {0};
+    TRY(relaychange_decode(look->payload, &change));
+    struct list addresses = change.addresses;
+    (void)list_next_bytes(&addresses, &address);
+    bool moved = change.action == RELAY_MOVED;
+    return tell(look, moved ? "relay-moved" : "relay-recovered", (struct bytes){0}, (struct bytes){0},
+                "the registrars say that the relay %s %.*s%s%.*s; this home follows by itself",
+                moved ? "goes to" : "has lost what came after this, and goes on at", (int)address.n,
+                (const char *)address.p, change.has_reason ? ": " : "", (int)change.reason.n,
+                (const char *)change.reason.p);
+}
+
 static enum error take_leaf(const struct look *look) {
     switch ((enum leaf_kind)look->leaf->kind) {
     case LEAF_ADMISSION: return take_admission(look);
@@ -236,6 +252,7 @@ static enum error take_leaf(const struct look *look) {
     case LEAF_CONTACT: return take_contact(look);
     case LEAF_COUNTERSIGN: return take_countersign(look);
     case LEAF_REVOCATION: return take_revocation(look);
+    case LEAF_RELAY: return take_relay(look);
     case LEAF_CHARTER: /* the admission tells */
     case LEAF_DEVICE: /* the countersignature tells; a renewal changes nobody's trust */ break;
     }

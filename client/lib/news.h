@@ -11,6 +11,7 @@
  *   departed     all       the party has left
  *   split        all       a post's new requests go to others; split-back: no longer
  *   post-revoked all       with all its devices
+ *   relay-moved, relay-recovered   all   the relay has another address, or goes on after a loss
  *   post         own party a post was added or changed
  *   device-linked, device-revoked, contact   own post   something about its devices or its contact card
  * That a device has renewed its own certificate is not told: it changes nobody's trust.

@@ -6,7 +6,9 @@
 
 #include "content.h"
 #include "fault.h"
+#include "loss.h"
 #include "moment.h"
+#include "policy.h"
 #include "proofs.h"
 #include "reseal.h"
 #include "stamp.h"
@@ -50,6 +52,8 @@ static enum error make_statement(struct home *home, const struct saying *saying,
                                   .time = moment_now(),
                                   .has_reason = saying->has_reason,
                                   .reason = saying->reason,
+                                  .has_disclosure = saying->disclosure,
+                                  .disclosure = saying->disclosure,
                                   .generation = saying->generation ? saying->generation : leg.record.generation,
                                   .has_seen = true,
                                   .has_forward = saying->forward != NULL,
@@ -171,7 +175,7 @@ static enum error fill_bag(struct mailbag *bag, struct archive_cursor *cursor) {
 
 static enum error take_receipt(struct home *home, const struct letter *letter, struct bytes receipt) {
     struct evidence evidence;
-    TRY(evidence_open(receipt, home->card.statement, &evidence));
+    TRY(loss_open(home, receipt, &evidence));
     if (memcmp(evidence.statement_hash, letter->hash, HASH_SIZE) != 0) return E_MISMATCH;
     AUTO_REQUEST request = {0};
     AUTO_LEG leg = {0};
@@ -206,21 +210,24 @@ static enum error take_stated(struct mailbag *bag, const struct letter *letter, 
     enum error said = result->error == E_OK ? E_OK : error_row((enum error)result->error)->error;
     enum error error = result->has_receipt ? take_receipt(bag->home, letter, result->receipt) : E_OK;
     if (outbox_is_fatal(error)) return error;
-    if (error == E_OK && said == E_OK && !result->has_receipt) error = E_MISSING_FIELD;
-    bool drop = false, quiet = false;
+    if (error == E_OK && said == E_OK && !result->has_receipt) error = E_WITHHELD; /* the relay owes it */
+    bool drop = false, quiet = false, waits = false;
+    if (said == E_UNKNOWN_REQUEST) TRY(loss_waits(bag->home, &waits));
     if (error == E_OK && letter->outgoing.has_wrapset)
         TRY(reseal_answered(bag->home, &letter->outgoing, said, &drop, &quiet));
     if (error != E_OK) {
         char id[2 * 8 + 1];
         text_hex(letter->outgoing.header, 8, id);
-        TRY(proofs_entries(bag->home, result->receipt));
-        TRY(kept_alarm_proof(bag->home->archive, result->receipt,
-                             "the relay's receipt for a statement about %s does not hold: %s", id, error_text(error)));
+        TRY(proofs_receipt(bag->home, result->receipt, error,
+                           result->has_receipt ? "the relay's receipt for a statement about %s does not hold: %s"
+                                               : "the relay gave no receipt for a statement about %s: %s",
+                           id, error_text(error)));
         said = error;
-    } else if (drop || !error_row(said)->again || said == E_OK) {
+    } else if (drop || (!error_row(said)->again && !waits) || said == E_OK) {
         TRY(archive_delete(bag->home->archive, TABLE_OUTBOX, archive_key(NULL, NULL, letter->number)));
         bag->summary->settled++;
         bool loud = (said != E_OK && said != E_WRONG_STATE) || came_too_late(bag, letter, said);
+        if (said == E_WRONG_STATE && !quiet) TRY(policy_was_late(bag->home, &letter->outgoing, letter->hash, &quiet));
         if (loud && !quiet) /* quiet: it is made anew, or a sister's stands */
             TRY(note_refusal(bag->home, letter, said));
     }

@@ -14,7 +14,7 @@
 struct saying {
     enum leg_event event;
     const uint8_t *header, *leg;
-    bool officer, has_reason;
+    bool officer, has_reason, disclosure; /* disclosure: agrees that the exchange may be shown to others */
     unsigned reason;
     const char *note; /* words, sealed under the content's key; may be NULL */
     struct bytes wrapset;    /* of RESEALED and FORWARDED, with its generation; FORWARDED: the post it goes to */

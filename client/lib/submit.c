@@ -108,7 +108,7 @@ static enum error take_result(struct shipment *shipment, const struct result *re
     if (!leg) return E_MISMATCH;
     shipment->answered[index] = true;
     enum error said = result->error == E_OK ? E_OK : error_row((enum error)result->error)->error;
-    if (said == E_OK) return result->has_receipt ? leg_stored(shipment, leg, result->receipt) : E_MISSING_FIELD;
+    if (said == E_OK) return result->has_receipt ? leg_stored(shipment, leg, result->receipt) : E_WITHHELD;
     if (error_row(said)->again) return leg_waits(shipment, leg, said);
     return leg_refused(shipment, leg, said, leg->leg, result->has_receipt, result->receipt);
 }
@@ -123,9 +123,10 @@ static enum error take_results(struct shipment *shipment, const struct submitted
         if (outbox_is_fatal(error)) return error;
         char id[2 * 8 + 1];
         text_hex(shipment->digest, 8, id);
-        TRY(proofs_entries(shipment->home, result.receipt));
-        TRY(kept_alarm_proof(shipment->home->archive, result.receipt,
-                             "the relay's answer to submission %s does not hold: %s", id, error_text(error)));
+        TRY(proofs_receipt(shipment->home, result.receipt, error,
+                           result.has_receipt ? "the relay's answer to submission %s does not hold: %s"
+                                              : "the relay gave no receipt for submission %s: %s",
+                           id, error_text(error)));
     }
     return E_OK;
 }

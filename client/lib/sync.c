@@ -3,6 +3,8 @@
  * it. */
 #include "cards.h"
 #include "enrol.h"
+#include "evlog.h"
+#include "gaps.h"
 #include "gossip.h"
 #include "inbox.h"
 #include "mirror.h"
@@ -85,7 +87,9 @@ enum error client_sync(struct home *home, struct relay *relay, struct sync_summa
     else if (failure)
         *failure = stuck_failure;
     if (error != E_OK) return error;
-    error = gossip_end(home);
+    TRY(evlog_settle(home, relay, failure));
+    error = gossip_end(home, relay);
+    if (error == E_OK) error = gaps_end(home);
     if (error == E_OK) error = finish(home, alarms, &summary);
     if (error != E_OK) return fail(failure, error, "the local store");
     if (home->breach.error != E_OK) { /* all that came is kept; but nobody shall overlook this */

@@ -1,8 +1,12 @@
 /* trail.c - receipts onto legs. */
 #include "trail.h"
+#include "loss.h"
 
+#include "evlog.h"
 #include "gossip.h"
 #include "header.h"
+#include "history.h"
+#include "libpouch.h"
 
 static struct archive_key duty_key(const uint8_t *digest, const uint8_t *leg, enum leg_event event) {
     return archive_key(digest, leg, event);
@@ -40,14 +44,20 @@ static enum error compare_known(struct home *home, const struct kept_leg *leg, c
     return memcmp(hash, evidence->entry_hash, HASH_SIZE) == 0 ? E_OK : E_BAD_PROOF;
 }
 
-static enum error check_step(const struct kept_request *request, const struct kept_leg *leg,
-                             const struct evidence *evidence) {
-    enum leg_state to;
-    TRY(evidence_follows(evidence, (int64_t)leg->record.entries - 1, leg->record.head));
-    if (evidence->entry.from != leg->record.state) return E_BAD_PROOF;
-    TRY(leg_step((enum leg_state)leg->record.state, (enum leg_event)evidence->statement.event,
-                 header_leg_kind(&request->header), &to));
-    return (uint64_t)to == evidence->entry.to ? E_OK : E_BAD_PROOF;
+/* As far as the leg has come. */
+static struct history history_here(const struct kept_request *request, const struct kept_leg *leg) {
+    const struct keptleg *record = &leg->record;
+    struct history history = {.sender = request->header.from,
+                              .device = request->header.device,
+                              .kind = header_leg_kind(&request->header),
+                              .with = record->to,
+                              .forwarder = record->has_forwarder ? record->forwarder : (struct bytes){0},
+                              .state = (enum leg_state)record->state,
+                              .entries = record->entries,
+                              .generation = record->generation,
+                              .time = record->stored};
+    memcpy(history.head, record->head, HASH_SIZE);
+    return history;
 }
 
 /* The wrap set that goes out for it has no wraps: the post has no device yet. */
@@ -58,22 +68,18 @@ static bool sealed_for_nobody(const struct keptleg *record) {
            wrapset_decode(payload, &set) == E_OK && set.wraps.count == 0;
 }
 
-/* What an entry says of the wrap set that is in force: its generation, for whom it is, and whether anybody can open it. */
+/* What an entry says of the wrap set that is in force: for whom it is, and whether anybody can open it. */
 static void follow_seals(const struct home *home, const struct kept_request *request, struct keptleg *record,
                          const struct evidence *evidence) {
     const struct statement *statement = &evidence->statement;
     bool forwarded = statement->event == EVENT_FORWARDED;
-    if (statement->event == EVENT_STORED) record->generation = 1;
     if (statement->event == EVENT_STORED || statement->event == EVENT_REKEY_NEEDED)
         record->has_rekey = record->rekey =
             statement->event == EVENT_REKEY_NEEDED || (request->record.mine && sealed_for_nobody(record));
     if (statement->event != EVENT_RESEALED && !forwarded) return;
-    record->generation = statement->generation;
     record->has_rekey = record->rekey = false;
     if (!forwarded) return;
     record->has_forwarder = true;
-    record->forwarder = statement->post;
-    record->to = statement->forward;
     record->has_away = record->away = !request->record.mine && bytes_are(statement->post, home->post);
 }
 
@@ -95,6 +101,19 @@ static enum error seal_duties(struct home *home, const uint8_t digest[static HAS
     return done ? trail_duty_done(home, digest, leg->leg, EVENT_RESEALED) : E_OK;
 }
 
+/* Who has brought the leg to its state, and who agrees that it may be shown to others. */
+static void follow_words(const struct kept_request *request, struct keptleg *record, const struct evidence *evidence) {
+    const struct statement *statement = &evidence->statement;
+    bool agrees = statement->event == EVENT_CONSENTED || (statement->has_disclosure && statement->disclosure);
+    if (evidence->entry.from != evidence->entry.to) {
+        record->has_spoken = true;
+        record->spoken = !statement->has_post ? SPEAKER_RELAY : statement->officer ? SPEAKER_OFFICER : SPEAKER_MACHINE;
+    }
+    if (!agrees || !statement->has_post) return;
+    record->has_consents = true;
+    record->consents |= bytes_equal(statement->post, request->header.from) ? CONSENT_SENDER : CONSENT_RECIPIENT;
+}
+
 static enum error reload(struct home *home, const uint8_t digest[static HASH_SIZE], struct kept_leg *leg) {
     struct kept_leg fresh = {0};
     TRY(kept_leg_load(home->archive, digest, leg->leg, &fresh));
@@ -106,12 +125,18 @@ static enum error reload(struct home *home, const uint8_t digest[static HASH_SIZ
 static enum error move(struct home *home, const uint8_t digest[static HASH_SIZE], const struct kept_request *request,
                        struct kept_leg *leg, const struct evidence *evidence, struct bytes receipt) {
     struct keptleg *record = &leg->record;
+    struct history history = history_here(request, leg);
     TRY(archive_set(home->archive, TABLE_ENTRY, archive_key(leg->leg, NULL, record->entries), receipt));
-    record->state = evidence->entry.to;
-    record->entries++;
+    history_move(&history, evidence);
+    record->state = history.state;
+    record->entries = history.entries;
+    record->generation = history.generation;
+    record->to = history.with;
+    record->forwarder = history.forwarder;
     record->refused = E_OK;
-    memcpy(record->head, evidence->entry_hash, HASH_SIZE);
+    memcpy(record->head, history.head, HASH_SIZE);
     follow_seals(home, request, record, evidence);
+    follow_words(request, record, evidence);
     if (record->state == STATE_STORED) {
         record->has_stored = true;
         record->stored = evidence->entry.time;
@@ -123,47 +148,49 @@ static enum error move(struct home *home, const uint8_t digest[static HASH_SIZE]
     return ours ? trail_duty_add(home, digest, leg->leg, EVENT_HANDED_OVER) : E_OK;
 }
 
-/* The device that speaks - of a stored request: that sent it - was live where the entry stands in the directory's log.
- * A relay that works with a revoked key cannot make its statements good. */
-static enum error check_live(const struct home *home, const struct kept_request *request,
-                             const struct evidence *evidence) {
-    const uint8_t *key = evidence->statement.has_post ? evidence->statement.device : request->header.device;
-    if (!evidence->statement.has_post && evidence->statement.event != EVENT_STORED) return E_OK;
-    const struct directory_device *device = directory_device(home->directory, key);
-    if (!device) return E_UNKNOWN_DEVICE;
-    return directory_live_at(device, evidence->entry.size, evidence->entry.time);
-}
-
+/* Under the keys that the relay had then (loss.h); with its place in the evidence log. *ret_head: the head that it came with, if it is
+ * one of the log as it goes on now, else of size 0. */
 static enum error open_receipt(const struct home *home, const uint8_t digest[static HASH_SIZE],
-                               const struct kept_leg *leg, struct bytes receipt, struct evidence *ret) {
-    TRY(evidence_open(receipt, home->card.statement, ret));
+                               const struct kept_leg *leg, struct bytes receipt, struct evidence *ret,
+                               struct head *ret_head) {
+    AUTO_FREE(struct card) card = calloc(1, sizeof *card);
+    if (!card) return E_NO_MEMORY;
+    loss_card(home, receipt, card);
+    TRY(evidence_open_logged(receipt, card, ret, ret_head));
+    if (memcmp(card->log, home->card.log, KEY_SIZE) != 0) ret_head->size = 0;
     const struct statement *statement = &ret->statement;
     if (memcmp(statement->header, digest, HASH_SIZE) != 0) return E_MISMATCH;
     if (!statement->has_leg || memcmp(statement->leg, leg->leg, HASH_SIZE) != 0) return E_MISMATCH;
     return E_OK;
 }
 
-/* By whom it may be said: of an entry, by the post that the leg is with before it; a receipt without one is this post's own,
- * and may have come too late, after the leg was forwarded from here. */
-static enum error check_speaker(const struct home *home, const struct kept_request *request, const struct kept_leg *leg,
-                                const struct evidence *evidence) {
+/* A receipt without an entry is this post's own, and may have come too late, after the leg was forwarded from here. */
+static enum error check_note(const struct home *home, const struct kept_request *request, const struct kept_leg *leg,
+                             const struct evidence *evidence) {
     struct leg_posts posts = {.sender = request->header.from, .recipient = leg->record.to};
     if (leg->record.has_forwarder) posts.forwarder = leg->record.forwarder;
-    if (!evidence->has_entry && !request->record.mine) posts.recipient = bytes_text(home->post);
-    TRY(statement_may_on(&evidence->statement, home->directory, home->card.statement, &posts));
-    return evidence->has_entry ? check_live(home, request, evidence) : E_OK;
+    if (!request->record.mine) posts.recipient = bytes_text(home->post);
+    uint8_t key[KEY_SIZE];
+    loss_key(home, evidence, key);
+    return statement_may_on(&evidence->statement, home->directory, key, &posts);
 }
 
-/* What the events that bring a wrap set must say: its generation, and to which other post of the party. */
-static enum error check_seal(const struct kept_leg *leg, const struct evidence *evidence) {
-    const struct statement *statement = &evidence->statement;
-    bool forwarded = statement->event == EVENT_FORWARDED;
-    if (!forwarded && statement->event != EVENT_RESEALED) return E_OK;
-    if (!statement->has_generation || statement->generation != leg->record.generation + 1) return E_BAD_PROOF;
-    if (!forwarded) return E_OK;
-    if (!statement->has_forward || !text_is_post(statement->forward)) return E_BAD_PROOF;
-    if (bytes_equal(statement->forward, statement->post)) return E_BAD_PROOF;
-    return bytes_equal(text_party_of(statement->forward), text_party_of(statement->post)) ? E_OK : E_BAD_PROOF;
+/* The rules of history.h. */
+static enum error check_entry(const struct home *home, const struct kept_request *request, const struct kept_leg *leg,
+                              const struct evidence *evidence) {
+    struct history history = history_here(request, leg);
+    uint8_t key[KEY_SIZE];
+    loss_key(home, evidence, key);
+    TRY(history_check_speaker(&history, evidence, home->directory, key));
+    return history_check_step(&history, evidence);
+}
+
+/* The head must be of the one log that this home is shown (evlog.h). */
+static enum error see_head(struct home *home, const struct head *head, struct bytes bytes) {
+    struct receipt receipt;
+    if (head->size == 0) return E_OK;
+    TRY(receipt_decode(bytes, &receipt));
+    return evlog_see(home, head, receipt.checkpoint);
 }
 
 /* What its speaker saw of the leg must be what this home was shown. */
@@ -176,15 +203,17 @@ static enum error compare_seen(struct home *home, const struct kept_leg *leg, co
 enum error trail_apply(struct home *home, const uint8_t digest[static HASH_SIZE], const struct kept_request *request,
                        struct kept_leg *leg, struct bytes receipt, enum trail_outcome *ret) {
     struct evidence evidence;
-    TRY(open_receipt(home, digest, leg, receipt, &evidence));
+    struct head head;
+    TRY(open_receipt(home, digest, leg, receipt, &evidence, &head));
     if (!evidence.has_entry) {
-        TRY(check_speaker(home, request, leg, &evidence));
+        TRY(check_note(home, request, leg, &evidence));
         TRY(archive_set(home->archive, TABLE_NOTE, archive_key(leg->leg, evidence.statement_hash, 0), receipt));
         *ret = TRAIL_NOTE;
         return E_OK;
     }
     if (evidence.entry.ordinal < leg->record.entries) {
         TRY(compare_known(home, leg, &evidence));
+        TRY(see_head(home, &head, receipt));
         *ret = TRAIL_KNOWN;
         return E_OK;
     }
@@ -192,9 +221,8 @@ enum error trail_apply(struct home *home, const uint8_t digest[static HASH_SIZE]
         *ret = TRAIL_EARLY;
         return E_OK;
     }
-    TRY(check_speaker(home, request, leg, &evidence));
-    TRY(check_step(request, leg, &evidence));
-    TRY(check_seal(leg, &evidence));
+    TRY(check_entry(home, request, leg, &evidence));
+    TRY(see_head(home, &head, receipt));
     TRY(move(home, digest, request, leg, &evidence, receipt));
     TRY(compare_seen(home, leg, &evidence));
     *ret = TRAIL_STEP;
@@ -204,9 +232,11 @@ enum error trail_apply(struct home *home, const uint8_t digest[static HASH_SIZE]
 enum error trail_check_refusal(const struct home *home, const uint8_t digest[static HASH_SIZE], const uint8_t *leg,
                                enum error reason, struct bytes receipt) {
     struct evidence evidence;
-    TRY(evidence_open(receipt, home->card.statement, &evidence));
+    TRY(loss_open(home, receipt, &evidence));
     const struct statement *statement = &evidence.statement;
-    TRY(statement_may(statement, home->directory, home->card.statement, (struct bytes){0}, (struct bytes){0}));
+    uint8_t key[KEY_SIZE];
+    loss_key(home, &evidence, key);
+    TRY(statement_may(statement, home->directory, key, (struct bytes){0}, (struct bytes){0}));
     if (statement->event != EVENT_REFUSED || evidence.has_entry) return E_MISMATCH;
     if (memcmp(statement->header, digest, HASH_SIZE) != 0) return E_MISMATCH;
     if (statement->has_leg != (leg != NULL)) return E_MISMATCH;

@@ -1,5 +1,6 @@
 /* view.c - what the home holds, for people and scripts: lists, one request, its legs' history, numbers. */
 #include "libpouch.h"
+#include "loss.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -14,13 +15,35 @@ static enum error broken(struct failure *failure, enum error error) {
     return error == E_UNKNOWN_REQUEST ? fail(failure, error, "%s", "") : fail(failure, error, "the local store");
 }
 
+/* ---- the standing policy ---- */
+
+/* What is ignored is out of sight until somebody decides after all, here or on another device. */
+static bool stays_ignored(const struct keptdecision *decision, const struct keptleg *leg) {
+    static const bool decided[] = {
+        [STATE_ACCEPTED] = true, [STATE_HANDED_OVER] = true, [STATE_ACKNOWLEDGED] = true,
+        [STATE_DECLINED] = true, [STATE_CLOSED] = true};
+    return decision->decision == POLICY_IGNORE && !leg->away && !(leg->state < LENGTH(decided) && decided[leg->state]);
+}
+
+static enum error is_ignored(struct home *home, const uint8_t *digest, const struct kept_leg *leg, bool *ret) {
+    struct keptdecision decision;
+    TRY(policy_decision_of(home->archive, digest, leg->leg, &decision));
+    *ret = stays_ignored(&decision, &leg->record);
+    return E_OK;
+}
+
 /* ---- lists ---- */
 
-static enum error is_open(struct home *home, const uint8_t *digest, bool *ret) {
+static enum error is_open(struct home *home, const uint8_t *digest, bool mine, bool *ret) {
     AUTO_LEGS legs = {0};
     TRY(kept_legs_load(home->archive, digest, &legs));
     *ret = false;
-    for (size_t i = 0; i < legs.count; i++) *ret |= !kept_leg_settled(&legs.legs[i].record);
+    for (size_t i = 0; i < legs.count; i++) {
+        bool ignored = false;
+        if (kept_leg_settled(&legs.legs[i].record)) continue;
+        if (!mine) TRY(is_ignored(home, digest, &legs.legs[i], &ignored));
+        *ret |= !ignored;
+    }
     return E_OK;
 }
 
@@ -29,7 +52,7 @@ static enum error add_listed(struct home *home, enum client_box box, bool all, c
     bool open = true;
     TRY(kept_load(home->archive, digest, &request));
     if (request.record.mine != (box == BOX_SENT)) return E_OK;
-    if (!all) TRY(is_open(home, digest, &open));
+    if (!all) TRY(is_open(home, digest, box == BOX_SENT, &open));
     if (open) buf_add(out, digest, HASH_SIZE);
     return buf_error(out);
 }
@@ -172,6 +195,7 @@ static enum error view_offer(struct bytes object, struct request_view *view) {
     view->tlp = (enum tlp)offer.tlp;
     view->has_pap = offer.has_pap;
     view->pap = (enum pap)offer.pap;
+    view->disclosure = offer.has_disclosure && offer.disclosure;
     copy_text(offer.subject, view->subject, sizeof view->subject);
     copy_text(offer.language, view->language, sizeof view->language);
     buf_add_bytes(&view->summary, offer.summary);
@@ -207,6 +231,17 @@ static void view_header(const struct header *header, struct request_view *view) 
     if (header->has_parent) memcpy(view->parent_header, header->parent.header, HASH_SIZE);
 }
 
+static enum error view_policy(struct home *home, const struct kept_leg *leg, struct request_view *view) {
+    struct keptdecision decision;
+    if (view->mine || view->is_reply) return E_OK;
+    TRY(policy_decision_of(home->archive, view->digest, leg->leg, &decision));
+    view->policy = (struct policy_view){.decision = (enum policy_decision)decision.decision,
+                                        .line = (unsigned)decision.line,
+                                        .late = decision.late};
+    view->ignored = stays_ignored(&decision, &leg->record);
+    return E_OK;
+}
+
 static enum error view_legs(struct home *home, const struct header *header, struct request_view *view) {
     AUTO_LEGS legs = {0};
     TRY(kept_legs_load(home->archive, view->digest, &legs));
@@ -220,7 +255,10 @@ static enum error view_legs(struct home *home, const struct header *header, stru
         leg->state = (enum leg_state)record->state;
         leg->needs_rekey = record->rekey && !kept_leg_settled(record);
         leg->away = record->away;
+        leg->spoken = (enum speaker)record->spoken;
+        leg->consents = (unsigned)record->consents;
         if (record->has_forwarder) copy_text(record->forwarder, leg->forwarder, sizeof leg->forwarder);
+        TRY(view_policy(home, &legs.legs[i], view));
         leg->refused = record->refused == E_OK ? E_OK : error_row((enum error)record->refused)->error;
         if (record->has_stored && (view->stored.ms == 0 || record->stored.ms < view->stored.ms))
             view->stored = record->stored;
@@ -287,7 +325,7 @@ static enum error open_note(const struct ladder *ladder, const struct statement 
 
 static enum error add_event(struct ladder *ladder, struct bytes receipt) {
     struct evidence evidence;
-    if (evidence_open(receipt, ladder->home->card.statement, &evidence) != E_OK) return E_CORRUPT;
+    if (loss_open(ladder->home, receipt, &evidence) != E_OK) return E_CORRUPT;
     if (ladder->count == ladder->room) {
         size_t room = ladder->room ? 2 * ladder->room : 8;
         struct event_view *grown = realloc(ladder->events, room * sizeof *grown);
@@ -307,7 +345,9 @@ static enum error add_event(struct ladder *ladder, struct bytes receipt) {
                                  .ordinal = evidence.entry.ordinal,
                                  .log_index = evidence.record.index,
                                  .has_reason = statement->has_reason,
-                                 .reason = (unsigned)statement->reason};
+                                 .reason = (unsigned)statement->reason,
+                                 .grace_s = statement->has_grace ? statement->grace : 0,
+                                 .disclosure = statement->has_disclosure && statement->disclosure};
     if (statement->has_post) copy_text(statement->post, event->actor, sizeof event->actor);
     if (statement->has_forward) copy_text(statement->forward, event->forward, sizeof event->forward);
     return open_note(ladder, statement, &event->note);
@@ -365,6 +405,16 @@ static enum error count_open(struct home *home, enum client_box box, uint64_t *r
     return E_OK;
 }
 
+static enum error status_policy(struct home *home, struct home_status *status) {
+    AUTO_BUF bytes = {0};
+    struct keptpolicy policy;
+    bool found;
+    TRY(policy_load(home, &bytes, &policy, &found));
+    status->policy_rules = policy.rules.count;
+    status->opened = policy.opened;
+    return E_OK;
+}
+
 static enum error read_status(struct home *home, struct home_status *status) {
     struct archive *archive = home->archive;
     struct keptrelay relay;
@@ -383,6 +433,7 @@ static enum error read_status(struct home *home, struct home_status *status) {
     status->body_max = relay.body_max;
     status->directory_size = home->directory ? directory_size(home->directory) : 0;
     status->certificate_expires = home->certificate_ends;
+    TRY(status_policy(home, status));
     return freshness_at(home, relay.time, &status->freshness);
 }
 
