@@ -7,16 +7,6 @@
 
 #include "note.h"
 
-static void read_keys(const char *folder, const char *name, struct scene_keys *ret) {
-    char path[SCENE_PATH];
-    AUTO_BUF text = {0};
-    uint8_t seed[KEY_SIZE];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    scene_read_file(path, &text);
-    assert_ok(text_unhex(bytes_of(text.p, sizeof seed * 2), seed, sizeof seed));
-    crypto_sign_seed_keypair(ret->public, ret->secret, seed);
-}
-
 static void copy_log(struct forger *forger) {
     struct actor anybody;
     AUTO_REPLY reply = {0};
@@ -36,8 +26,8 @@ static void copy_log(struct forger *forger) {
 
 void forger_open(struct forger *forger, struct scene_relay *relay) {
     *forger = (struct forger){.relay = relay};
-    read_keys(relay->folder, "log.key", &forger->log);
-    read_keys(relay->folder, "statement.key", &forger->statement);
+    forger->log = scene_relay_key(relay, "log.key");
+    forger->statement = scene_relay_key(relay, "statement.key");
     copy_log(forger);
 }
 

@@ -91,7 +91,7 @@ struct sample {
     struct buf body;
     size_t unsigned_at; /* of one byte that its sender may choose, and that nothing signs; 0: none */
 };
-enum { SAMPLES = 19 };
+enum { SAMPLES = 21 };
 struct samples {
     struct sample list[SAMPLES];
     size_t count;
@@ -212,9 +212,14 @@ static void cosign_newest(struct actor *actor, struct buf *ret_note) {
 }
 
 static void sample_heads(struct samples *samples) {
-    AUTO_BUF note = {0};
+    AUTO_BUF note = {0}, sizes = {0};
     add_sample(samples, &eve, MESSAGE_GETHEADS, &(struct getheads){});
     add_sample(samples, &eve, MESSAGE_GETCHECKPOINT, &(struct getcheckpoint){.old = 1});
+    cbor_put_uint(&sizes, 1);
+    cbor_put_uint(&sizes, 2);
+    add_sample(samples, &eve, MESSAGE_GETLOG,
+               &(struct getlog){.log = LOG_DIRECTORY, .sizes = list_of(&sizes, 2)});
+    add_sample(samples, &eve, MESSAGE_GETHASHES, &(struct gethashes){.log = LOG_EVIDENCE, .max = 3});
     cosign_newest(&eve, &note);
     add_sample(samples, &eve, MESSAGE_COSIGN, &(struct cosign){.note = buf_bytes(&note)});
 }
@@ -343,7 +348,8 @@ static void fire_flips(struct volley *volley, const struct sample *sample) {
 static bool is_question(enum message type) {
     return type == MESSAGE_HELLO || type == MESSAGE_GETLEAVES || type == MESSAGE_GETPREKEYS ||
            type == MESSAGE_GETFEED || type == MESSAGE_FETCH || type == MESSAGE_TRACK || type == MESSAGE_GETHEADS ||
-           type == MESSAGE_GETCHECKPOINT || type == MESSAGE_GET || type == MESSAGE_GETCONTACT;
+           type == MESSAGE_GETCHECKPOINT || type == MESSAGE_GET || type == MESSAGE_GETCONTACT ||
+           type == MESSAGE_GETLOG || type == MESSAGE_GETHASHES;
 }
 
 static void no_message_with_a_flipped_bit_changes_anything(void **state) {
@@ -907,6 +913,45 @@ static void heads_are_for_everybody_and_only_the_cards_witnesses_are_heard(void 
     stage_unharmed(&before, 0, 0, 0, 0);
 }
 
+/* A stranger sees how the logs grow, and can hold that against the heads; what is in the evidence log it does not see. */
+static void how_the_logs_grow_is_shown_to_everybody(void **state) {
+    (void)state;
+    struct scene_numbers before = stage_begin();
+    struct actor stranger;
+    const enum relay_log logs[] = {LOG_DIRECTORY, LOG_EVIDENCE};
+    scene_good_request(&ann, &bob);
+    actor_new(&relay, "zz/stranger", &stranger);
+    actor_connect(&stranger);
+    for (size_t i = 0; i < LENGTH(logs); i++) {
+        AUTO_REPLY grown = {0}, leaves = {0};
+        AUTO_BUF sizes = {0};
+        struct log log;
+        struct hashes hashes;
+        struct head head;
+        struct bytes proof;
+        uint8_t old[HASH_SIZE], new[HASH_SIZE];
+        cbor_put_uint(&sizes, 3);
+        actor_call(&stranger, MESSAGE_GETLOG, &(struct getlog){.log = logs[i], .sizes = list_of(&sizes, 1)}, &grown);
+        assert_ok(log_decode(grown.body, &log));
+        assert_ok(head_open_log(&relay.card, logs[i], log.note, &head));
+        struct gethashes ask = {.log = logs[i], .max = LOG_HASHES_MAX};
+        actor_call(&stranger, MESSAGE_GETHASHES, &ask, &leaves);
+        assert_ok(hashes_decode(leaves.body, &hashes));
+        assert_int_equal(hashes.hashes.n, head.size * HASH_SIZE);
+        merkle_root(hashes.hashes.p, head.size, new);
+        assert_memory_equal(new, head.root, HASH_SIZE);
+        merkle_root(hashes.hashes.p, 3, old);
+        assert_true(list_next_bytes(&log.proofs, &proof));
+        assert_ok(merkle_verify_consistency(3, bytes_of(old, HASH_SIZE), head.size, bytes_of(new, HASH_SIZE), proof));
+        AUTO_BUF far = {0};
+        cbor_put_uint(&far, head.size + 1);
+        struct getlog wrong = {.log = logs[i], .sizes = list_of(&far, 1)};
+        assert_error(actor_refused(&stranger, MESSAGE_GETLOG, &wrong), E_OUT_OF_RANGE);
+    }
+    actor_free(&stranger);
+    stage_unharmed(&before, 1, 1, 4, 0);
+}
+
 /* ---- the network ---- */
 
 static int tcp(void) {
@@ -1221,6 +1266,7 @@ int main(void) {
         cmocka_unit_test(a_key_unknown_to_the_directory_reads_the_directory_and_no_more),
         cmocka_unit_test(a_revoked_device_is_put_out_while_connected),
         cmocka_unit_test(heads_are_for_everybody_and_only_the_cards_witnesses_are_heard),
+        cmocka_unit_test(how_the_logs_grow_is_shown_to_everybody),
         cmocka_unit_test(more_refusals_than_an_answer_holds_do_not_end_the_relay),
         cmocka_unit_test(more_receipts_than_an_answer_holds_do_not_end_the_relay),
         cmocka_unit_test(a_request_with_as_many_legs_as_one_message_holds_is_stored),

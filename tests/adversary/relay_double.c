@@ -259,6 +259,9 @@ static void no_lie_about_requests_lasts(void **state) {
     all_lies(&bob, MESSAGE_FEED, truth, 100);
     all_lies(&bob, MESSAGE_FETCHED, truth, 8);
     json_decref(truth);
+    truth = one_request("Second"); /* two heads of the evidence log: how it has grown is asked */
+    all_lies(&bob, MESSAGE_LOG, truth, 5);
+    json_decref(truth);
 }
 
 /* ---- lies that are told with a plan ---- */

@@ -16,6 +16,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "text.h"
+
 enum { ARGUMENTS_MAX = 40, READ_SIZE = 64 * 1024, STATUS_NUMBERS = 64 };
 
 /* Sockets that are open: a context with any left cannot be ended. */
@@ -241,6 +243,18 @@ struct scene_numbers scene_status(const struct scene_relay *relay) {
 struct scene_keys scene_keys(void) {
     struct scene_keys keys;
     assert_int_equal(crypto_sign_keypair(keys.public, keys.secret), 0);
+    return keys;
+}
+
+struct scene_keys scene_relay_key(const struct scene_relay *relay, const char *name) {
+    char path[SCENE_PATH];
+    AUTO_BUF text = {0};
+    uint8_t seed[KEY_SIZE];
+    struct scene_keys keys;
+    snprintf(path, sizeof path, "%s/%s", relay->folder, name);
+    scene_read_file(path, &text);
+    assert_ok(text_unhex(bytes_of(text.p, sizeof seed * 2), seed, sizeof seed));
+    crypto_sign_seed_keypair(keys.public, keys.secret, seed);
     return keys;
 }
 

@@ -71,6 +71,8 @@ struct scene_keys {
     uint8_t public[KEY_SIZE], secret[SIGN_SECRET_SIZE];
 };
 struct scene_keys scene_keys(void);
+/* One of the relay's own: `log.key`, `statement.key`. */
+struct scene_keys scene_relay_key(const struct scene_relay *relay, const char *name);
 
 enum { PREKEYS = 3 };
 struct actor {

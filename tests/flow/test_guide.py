@@ -87,7 +87,7 @@ class Guide(unittest.TestCase):
         count = 0
         for block in BLOCK.finditer(text):
             line = text.count("\n", 0, block.start()) + 1
-            body = block.group(1).replace("5870", str(self.port))
+            body = block.group(1).replace("5870", str(self.port)).replace("5871", str(self.other_port))
             script += f"echo '== {name}:{line}'\n{body}\n"
             count += 1
         self.assertGreater(count, 3, f"{name} has no blocks any more")
@@ -103,7 +103,7 @@ class Guide(unittest.TestCase):
         return ran
 
     def setUp(self):
-        self.port = random_port()
+        self.port, self.other_port = random_port(), random_port()
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="pouch-guide-"))
         self.addCleanup(shutil.rmtree, self.home, True)
         shutil.copy(DATA / "csaf-va-24-254-02.json", self.home / "advisory.json")

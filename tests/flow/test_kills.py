@@ -12,15 +12,18 @@ import unittest
 
 from house import (DECLINED, NOTIFIED, PATIENCE, SETTLED, SOURCE, STORED, FlowTest, end_process, finish, in_parallel,
                    main, until)
+from logbook import Logbook
 
 RELAY_POINTS = ("ledger.applied", "ledger.signed", "ledger.before-commit", "ledger.committed", "ledger.answered")
-HEAD_POINT = "ledger.head"  # reached when the directory has grown
+LOG_POINTS = ("ledger.tiles", "ledger.head", "ledger.proven")  # reached with every batch that has entries
+HEAD_POINT = "ledger.head"  # reached when the directory has grown, too
 CLIENT_POINTS = ("outbox.committed", "outbox.unanswered", "statement.committed", "statement.unanswered",
                  "offer.archived", "body.archived")
-# Each of these has a file of its own: test_backup.py, test_reseal.py, test_lives.py, test_cards.py, test_witness_kills.py,
-# test_device_kills.py.
+# Each of these has a file of its own: test_backup.py, test_reseal.py, test_policy.py, test_lives.py, test_cards.py,
+# test_witness_kills.py, test_device_kills.py.
 ELSEWHERE = ("backup.", "restore.", "recovery.", "seal.", "renewal.", "succession.", "card.", "witness.", "invite.", "link.",
-             "parcel.", "device.")
+             "parcel.", "device.", "policy.", "loss.")
+RELAY_ELSEWHERE = ("relay-backup.", "relay-restore.", "loss.", "recover.")  # test_relay_backup.py
 NOT_NOW = (3, 6)  # kept in the outbox, or no answer in time: the command that follows brings it through
 BACK_S = 3.0      # the promise is a second on a machine that is not loaded; the measured times are printed
 
@@ -35,7 +38,8 @@ def fault_points(*folders):
 
 class FaultPoints(unittest.TestCase):
     def test_these_tests_know_every_fault_point(self):
-        self.assertEqual(fault_points("relay"), {*RELAY_POINTS, HEAD_POINT})
+        relay = {point for point in fault_points("relay") if not point.startswith(RELAY_ELSEWHERE)}
+        self.assertEqual(relay, {*RELAY_POINTS, *LOG_POINTS})
         here = {point for point in fault_points("client") if not point.startswith(ELSEWHERE)}
         self.assertEqual(here, set(CLIENT_POINTS))
 
@@ -121,14 +125,22 @@ class Traffic(FlowTest):
         self.assertEqual(after["requests"] - before["requests"], 3, "two requests and a reply, no more")
         self.assertEqual(after["legs_total"] - before["legs_total"], 3)
         self.assertEqual(after["staged"], 0)
+        self.assertEqual(Logbook(self.relay).check(self), after["entries"])
+        self.assertEqual(after["evidence_size"], after["entries"])
 
 
 class LedgerFaults(Traffic):
     def test_the_ledger_dies_at_each_of_its_points(self):
+        self.die_at(RELAY_POINTS, (1, 2, 3, 5, 9))
+
+    def test_the_ledger_dies_at_each_step_of_the_evidence_log(self):
+        self.die_at(LOG_POINTS, (1, 2, 3, 5))
+
+    def die_at(self, points, numbers):
         token = self.house.folder / "token"
-        fired = 0
-        for point in RELAY_POINTS:
-            for n in (1, 2, 3, 5, 9):
+        fired, before = 0, len(re.findall(r"the ledger was ended by signal 9", self.relay.log()))
+        for point in points:
+            for n in numbers:
                 with self.subTest(point=point, n=n):
                     self.assertEqual(self.relay.stop(), 0)
                     token.write_text("")
@@ -139,8 +151,8 @@ class LedgerFaults(Traffic):
                     fired += 1
         self.assertEqual(self.relay.stop(), 0)
         self.relay.start()
-        self.assertEqual(fired, len(RELAY_POINTS) * 5)
-        self.assertEqual(len(re.findall(r"the ledger was ended by signal 9", self.relay.log())), fired)
+        self.assertEqual(fired, len(points) * len(numbers))
+        self.assertEqual(len(re.findall(r"the ledger was ended by signal 9", self.relay.log())) - before, fired)
 
 
 class HeadFaults(FlowTest):

@@ -58,8 +58,8 @@ class Witnessed(FlowTest):
             raise
 
     def cosign(self, *homes):
-        """Each looks at the relay once."""
-        return [home.ok("witness", "run", "--card", self.relay.card, "--once").json for home in homes]
+        """Each looks at the relay once. What they say of the directory."""
+        return [home.ok("witness", "run", "--card", self.relay.card, "--once").lines[0] for home in homes]
 
     def grow(self):
         """The directory gets entries that no witness has seen."""
@@ -68,6 +68,37 @@ class Witnessed(FlowTest):
 
     def fresh(self, home):
         return home.ok("status").json
+
+
+class Evidence(Witnessed):
+    def look(self, home):
+        return {line["log"]: line for line in home.ok("witness", "run", "--card", self.relay.card, "--once").lines}
+
+    def test_each_log_is_cosigned_by_itself_and_the_evidence_log_waits_for_nobody(self):
+        before = self.look(self.one).get("relay.test/evidence", {"size": 0})
+        self.cosign(self.two)
+        request = self.fj.send("de/technical", b"text")
+        logs = self.look(self.one)
+        self.assertEqual(list(logs), ["relay.test/directory", "relay.test/evidence"])
+        self.assertGreater(logs["relay.test/evidence"]["size"], before["size"])
+        self.de.ok("sync")
+        self.de.ok("accept", request)  # the newest evidence head is nobody's yet
+        later = self.look(self.one)["relay.test/evidence"]
+        self.assertGreater(later["size"], logs["relay.test/evidence"]["size"])
+        status = self.one.ok("witness", "status").json["logs"]
+        self.assertEqual([log["log"] for log in status], ["relay.test/directory", "relay.test/evidence"])
+        self.assertEqual((status[1]["size"], status[1]["root"]), (later["size"], later["root"]))
+
+    def test_a_head_of_the_evidence_log_is_cosigned_from_a_file(self):
+        self.cosign(self.one, self.two)
+        self.fj.send("de/technical", b"text")
+        ran = self.relay.ctl("witness", "request", "--log", "evidence", "-o", self.house.folder / "evidence.request")
+        self.assertEqual(ran.code, 0, ran)
+        said = self.two.ok("witness", "sign", self.house.folder / "evidence.request", "--card", self.relay.card, "-o",
+                           self.house.folder / "evidence.note").json
+        self.assertEqual(said["log"], "relay.test/evidence")
+        added = self.relay.ctl("witness", "add", self.house.folder / "evidence.note")
+        self.assertEqual(added.code, 0, added)
 
 
 class Sending(Witnessed):

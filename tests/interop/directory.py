@@ -8,7 +8,7 @@ from seals import check_sign_key, labelled, leaf_hash, tree_root, verify, verify
 
 KIND_NAMES = {number: name for name, number in LEAVES.items()}
 LABEL_OF = {name: "COUNTERSIGN" if name == "countersign" else name.upper() for name in LEAVES}
-JOINT = ("admission", "notice")
+JOINT = ("admission", "notice", "relay")
 PARTY = re.compile(r"[a-z][a-z0-9.-]{0,31}")
 NEVER = 1 << 63
 DAY_MS = 86400 * 1000
@@ -36,7 +36,7 @@ class Directory:
         self.registrars, self.threshold = registrars, threshold
         self.hashes, self.statements, self.keys = [], set(), set(registrars)
         self.parties, self.posts, self.devices = {}, {}, {}
-        self.time = 0
+        self.time = self.relay_created = 0
 
     @property
     def size(self):
@@ -52,7 +52,7 @@ class Directory:
         need(leaf["time"] >= self.time, "out-of-range")
         joint = kind in JOINT
         payload = decode("joint" if joint else "stamped", leaf["statement"])["payload"]
-        what = decode(kind, payload)
+        what = decode("relaychange" if kind == "relay" else kind, payload)
         name = leaf_hash(payload)
         need(name not in self.statements, "conflict")
         signer, effect = getattr(self, kind)(what, name, leaf["time"])
@@ -287,6 +287,29 @@ class Directory:
             targets = [post] + [d for d in post["devices"] if not d["revoked"]]
         need(not targets[0]["revoked"], "revoked")
         return what["signer"], lambda: [target.update(revoked=self.size + 1) for target in targets]
+
+    def relay(self, what, _, time):
+        """Where the relay is, and after a loss under which keys."""
+        fields = ("log", "statement", "size", "root", "entries", "entries_root", "old_log", "old_statement")
+        loss = [field for field in fields if field in what]
+        recovered = what["action"] == 2
+        need(len(loss) == len(fields) if recovered else not loss, "missing-field" if recovered else "malformed")
+        need(what["addresses"], "missing-field")
+        need(all(re.fullmatch(rb"[!-~]{1,127}", each) for each in what["addresses"]), "bad-text")
+        need(len(set(what["addresses"])) == len(what["addresses"]), "conflict")
+        x_shared(bytes(32), what["curve"])
+        need(younger(what["created"], self.relay_created, time), "stale-statement")
+        if recovered:
+            need(what["size"] == self.size and what["root"] == self.root(), "mismatch")
+            need(what["log"] != what["statement"], "conflict")
+            for key in (what["log"], what["statement"]):
+                self.new_key(key)
+        fresh = {what["log"], what["statement"]} if recovered else set()
+
+        def effect():
+            self.relay_created = what["created"]
+            self.keys |= fresh
+        return None, effect
 
     def live(self, device, time, size=None):
         """Now, or when the log had `size` leaves. Records say with which leaf a device was vouched for or revoked."""

@@ -1,4 +1,4 @@
-"""heads.py - sections 22 and 23 of PROTOCOL.md: signed heads of the directory, witnesses, promises."""
+"""heads.py - sections 22, 23 and 26 of PROTOCOL.md: signed heads of the two logs, witnesses, promises."""
 
 import base64
 import binascii
@@ -64,8 +64,8 @@ def cosign(key, secret, note, time_s):
 class Head:
     """A note, opened: size, root, time, and the time in each witness's word by its name."""
 
-    def __init__(self, card, data):
-        log = NoteKey(card.fields["name"][0] + "/directory", LOG, bytes.fromhex(card.fields["log"][0]))
+    def __init__(self, card, data, log="directory"):
+        log = NoteKey(f"{card.fields['name'][0]}/{log}", LOG, bytes.fromhex(card.fields["log"][0]))
         witnesses = [NoteKey.read(each) for each in card.fields.get("witness", [])]
         at = data.rfind(b"\n\n")
         need(at > 0 and data.endswith(b"\n") and len(data) > at + 2, "malformed")

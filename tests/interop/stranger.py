@@ -237,6 +237,7 @@ class Stranger:
         self.link = Link(self.card, identity.transport)
         self.directory = Directory(self.card.registrars, self.card.threshold)
         self.head = None  # the newest
+        self.log_roots = {}  # of the evidence log, by the sizes of the heads seen
         self.pairs, self.prekeys = {}, {}  # pairwise secrets: {party: {id: secret}}
         self.handed = {}  # content keys from a sister: {header digest: handedkey}
         self.requests, self.sequences, self.seen_sequences = {}, {}, set()
@@ -433,21 +434,56 @@ class Stranger:
     # ---- evidence (section 12) ----
 
     def open_receipt(self, data):
-        """Checks 1 to 4: (statement, record, entry or None)."""
+        """Checks 1 to 4, and 8: (statement, record, entry or None)."""
         receipt = decode("receipt", data)
         record = decode("record", verify("RECORD", self.card.statement, receipt["record"]))
         statement = peek(receipt["statement"], "statement")
         payload = verify("STATEMENT", statement["device"], receipt["statement"])
         need(record["statement"] == leaf_hash(payload), "mismatch")
         need(("entry" in record) == ("index" in record), "malformed")
+        logged = "checkpoint" in receipt and "proof" in receipt
         if "entry" not in record:
+            need("checkpoint" not in receipt and "proof" not in receipt, "malformed")
             return statement, record, None
+        need(logged, "missing-field")
+        self.is_logged(receipt, record)
         entry = decode("entry", record["entry"])
         need(entry["leg"] == statement["leg"] and entry["statement"] == leaf_hash(payload), "mismatch")
         need(entry["time"] == record["time"], "mismatch")
         need((entry["ordinal"] == 0) == (entry["from"] == STATES["NONE"]), "bad-proof")
         need(entry["ordinal"] or entry["previous"] == entry["leg"], "bad-proof")
         return statement, record, entry
+
+    def is_logged(self, receipt, record):
+        """Section 26: the entry's place in the evidence log, by a head that is kept."""
+        head = self.log_head(receipt["checkpoint"])
+        need(receipt["checkpoint"].rsplit(b"\n\n", 1)[1].count(b"\n") == 1, "malformed")
+        need(head.time >= record["time"], "out-of-range")
+        reached = path_root(leaf_hash(record["entry"]), record["index"], head.size, receipt["proof"])
+        need(reached == head.root, "bad-proof")
+        self.see_log(head)
+
+    def log_head(self, note):
+        try:
+            return Head(self.card, note, "evidence")
+        except ValueError:
+            raise Refused("malformed") from None
+
+    def see_log(self, head):
+        need(self.log_roots.setdefault(head.size, head.root) == head.root, "evidence-forked")
+
+    def prove_log(self):
+        """All heads seen so far are of one log: the relay shows how it has grown. Its newest head."""
+        sizes = sorted(self.log_roots)[-LIMITS["LOG_SIZES_MAX"]:]
+        answer = self.link.call("GETLOG", {"log": 2, "sizes": sizes})
+        head = self.log_head(answer["note"])
+        need(answer["log"] == 2 and len(answer["proofs"]) == len(sizes), "malformed")
+        self.see_log(head)
+        for size, to, proof in zip(sizes, [*sizes[1:], head.size], answer["proofs"]):
+            path = [proof[at:at + 32] for at in range(0, len(proof), 32)]
+            need(len(proof) % 32 == 0, "bad-proof")
+            need(continues(size, self.log_roots[size], to, self.log_roots[to], path), "bad-proof")
+        return head
 
     def may(self, request, leg, statement, entry):
         """Check 5."""

@@ -1,11 +1,13 @@
 """Goal: the worked example of PROTOCOL.md follows from its keys by what the document says, computed by an
 implementation that shares no code with the library."""
 
+import base64
 import hashlib
 import unittest
 
 from cbor import Refused, decode, encode, put, read_first
 from document import EVENTS, GRAMMAR, LEAVES, MESSAGES, STATES, read_example
+from heads import LOG, NoteKey
 from seals import (SignKey, aead, check_sign_key, chunk_digests, fingerprint, hpke_context, labelled, leaf_hash,
                    legs_path, legs_root, open_note, open_part, open_wrap, path_root, reference,
                    seal_note, seal_part, seal_wraps, sig_structure, sign_joint, stamp, tree_root,
@@ -185,11 +187,20 @@ class Example(unittest.TestCase):
         self.equal(name + ".entry", entry)
         self.equal(name + ".entry.hash", leaf_hash(entry))
         self.equal(name + ".record", record)
+        self.log.append(leaf_hash(entry))
+        key, size = NoteKey("relay.example/evidence", LOG, self.relay.public), len(self.log)
+        text = f"{key.name}\n{size}\n{base64.b64encode(tree_root(self.log)).decode()}\ntime {TIME}\n".encode()
+        checkpoint = text + b"\n" + key.line(self.relay.key.sign(text))
+        self.equal(name + ".checkpoint", checkpoint)
+        proof = self.log[:-1]  # of the newest of two entries: the other one
+        self.assertEqual(path_root(self.log[-1], ordinal, size, proof), tree_root(self.log))
         self.equal(name + ".receipt", encode("receipt", {"statement": stamp("STATEMENT", signer, statement),
-                                                         "record": stamp("RECORD", self.relay, record)}))
+                                                         "record": stamp("RECORD", self.relay, record),
+                                                         "proof": proof, "checkpoint": checkpoint}))
         return leaf_hash(entry)
 
     def evidence(self):
+        self.log = []
         words = {"event": EVENTS["STORED"], "officer": False}
         head = self.receipt("stored", words, self.relay, (0, "NONE", "STORED"), self.leg)
         key, nonce, words = self.take("offer.key"), self.take("declined.nonce"), "No capacity today."

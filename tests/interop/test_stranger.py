@@ -15,7 +15,7 @@ from cbor import Refused, decode, encode, put  # noqa: E402
 from document import ERRORS, EVENTS, MESSAGES, STATES  # noqa: E402
 from heads import COSIGNATURE, Head, NoteKey  # noqa: E402
 from linking import Invitation, items, open_item, open_parcel, own_box, seal_item  # noqa: E402
-from seals import SignKey, checks, code, fingerprint, labelled, read_code, stamp, x_public  # noqa: E402
+from seals import SignKey, checks, code, fingerprint, labelled, read_code, stamp, tree_root, x_public  # noqa: E402
 from stranger import Card, Failure, Identity, Leg, Link, Stranger  # noqa: E402
 
 NUMBERS = {name: number for number, name in ERRORS.items()}
@@ -516,6 +516,27 @@ class StrangerTest(FlowTest):
             changed[at] ^= 1 << at % 8
             with self.assertRaises(Refused, msg=f"byte {at}"):
                 self.stranger.take_receipt(request, Leg(request, leg.opening_bytes, leg.position), bytes(changed))
+
+    def test_the_evidence_log_is_one_and_its_root_is_that_of_its_hashes(self):
+        for n in range(3):
+            self.send(b"x", f"logged {n}")
+        head = self.stranger.prove_log()
+        hashes = b""
+        while len(hashes) < 32 * head.size:
+            asked = {"log": 2, "from": len(hashes) // 32, "max": 2}
+            answer = self.stranger.link.call("GETHASHES", asked)
+            self.assertEqual((answer["log"], answer["from"]), (2, asked["from"]))
+            self.assertTrue(answer["hashes"])
+            hashes += answer["hashes"]
+        leaves = [hashes[at:at + 32] for at in range(0, 32 * head.size, 32)]
+        self.assertEqual(tree_root(leaves), head.root)
+        for size, root in self.stranger.log_roots.items():
+            self.assertEqual(tree_root(leaves[:size]), root)
+        welcome = self.stranger.link.call("HELLO", {"version": 0, "size": self.stranger.directory.size})
+        self.assertGreaterEqual(welcome["entries"], head.size)
+        self.assertGreaterEqual(self.stranger.log_head(welcome["evidence"]).size, head.size)
+        self.expect_failure("out-of-range", self.stranger.link.call, "GETLOG", {"log": 2, "sizes": [head.size + 99999]})
+        self.expect_failure("out-of-range", self.stranger.link.call, "GETLOG", {"log": 2, "sizes": [2, 1]})
 
     def test_a_receipt_of_another_leg_proves_nothing(self):
         one, _ = self.send(b"x", "one leg")

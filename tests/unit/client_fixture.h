@@ -3,7 +3,7 @@
 #ifndef CLIENT_FIXTURE_H
 #define CLIENT_FIXTURE_H
 
-#include "directory_fixture.h"
+#include "heads_fixture.h"
 #undef fail /* ours is a function (failure.h) */
 
 #include <unistd.h>
@@ -31,6 +31,9 @@ UNUSED static void open_home(struct home *home, const char *name, const char *po
     (void)snprintf(home->post, sizeof home->post, "%s", post);
     memcpy(home->device, device.public, KEY_SIZE);
     memcpy(home->card.statement, relay.public, KEY_SIZE);
+    memcpy(home->card.log, pair_of(LOG_KEY).public, KEY_SIZE);
+    (void)snprintf(home->card.name, sizeof home->card.name, "relay.test");
+    home->given = home->card;
     home->directory = directory_copy(world.directory);
     assert_non_null(home->directory);
     assert_ok(secret_copy(device.secret, SIGN_SECRET_SIZE, &home->keys.device));
@@ -85,8 +88,18 @@ struct told { /* one step of a leg, or (entry false) a device receipt */
     const uint8_t *seen;
 };
 
+/* The evidence log that the relay's receipts stand in. */
+static uint8_t entries[4096 * HASH_SIZE];
+static size_t entry_count;
+
+UNUSED static void log_entry(struct bytes entry) {
+    assert_true(entry_count < sizeof entries / HASH_SIZE);
+    entry_hash(entry, entries + entry_count * HASH_SIZE);
+    entry_count++;
+}
+
 UNUSED static void make_receipt(const struct told *told, struct buf *out, uint8_t *ret_entry_hash) {
-    static uint64_t clock = WORLD_TIME, index;
+    static uint64_t clock = WORLD_TIME;
     AUTO_BUF payload = {0}, stamped = {0}, entry = {0}, record = {0}, stamped_record = {0};
     struct pair speaker = pair_of(told->speaker), relay = pair_of(told->relay ? told->relay : RELAY);
     struct statement statement = {.event = told->event,
@@ -123,11 +136,16 @@ UNUSED static void make_receipt(const struct told *told, struct buf *out, uint8_
         if (ret_entry_hash) entry_hash(buf_bytes(&entry), ret_entry_hash);
         value.has_entry = value.has_index = true;
         value.entry = buf_bytes(&entry);
-        value.index = index++;
+        value.index = entry_count;
+        log_entry(buf_bytes(&entry));
     }
     record_encode(&value, &record);
     assert_ok(stamp_sign_one(LABEL_RECORD, relay.secret, buf_bytes(&record), &stamped_record));
-    receipt_encode(&(struct receipt){.statement = buf_bytes(&stamped), .record = buf_bytes(&stamped_record)}, out);
+    struct receipt receipt = {.statement = buf_bytes(&stamped), .record = buf_bytes(&stamped_record)};
+    if (told->entry)
+        receipt_with_place(&receipt, &sender.card, entries, entry_count, entry_count - 1, clock, out);
+    else
+        receipt_encode(&receipt, out);
 }
 
 /* The next step of a leg, as the home has it. */

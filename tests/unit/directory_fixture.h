@@ -87,6 +87,9 @@ UNUSED static void hash_directory(const struct directory *directory, uint8_t ret
         assert_ptr_equal(directory_transport(directory, device->transport), device);
         crypto_generichash_update(&state, (const uint8_t *)device, offsetof(struct directory_device, post));
     }
+    const struct directory_relay *relay;
+    for (size_t i = 0; (relay = directory_relay_nth(directory, i)); i++)
+        crypto_generichash_update(&state, (const uint8_t *)relay, sizeof *relay);
     crypto_generichash_final(&state, ret, HASH_SIZE);
 }
 
@@ -187,6 +190,7 @@ STATEMENT(contact, LABEL_CONTACT, LEAF_CONTACT)
     }
 JOINTLY(admission, LABEL_ADMISSION, LEAF_ADMISSION)
 JOINTLY(notice, LABEL_NOTICE, LEAF_NOTICE)
+JOINTLY(relaychange, LABEL_RELAY, LEAF_RELAY)
 
 UNUSED static struct charter charter_of(const char *party, unsigned authority) {
     struct charter charter = {

@@ -67,6 +67,31 @@ UNUSED static void head_of(const struct card *card, const uint8_t *hashes, size_
     head_sign(card, root, size, time_ms, out);
 }
 
+/* The same of the evidence log. */
+UNUSED static void evidence_head_of(const struct card *card, const uint8_t *hashes, size_t size, uint64_t time_ms,
+                                    struct buf *out) {
+    struct note_key key;
+    uint8_t root[HASH_SIZE];
+    merkle_root(hashes, size, root);
+    assert_ok(head_key(card, LOG_EVIDENCE, &key));
+    assert_ok(head_make(&key, pair_of(LOG_KEY).secret, size, root, (struct instant){time_ms}, out));
+}
+
+/* A receipt with its place in the evidence log of these leaf hashes. */
+UNUSED static void receipt_with_place(const struct receipt *bare, const struct card *card, const uint8_t *hashes,
+                                      size_t size, size_t index, uint64_t time_ms, struct buf *out) {
+    AUTO_BUF note = {0}, path = {0}, items = {0};
+    struct receipt receipt = *bare;
+    evidence_head_of(card, hashes, size, time_ms, &note);
+    merkle_path(hashes, size, index, &path);
+    for (size_t i = 0; i < path.n; i += HASH_SIZE) cbor_put_bytes(&items, bytes_of(path.p + i, HASH_SIZE));
+    receipt.has_checkpoint = receipt.has_proof = true;
+    receipt.checkpoint = buf_bytes(&note);
+    receipt.proof = list_of(&items, path.n / HASH_SIZE);
+    receipt_encode(&receipt, out);
+    assert_ok(buf_error(out));
+}
+
 /* Adds a witness's word to a head. */
 UNUSED static void head_cosign(const struct card *card, size_t witness, uint64_t time_s, struct buf *note) {
     struct note parsed;

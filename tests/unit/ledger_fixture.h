@@ -10,6 +10,7 @@
 #include "chunks.h"
 #include "directory_fixture.h"
 #include "evidence.h"
+#include "head.h"
 #include "header.h"
 
 enum {
@@ -74,7 +75,8 @@ static void give_log_key(struct bench *bench) {
     memcpy(bench->book.log_secret, pair_of(LOG_KEY).secret, SIGN_SECRET_SIZE);
     card->witnesses[card->witness_count++] = witness_key(WITNESS);
     card->witnesses[card->witness_count++] = witness_key(OTHER_WITNESS);
-    assert_ok(card_log_key(card, "directory", &bench->book.log_key));
+    assert_ok(head_key(card, LOG_DIRECTORY, &bench->book.log_keys[LOG_DIRECTORY]));
+    assert_ok(head_key(card, LOG_EVIDENCE, &bench->book.log_keys[LOG_EVIDENCE]));
 }
 
 UNUSED static int setup(void **state) {
@@ -138,8 +140,9 @@ UNUSED static void begin(struct bench *bench) {
 
 UNUSED static void commit_batch(struct bench *bench) {
     struct book *book = &bench->book;
-    if (book->growing) assert_ok(heads_write(book, HEAD_INTERVAL_MS));
+    if (book->growing) assert_ok(heads_write(book, LOG_DIRECTORY, HEAD_INTERVAL_MS));
     assert_ok(scribe_sign(&book->scribe, book->store, book->statement_secret));
+    assert_ok(proofs_write(book));
     assert_ok(book->store->ops->commit(book->store));
     book->wake_count = 0;
     assert_ok(book_grow(book));

@@ -116,7 +116,7 @@ static void each_message_is_for_members_or_for_all_as_its_table_says(void **stat
         members_only += row->from_client && !row->anyone;
     }
     assert_int_equal(members_only, 9);
-    assert_int_equal(relays_own, 15);
+    assert_int_equal(relays_own, 17);
     assert_error(admit((enum message)77, (struct bytes){0}, &member), E_UNKNOWN_MESSAGE);
 }
 

@@ -3,6 +3,7 @@
 #include "client_fixture.h"
 
 #include "chunks.h"
+#include "gaps.h"
 #include "press.h"
 
 static uint8_t parent[HASH_SIZE], reply[HASH_SIZE];
@@ -271,15 +272,56 @@ static void send_number(const struct offering *how, bool withhold) {
     assert_true(fresh);
 }
 
+/* As if the relay's time had moved on. */
+static void let_pass(uint64_t ms) {
+    AUTO_BUF bytes = {0};
+    struct keptrelay relay;
+    assert_ok(kept_relay(recipient.archive, &relay));
+    relay.time.ms += ms;
+    keptrelay_encode(&relay, &bytes);
+    assert_ok(archive_set(recipient.archive, TABLE_META, archive_named("relay"), buf_bytes(&bytes)));
+}
+
+static void end_syncs(unsigned count) {
+    for (unsigned i = 0; i < count; i++) assert_ok(gaps_end(&recipient));
+}
+
+static bool feed_is_read_anew(void) {
+    uint64_t missing;
+    assert_ok(kept_number(recipient.archive, TABLE_META, archive_named(KEPT_FEED_GAP), &missing));
+    assert_ok(kept_number_set(recipient.archive, TABLE_META, archive_named(KEPT_FEED_GAP), 0));
+    return missing > 0;
+}
+
 /* Parent and the set-up's reply have the numbers 1 and 2. */
-static void withheld_numbers_show_as_an_alarm(void **state) {
+static void numbers_that_do_not_come_are_named_once_after_some_syncs_and_an_hour(void **state) {
     (void)state;
     send_number(&(struct offering){0}, false); /* 3: the first to arrive */
-    assert_int_equal(count_rows(&recipient, TABLE_ALARM), 1);
+    assert_true(feed_is_read_anew());
     send_number(&(struct offering){0}, false); /* 4 */
+    assert_false(feed_is_read_anew());
+    assert_int_equal(count_rows(&recipient, TABLE_GAP), 1);
+    end_syncs(GAP_SYNCS);
+    let_pass(GAP_WAIT_MS - 1);
+    assert_true(feed_is_read_anew());
+    end_syncs(1);
+    assert_int_equal(count_rows(&recipient, TABLE_ALARM), 0);
+    assert_error(recipient.breach.error, E_OK);
+    let_pass(1);
+    end_syncs(1);
     assert_int_equal(count_rows(&recipient, TABLE_ALARM), 1);
+    assert_error(recipient.breach.error, E_GAP);
+    assert_non_null(strstr(recipient.breach.where, "de/technical: 2 of the numbers 1 to 2"));
+    recipient.breach = (struct failure){0};
+    end_syncs(2);
+    assert_int_equal(count_rows(&recipient, TABLE_ALARM), 1);
+    assert_error(recipient.breach.error, E_OK);
     send_number(&(struct offering){0}, true);  /* 5 */
     send_number(&(struct offering){0}, false); /* 6 */
+    let_pass(2 * GAP_WAIT_MS);
+    end_syncs(GAP_SYNCS - 1);
+    assert_int_equal(count_rows(&recipient, TABLE_ALARM), 1); /* long ago, and yet not looked for often enough */
+    end_syncs(1);
     assert_int_equal(count_rows(&recipient, TABLE_ALARM), 2);
 }
 
@@ -295,15 +337,23 @@ static void numbers_declared_void_are_not_missed(void **state) {
     assert_int_equal(count_rows(&recipient, TABLE_ALARM), 1);
 }
 
-static void a_late_number_is_taken_without_another_alarm(void **state) {
+static void a_late_number_closes_the_gap_without_an_alarm(void **state) {
     (void)state;
     AUTO_BUF bytes = {0};
     bool fresh;
+    static const uint64_t voids[] = {1};
     send_number(&(struct offering){0}, false);
+    end_syncs(GAP_SYNCS);
     make_offered(reply, &(struct offering){0}, &bytes);
     assert_ok(deliver(buf_bytes(&bytes), &fresh));
     assert_true(fresh);
-    assert_int_equal(count_rows(&recipient, TABLE_ALARM), 1);
+    end_syncs(1);
+    assert_int_equal(count_rows(&recipient, TABLE_GAP), 1); /* number 1 */
+    send_number(&(struct offering){.voids = voids, .void_count = 1}, false);
+    let_pass(2 * GAP_WAIT_MS);
+    end_syncs(1);
+    assert_int_equal(count_rows(&recipient, TABLE_GAP), 0);
+    assert_int_equal(count_rows(&recipient, TABLE_ALARM), 0);
 }
 
 /* ---- the exchange of a reply ---- */
@@ -376,9 +426,9 @@ int main(void) {
                                         set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(a_sender_that_the_directory_does_not_know_is_refused, set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(an_item_for_another_post_is_refused, set_up, homes_tear_down),
-        cmocka_unit_test_setup_teardown(withheld_numbers_show_as_an_alarm, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(numbers_that_do_not_come_are_named_once_after_some_syncs_and_an_hour, set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(numbers_declared_void_are_not_missed, set_up, homes_tear_down),
-        cmocka_unit_test_setup_teardown(a_late_number_is_taken_without_another_alarm, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(a_late_number_closes_the_gap_without_an_alarm, set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(a_reply_comes_only_into_an_exchange_that_was_accepted, set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(a_time_years_ahead_is_not_the_end_of_day_keys, set_up, homes_tear_down),
     };

@@ -98,6 +98,32 @@ static void its_word_binds_it(void **state) {
     assert_ok(tries(honest, 11, 12));
 }
 
+static enum error tries_evidence(const uint8_t *hashes, size_t old, size_t size) {
+    AUTO_BUF head = {0}, path = {0}, request = {0}, note = {0};
+    struct cosigner_state told;
+    evidence_head_of(&card, hashes, size, moment_now().ms, &head);
+    if (old > 0 && old < size) merkle_consistency_path(hashes, size, old, &path);
+    witness_request_format(old, buf_bytes(&path), buf_bytes(&head), &request);
+    failure = (struct failure){0};
+    TRY(cosigner_sign(&cosigner, &card, NULL, buf_bytes(&request), &note, &told, &failure));
+    struct head opened;
+    assert_ok(head_open_log(&card, LOG_EVIDENCE, buf_bytes(&note), &opened));
+    assert_true(opened.words[0].valid);
+    assert_string_equal(told.origin, "relay.test/evidence");
+    return E_OK;
+}
+
+static void each_log_is_followed_by_itself(void **state) {
+    (void)state;
+    assert_ok(tries(honest, 0, 11));
+    assert_ok(tries_evidence(forked, 0, 7));
+    assert_ok(tries(honest, 11, 12));
+    assert_ok(tries_evidence(forked, 7, 9));
+    assert_error(tries_evidence(honest, 9, 9), E_FRAUD);
+    assert_non_null(strstr(failure.where, "evidence logs"));
+    assert_error(tries_evidence(forked, 9, 8), E_OUT_OF_RANGE);
+}
+
 static void two_heads_of_one_size_leave_a_proof(void **state) {
     (void)state;
     AUTO_BUF proof = {0};
@@ -165,6 +191,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_witness_follows_one_log_and_its_word_holds_under_the_card),
         TEST(its_word_binds_it),
+        TEST(each_log_is_followed_by_itself),
         TEST(two_heads_of_one_size_leave_a_proof),
         TEST(a_head_of_another_time_is_not_cosigned),
         TEST(a_card_that_names_another_key_gets_no_word),

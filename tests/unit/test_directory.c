@@ -698,10 +698,10 @@ static void unknown_kinds_and_other_kinds_of_statements_are_refused(void **state
     AUTO_BUF stamped = {0};
     struct charter charter = charter_of("it", STRANGER);
     sign_charter(&charter, STRANGER, &stamped);
-    static const unsigned unknown[] = {LEAF_CONTACT + 1, 128, 255};
+    static const unsigned unknown[] = {LEAF_RELAY + 1, 128, 255};
     for (size_t i = 0; i < LENGTH(unknown); i++)
         assert_error(world_leaf(&world, (enum leaf_kind)unknown[i], buf_bytes(&stamped)), E_UNKNOWN_VERSION);
-    for (unsigned kind = LEAF_ADMISSION; kind <= LEAF_CONTACT; kind++)
+    for (unsigned kind = LEAF_ADMISSION; kind <= LEAF_RELAY; kind++)
         assert_int_not_equal(world_leaf(&world, (enum leaf_kind)kind, buf_bytes(&stamped)), E_OK);
     assert_ok(world_leaf(&world, LEAF_CHARTER, buf_bytes(&stamped)));
 }

@@ -1,6 +1,5 @@
 /* test_evidence.c - receipts of a whole leg, and every way in which one can be false. */
-#include "directory_fixture.h"
-#include "evidence.h"
+#include "heads_fixture.h"
 
 enum { RELAY = 500, SENDER = DEVICE, DECIDER = DEVICE + 10, READER = DEVICE + 11 };
 
@@ -251,6 +250,138 @@ static void every_bit_flip_and_truncation_of_a_receipt_is_refused(void **state) 
     assert_ok(evidence_open(buf_bytes(&bytes), key, &evidence));
 }
 
+/* ---- the place in the evidence log ---- */
+
+enum { PLACE = 5, PLACED = 11 }; /* index, and size of the log */
+
+static struct card card;
+static uint8_t log_hashes[HEADS_LEAVES * HASH_SIZE];
+
+/* The draft's entry at `place` of a log, with the receipt's own words. */
+static void place_draft(struct draft *draft, uint64_t place, struct buf *ret_bare) {
+    AUTO_BUF entry = {0};
+    card = heads_card(0);
+    memcpy(card.statement, pair_of(RELAY).public, KEY_SIZE);
+    draft->record.index = place;
+    heads_log(HEADS_LEAVES, log_hashes);
+    entry_encode(&draft->entry, &entry);
+    entry_hash(buf_bytes(&entry), log_hashes + PLACE * HASH_SIZE);
+    draft_receipt(draft, ret_bare);
+}
+
+static void placed_receipt(struct buf *out) {
+    AUTO_BUF bare = {0};
+    struct receipt receipt;
+    struct draft draft = first_draft();
+    place_draft(&draft, PLACE, &bare);
+    assert_ok(receipt_decode(buf_bytes(&bare), &receipt));
+    receipt_with_place(&receipt, &card, log_hashes, PLACED, PLACE, draft.record.time.ms, out);
+}
+
+static enum error open_logged(const struct receipt *receipt) {
+    AUTO_BUF bytes = {0};
+    struct evidence evidence;
+    struct head head;
+    receipt_encode(receipt, &bytes);
+    return evidence_open_logged(buf_bytes(&bytes), &card, &evidence, &head);
+}
+
+static void an_entry_opens_with_its_place_in_the_evidence_log(void **state) {
+    (void)state;
+    AUTO_BUF bytes = {0};
+    struct evidence evidence;
+    struct head head;
+    uint8_t root[HASH_SIZE];
+    placed_receipt(&bytes);
+    assert_ok(evidence_open_logged(buf_bytes(&bytes), &card, &evidence, &head));
+    merkle_root(log_hashes, PLACED, root);
+    assert_int_equal(head.size, PLACED);
+    assert_memory_equal(head.root, root, HASH_SIZE);
+    assert_int_equal(evidence.record.index, PLACE);
+}
+
+static void a_place_that_is_not_shown_is_refused(void **state) {
+    (void)state;
+    AUTO_BUF bytes = {0}, other_head = {0}, of_directory = {0}, old = {0}, small = {0}, two = {0};
+    struct receipt good, bad;
+    placed_receipt(&bytes);
+    assert_ok(receipt_decode(buf_bytes(&bytes), &good));
+    assert_ok(open_logged(&good));
+    bad = good, bad.has_checkpoint = false;
+    assert_error(open_logged(&bad), E_MISSING_FIELD);
+    bad = good, bad.has_proof = false;
+    assert_error(open_logged(&bad), E_MISSING_FIELD);
+    log_hashes[0] ^= 1; /* another log */
+    evidence_head_of(&card, log_hashes, PLACED, WORLD_TIME, &other_head);
+    bad = good, bad.checkpoint = buf_bytes(&other_head);
+    assert_error(open_logged(&bad), E_BAD_PROOF);
+    log_hashes[0] ^= 1;
+    head_of(&card, log_hashes, PLACED, WORLD_TIME, &of_directory);
+    bad = good, bad.checkpoint = buf_bytes(&of_directory);
+    assert_error(open_logged(&bad), E_BAD_SIGNATURE);
+    evidence_head_of(&card, log_hashes, PLACED, WORLD_TIME - 1, &old);
+    bad = good, bad.checkpoint = buf_bytes(&old);
+    assert_error(open_logged(&bad), E_OUT_OF_RANGE);
+    evidence_head_of(&card, log_hashes, PLACE, WORLD_TIME, &small);
+    bad = good, bad.checkpoint = buf_bytes(&small);
+    assert_error(open_logged(&bad), E_BAD_PROOF);
+    evidence_head_of(&card, log_hashes, PLACED, WORLD_TIME, &two);
+    head_cosign(&card, 0, WORLD_TIME / 1000, &two);
+    bad = good, bad.checkpoint = buf_bytes(&two);
+    assert_error(open_logged(&bad), E_MALFORMED);
+    bad = good, bad.proof = (struct list){0};
+    assert_error(open_logged(&bad), E_BAD_PROOF);
+}
+
+static void another_index_than_the_path_shows_is_refused(void **state) {
+    (void)state;
+    AUTO_BUF bare = {0}, bytes = {0};
+    struct receipt receipt;
+    struct draft draft = first_draft();
+    place_draft(&draft, PLACE + 1, &bare); /* signed so */
+    assert_ok(receipt_decode(buf_bytes(&bare), &receipt));
+    receipt_with_place(&receipt, &card, log_hashes, PLACED, PLACE, draft.record.time.ms, &bytes);
+    assert_ok(receipt_decode(buf_bytes(&bytes), &receipt));
+    assert_error(open_logged(&receipt), E_BAD_PROOF);
+}
+
+static void what_has_no_entry_has_no_place(void **state) {
+    (void)state;
+    AUTO_BUF bytes = {0}, note = {0};
+    struct receipt receipt;
+    struct evidence evidence;
+    struct head head = {.size = 1};
+    struct draft draft = step_draft(EVENT_CANNOT_OPEN, "fj/national", READER, STATE_STORED, STATE_STORED, 0, leg_id);
+    draft.has_entry = draft.record.has_entry = draft.record.has_index = false;
+    draft_receipt(&draft, &bytes);
+    card = heads_card(0);
+    memcpy(card.statement, pair_of(RELAY).public, KEY_SIZE);
+    heads_log(HEADS_LEAVES, log_hashes);
+    assert_ok(evidence_open_logged(buf_bytes(&bytes), &card, &evidence, &head));
+    assert_int_equal(head.size, 0);
+    assert_ok(receipt_decode(buf_bytes(&bytes), &receipt));
+    evidence_head_of(&card, log_hashes, PLACED, WORLD_TIME, &note);
+    receipt.has_checkpoint = true;
+    receipt.checkpoint = buf_bytes(&note);
+    assert_error(open_logged(&receipt), E_MALFORMED);
+}
+
+static void every_bit_flip_and_truncation_of_a_receipt_with_its_place_is_refused(void **state) {
+    (void)state;
+    AUTO_BUF bytes = {0};
+    struct evidence evidence;
+    struct head head;
+    placed_receipt(&bytes);
+    for (size_t bit = 0; bit < bytes.n * 8; bit++) {
+        bytes.p[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        assert_int_not_equal(evidence_open_logged(buf_bytes(&bytes), &card, &evidence, &head), E_OK);
+        bytes.p[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    for (size_t n = 0; n < bytes.n; n++)
+        assert_int_not_equal(evidence_open_logged(bytes_of(bytes.p, n), &card, &evidence, &head), E_OK);
+    assert_ok(evidence_open_logged(buf_bytes(&bytes), &card, &evidence, &head));
+}
+
 static void statement_opens_to_what_was_signed(void **state) {
     (void)state;
     struct statement statement = statement_of(EVENT_DECLINED, "fj/national", DECIDER), got;
@@ -279,6 +410,12 @@ static void statement_opens_to_what_was_signed(void **state) {
     assert_error(statement_open(buf_bytes(&unknown), &got, hash), E_OUT_OF_RANGE);
 }
 
+/* What decides, acknowledges or ends. */
+static bool takes_consent(enum leg_event event) {
+    return event == EVENT_ACCEPTED || event == EVENT_DECLINED || event == EVENT_ACKNOWLEDGED || event == EVENT_CLOSED ||
+           event == EVENT_WITHDRAWN || event == EVENT_CONSENTED;
+}
+
 /* Who may say what, against a list written by hand from the table of states in the design, not from leg.def. */
 static void each_event_has_its_speakers(void **state) {
     (void)state;
@@ -293,6 +430,7 @@ static void each_event_has_its_speakers(void **state) {
         {EVENT_HANDED_OVER, R, true},   {EVENT_ACKNOWLEDGED, R, true}, {EVENT_CANNOT_OPEN, R, true},
         {EVENT_ACCEPTED, R, false},     {EVENT_DECLINED, R, false},    {EVENT_FORWARDED, R, false},
         {EVENT_WITHDRAWN, S, false},    {EVENT_CLOSED, BOTH, false},   {EVENT_RESEALED, S, true},
+        {EVENT_CONSENTED, BOTH, false},
     };
     static const struct {
         const char *post;
@@ -320,6 +458,11 @@ static void each_event_has_its_speakers(void **state) {
                        (speakers[s].role == ROLE_DECIDER || (speakers[s].role == ROLE_READER && rights[e].reader));
             assert_error(statement_may(&statement, world.directory, relay, sender, recipient),
                          may ? E_OK : E_NOT_ALLOWED);
+            /* what goes with consent is a decision, whatever it goes with */
+            statement.has_disclosure = statement.disclosure = true;
+            assert_error(statement_may(&statement, world.directory, relay, sender, recipient),
+                         may && speakers[s].role == ROLE_DECIDER && takes_consent(event) ? E_OK : E_NOT_ALLOWED);
+            statement.has_disclosure = statement.disclosure = false;
             /* in another post's name, and in nobody's */
             statement.post = bytes_text(speakers[s].side == S ? "fj/national" : "de/technical");
             assert_error(statement_may(&statement, world.directory, relay, sender, recipient), E_NOT_ALLOWED);
@@ -336,7 +479,7 @@ static void each_event_has_its_speakers(void **state) {
         assert_error(statement_may(&statement, world.directory, relay, sender, recipient),
                      rights[e].sides ? E_UNKNOWN_DEVICE : E_NOT_ALLOWED);
     }
-    assert_int_equal(LENGTH(rights), EVENT_CANNOT_OPEN);
+    assert_int_equal(LENGTH(rights), EVENT_CONSENTED);
     struct leg_posts posts = {sender, bytes_text("it/technical"), recipient}; /* forwarded by fj/national */
     struct statement resealed = statement_of(EVENT_RESEALED, "fj/national", DEVICE + 11);
     assert_ok(statement_may_on(&resealed, world.directory, relay, &posts));
@@ -361,6 +504,11 @@ int main(void) {
         cmocka_unit_test(device_receipt_has_no_entry),
         cmocka_unit_test(record_of_another_relay_is_refused),
         cmocka_unit_test(statement_under_another_key_than_it_names_is_refused),
+        cmocka_unit_test(an_entry_opens_with_its_place_in_the_evidence_log),
+        cmocka_unit_test(a_place_that_is_not_shown_is_refused),
+        cmocka_unit_test(another_index_than_the_path_shows_is_refused),
+        cmocka_unit_test(what_has_no_entry_has_no_place),
+        cmocka_unit_test(every_bit_flip_and_truncation_of_a_receipt_with_its_place_is_refused),
         cmocka_unit_test(every_bit_flip_and_truncation_of_a_receipt_is_refused),
         cmocka_unit_test(statement_opens_to_what_was_signed),
         cmocka_unit_test(each_event_has_its_speakers),

@@ -1,4 +1,4 @@
-/* test_fraud.c - heads of the directory, and proofs that a relay has lied about it: made from what the relay itself
+/* test_fraud.c - heads of the relay's logs, and proofs that a relay has lied about it: made from what the relay itself
  * signed, and refused whenever anything in them was changed or they prove nothing. */
 #include "heads_fixture.h"
 
@@ -160,6 +160,58 @@ static void two_heads_of_one_log_prove_nothing(void **state) {
     assert_error(fraud_make_heads(&card, buf_bytes(&older), buf_bytes(&other), hashes, &proof), E_BAD_PROOF);
 }
 
+/* Root and path as a relay's answer brings them, instead of hashes. */
+static void make_evidence_proof(size_t n, size_t m, struct buf *out) {
+    AUTO_BUF older = {0}, newer = {0}, path = {0};
+    uint8_t root[HASH_SIZE];
+    evidence_head_of(&card, honest, n, WORLD_TIME, &older);
+    evidence_head_of(&card, forked, m, WORLD_TIME + 1, &newer);
+    if (n < m) merkle_consistency_path(forked, m, n, &path);
+    merkle_root(forked, n, root);
+    assert_ok(fraud_make_heads_by(&card, buf_bytes(&older), buf_bytes(&newer), root, buf_bytes(&path), out));
+}
+
+static void two_heads_that_no_evidence_log_can_have_are_a_proof(void **state) {
+    (void)state;
+    for (size_t n = 7; n < HEADS_LEAVES; n++)
+        for (size_t m = n; m < HEADS_LEAVES; m++) {
+            AUTO_BUF proof = {0};
+            struct fraud_view view;
+            make_evidence_proof(n, m, &proof);
+            assert_ok(fraud_verify(buf_bytes(&proof), &view));
+            assert_int_equal(view.kind, FRAUD_HEADS);
+            assert_int_equal(view.log, LOG_EVIDENCE);
+            assert_int_equal(view.older.size, n);
+            assert_int_equal(view.newer.size, m);
+        }
+    AUTO_BUF proof = {0};
+    struct fraud_view view;
+    make_heads_proof(7, 9, &proof);
+    assert_ok(fraud_verify(buf_bytes(&proof), &view));
+    assert_int_equal(view.log, LOG_DIRECTORY);
+}
+
+static void heads_of_two_logs_prove_nothing(void **state) {
+    (void)state;
+    AUTO_BUF evidence = {0}, directory = {0}, honest_newer = {0}, path = {0}, proof = {0};
+    uint8_t root[HASH_SIZE];
+    evidence_head_of(&card, honest, 9, WORLD_TIME, &evidence);
+    head_of(&card, forked, 9, WORLD_TIME, &directory);
+    assert_int_not_equal(
+        fraud_make_heads(&card, buf_bytes(&evidence), buf_bytes(&directory), (struct bytes){0}, &proof), E_OK);
+    assert_int_not_equal(
+        fraud_make_heads(&card, buf_bytes(&directory), buf_bytes(&evidence), (struct bytes){0}, &proof), E_OK);
+    evidence_head_of(&card, honest, 12, WORLD_TIME, &honest_newer);
+    merkle_consistency_path(honest, 12, 9, &path);
+    merkle_root(honest, 9, root);
+    assert_error(fraud_make_heads_by(&card, buf_bytes(&evidence), buf_bytes(&honest_newer), root, buf_bytes(&path), &proof),
+                 E_NO_PROOF);
+    root[0] ^= 1; /* a root that the path does not show */
+    assert_error(fraud_make_heads_by(&card, buf_bytes(&evidence), buf_bytes(&honest_newer), root, buf_bytes(&path), &proof),
+                 E_BAD_PROOF);
+    assert_int_equal(proof.n, 0);
+}
+
 static void two_entries_at_one_place_are_a_proof(void **state) {
     (void)state;
     AUTO_BUF a = {0}, b = {0}, c = {0}, proof = {0}, swapped = {0};
@@ -319,7 +371,9 @@ static void refuses_every_change(struct buf *proof) {
 static void a_proof_with_any_bit_changed_or_any_end_is_refused(void **state) {
     (void)state;
     AUTO_BUF heads = {0}, same = {0}, entries = {0}, promise = {0}, smaller = {0}, a = {0}, b = {0};
-    AUTO_BUF leaves = {0};
+    AUTO_BUF leaves = {0}, evidence = {0};
+    make_evidence_proof(7, 11, &evidence);
+    refuses_every_change(&evidence);
     make_leaves_proof(3, &leaves);
     make_heads_proof(7, 11, &heads);
     make_heads_proof(9, 9, &same);
@@ -410,6 +464,8 @@ int main(void) {
         cmocka_unit_test(the_bare_head_bears_the_logs_signature_alone),
         cmocka_unit_test(two_heads_that_no_log_can_have_are_a_proof),
         cmocka_unit_test(two_heads_of_one_log_prove_nothing),
+        cmocka_unit_test(two_heads_that_no_evidence_log_can_have_are_a_proof),
+        cmocka_unit_test(heads_of_two_logs_prove_nothing),
         cmocka_unit_test(two_entries_at_one_place_are_a_proof),
         cmocka_unit_test(a_broken_promise_is_a_proof),
         cmocka_unit_test(a_promise_that_was_kept_or_is_not_due_proves_nothing),

@@ -1,13 +1,17 @@
-/* test_heads.c - the directory's signed heads and the relay's promises: made with the batch, given out, cosigned. */
-#include "head.h"
+/* test_heads.c - the signed heads of both logs and the relay's promises: made with the batch, given out, cosigned. */
+#include "heads.h"
+#include "headfile.h"
 #include "ledger_fixture.h"
 #include "promise.h"
 #include "witness.h"
 
+/* What the tests that are run for either log are about. */
+static enum relay_log which;
+
 static void newest_note(const struct bench *bench, struct buf *ret) {
     bool has = false;
     buf_clear(ret);
-    assert_ok(heads_newest(&bench->book, ret, &has));
+    assert_ok(heads_newest(&bench->book, which, ret, &has));
     assert_true(has);
 }
 
@@ -15,20 +19,20 @@ static struct head newest_head(const struct bench *bench) {
     AUTO_BUF note = {0};
     struct head head;
     newest_note(bench, &note);
-    assert_ok(head_open(&bench->book.card, buf_bytes(&note), &head));
+    assert_ok(head_open_log(&bench->book.card, which, buf_bytes(&note), &head));
     return head;
 }
 
 static bool has_head(const struct bench *bench) {
     AUTO_BUF note = {0};
     bool has = false;
-    assert_ok(heads_newest(&bench->book, &note, &has));
+    assert_ok(heads_newest(&bench->book, which, &note, &has));
     return has;
 }
 
 static void write_head(struct bench *bench, uint64_t age_ms) {
     begin(bench);
-    assert_ok(heads_write(&bench->book, age_ms));
+    assert_ok(heads_write(&bench->book, which, age_ms));
     commit_batch(bench);
 }
 
@@ -42,8 +46,28 @@ static void declare_revocation(struct bench *bench, unsigned number, struct resp
     assert_ok(enrolment_declare(&bench->book, &declare, ret));
 }
 
+static uint64_t size_of(const struct bench *bench) {
+    uint64_t size;
+    assert_ok(logs_size(&bench->book, which, &size));
+    return size;
+}
+
+static void add_entries(struct bench *bench, unsigned id, size_t legs) {
+    struct response response = {0};
+    AUTO_PARCEL parcel = parcel_new(bench, id, legs);
+    begin(bench);
+    assert_ok(try_submit(bench, &parcel, 0, legs, true, &response));
+    commit_batch(bench);
+    response_free(&response);
+}
+
+/* By one entry; number: a device, another one every time. */
 static void grow(struct bench *bench, unsigned number) {
     struct response response = {0};
+    if (which == LOG_EVIDENCE) {
+        add_entries(bench, 1000 + number, 1);
+        return;
+    }
     begin(bench);
     declare_revocation(bench, number, &response);
     commit_batch(bench);
@@ -85,7 +109,7 @@ static void an_empty_directory_has_no_head(void **state) {
     assert_ok(heads_decode(buf_bytes(&response.body), &heads));
     assert_int_equal(heads.notes.count, 0);
     response_free(&response);
-    assert_ok(heads_answer_request(&bench->book, 0, &response));
+    assert_ok(heads_answer_request(&bench->book, which, 0, &response));
     assert_int_equal(response.type, MESSAGE_FAILURE);
     assert_error(response.error, E_NO_HEAD);
     response_free(&response);
@@ -98,14 +122,14 @@ static void a_head_is_made_anew_when_it_is_old_and_not_before(void **state) {
     write_head(bench, HEAD_INTERVAL_MS);
     uint64_t made = newest_head(bench).time.ms;
     bench->book.now.ms = made + HEAD_INTERVAL_MS - 1;
-    assert_false(heads_old(&bench->book, HEAD_INTERVAL_MS));
+    assert_false(heads_old(&bench->book, which, HEAD_INTERVAL_MS));
     write_head(bench, HEAD_INTERVAL_MS);
     assert_int_equal(newest_head(bench).time.ms, made);
     bench->book.now.ms++;
-    assert_true(heads_old(&bench->book, HEAD_INTERVAL_MS));
+    assert_true(heads_old(&bench->book, which, HEAD_INTERVAL_MS));
     write_head(bench, HEAD_INTERVAL_MS);
     assert_int_equal(newest_head(bench).time.ms, made + HEAD_INTERVAL_MS);
-    assert_int_equal(newest_head(bench).size, directory_size(bench->book.directory));
+    assert_int_equal(newest_head(bench).size, size_of(bench));
 }
 
 static void what_is_rolled_back_was_never_signed(void **state) {
@@ -117,7 +141,7 @@ static void what_is_rolled_back_was_never_signed(void **state) {
     begin(bench);
     declare_revocation(bench, SISTER, &response);
     bench->book.now.ms += 1000;
-    assert_ok(heads_write(&bench->book, HEAD_INTERVAL_MS));
+    assert_ok(heads_write(&bench->book, which, HEAD_INTERVAL_MS));
     book_undo(&bench->book);
     response_free(&response);
     newest_note(bench, &after);
@@ -131,21 +155,21 @@ static void put_other_head(struct bench *bench, uint64_t size, bool other_root) 
     AUTO_BUF note = {0};
     uint8_t root[HASH_SIZE] = {0};
     struct book *book = &bench->book;
-    if (!other_root) assert_ok(book->store->ops->leaf_root(book->store, size, root));
-    assert_ok(head_make(&book->log_key, book->log_secret, size, root, book->now, &note));
-    assert_ok(book->store->ops->head_put(book->store, "", size, buf_bytes(&note)));
+    if (!other_root) assert_ok(logs_root(book, which, size, root));
+    assert_ok(head_make(&book->log_keys[which], book->log_secret, size, root, book->now, &note));
+    assert_ok(heads_put(book, which, HEADS_NEWEST, size, buf_bytes(&note)));
 }
 
 static enum error try_write(struct bench *bench) {
     begin(bench);
-    enum error error = heads_write(&bench->book, 0);
+    enum error error = heads_write(&bench->book, which, 0);
     book_undo(&bench->book);
     return error;
 }
 
 static void nothing_is_signed_that_does_not_continue_the_last_head(void **state) {
     struct bench *bench = *state;
-    uint64_t size = directory_size(bench->book.directory);
+    uint64_t size = size_of(bench);
     put_other_head(bench, size - 1, false);
     assert_ok(try_write(bench));
     put_other_head(bench, size, false);
@@ -245,7 +269,7 @@ static void cosign_newest(struct bench *bench, unsigned number, struct witness_l
     struct witness_request request;
     struct witness_verdict verdict;
     struct note_key key = witness_key(number);
-    assert_ok(heads_answer_request(&bench->book, log->size, &response));
+    assert_ok(heads_answer_request(&bench->book, which, log->size, &response));
     assert_int_equal(response.type, MESSAGE_ADDCHECKPOINT);
     assert_ok(addcheckpoint_decode(buf_bytes(&response.body), &answer));
     assert_ok(witness_request_parse(answer.request, &request));
@@ -259,7 +283,7 @@ static void cosign_newest(struct bench *bench, unsigned number, struct witness_l
 }
 
 static struct witness_log log_of(const struct bench *bench) {
-    return (struct witness_log){.key = bench->book.log_key, .timed = true};
+    return (struct witness_log){.key = bench->book.log_keys[which], .timed = true};
 }
 
 static enum error bring(struct bench *bench, struct bytes note) {
@@ -273,14 +297,30 @@ static enum error bring(struct bench *bench, struct bytes note) {
     return error;
 }
 
+/* The newest, and beside it each witness's newest that is another: HEADS gives the directory's. */
+static size_t list_evidence_heads(struct bench *bench, struct head ret[static WITNESSES_MAX + 1]) {
+    const struct book *book = &bench->book;
+    size_t count = 1;
+    ret[0] = newest_head(bench);
+    for (size_t i = 0; i < book->card.witness_count; i++) {
+        AUTO_STORED kept = {0};
+        enum error error = heads_get(book, LOG_EVIDENCE, book->card.witnesses[i].name, &kept);
+        if (error == E_UNKNOWN_REQUEST) continue;
+        assert_ok(error);
+        if (kept.head.size != ret[0].size || kept.head.time.ms != ret[0].time.ms) ret[count++] = kept.head;
+    }
+    return count;
+}
+
 static size_t list_heads(struct bench *bench, struct head ret[static WITNESSES_MAX + 1]) {
     struct response response = {0};
     struct heads heads;
     struct bytes note;
     size_t count = 0;
+    if (which == LOG_EVIDENCE) return list_evidence_heads(bench, ret);
     assert_ok(heads_answer(&bench->book, &response));
     assert_ok(heads_decode(buf_bytes(&response.body), &heads));
-    while (list_next_bytes(&heads.notes, &note)) assert_ok(head_open(&bench->book.card, note, &ret[count++]));
+    while (list_next_bytes(&heads.notes, &note)) assert_ok(head_open_log(&bench->book.card, which, note, &ret[count++]));
     response_free(&response);
     return count;
 }
@@ -293,19 +333,19 @@ static void a_witness_is_shown_that_each_head_continues_the_last(void **state) {
     for (size_t i = 0;; i++) {
         AUTO_BUF note = {0};
         cosign_newest(bench, WITNESS, &log, &note);
-        assert_int_equal(log.size, directory_size(bench->book.directory));
+        assert_int_equal(log.size, size_of(bench));
         if (i == LENGTH(numbers)) break;
         grow(bench, numbers[i]);
     }
     struct response response = {0};
-    assert_ok(heads_answer_request(&bench->book, log.size + 1, &response));
+    assert_ok(heads_answer_request(&bench->book, which, log.size + 1, &response));
     assert_error(response.error, E_OUT_OF_RANGE);
     response_free(&response);
     for (uint64_t old = 1; old <= log.size; old++) { /* from every size that the log has had */
         struct witness_log at = log_of(bench);
         AUTO_BUF note = {0};
         at.size = old;
-        assert_ok(bench->book.store->ops->leaf_root(bench->book.store, old, at.root));
+        assert_ok(logs_root(&bench->book, which, old, at.root));
         cosign_newest(bench, WITNESS, &at, &note);
     }
 }
@@ -408,17 +448,18 @@ static void a_head_of_another_log_is_not_kept_though_the_key_has_signed_it(void 
     struct note_key key = witness_key(WITNESS);
     struct head heads[WITNESSES_MAX + 1];
     write_head(bench, HEAD_INTERVAL_MS);
-    uint64_t size = directory_size(book->directory), sizes[] = {0, 1, size, size + 1};
+    uint64_t size = size_of(bench), sizes[] = {0, 1, size, size + 1};
     for (size_t i = 0; i < LENGTH(sizes); i++) {
         AUTO_BUF other = {0};
         struct note note;
         uint8_t root[HASH_SIZE] = {1};
-        assert_ok(head_make(&book->log_key, book->log_secret, sizes[i], root, book->now, &other));
+        assert_ok(head_make(&book->log_keys[which], book->log_secret, sizes[i], root, book->now, &other));
         assert_ok(note_parse(buf_bytes(&other), &note));
         AUTO_BUF text = {0};
         buf_add_bytes(&text, note.text);
         note_sign(buf_bytes(&text), &key, pair_of(WITNESS).secret, 5, &other);
-        assert_error(bring(bench, buf_bytes(&other)), E_DIRECTORY_FORKED);
+        assert_error(bring(bench, buf_bytes(&other)),
+                     which == LOG_EVIDENCE ? E_EVIDENCE_FORKED : E_DIRECTORY_FORKED);
     }
     assert_int_equal(list_heads(bench, heads), 1);
     assert_false(heads[0].words[0].valid);
@@ -453,8 +494,8 @@ static void lines_alone_are_put_under_the_head_that_was_asked_about(void **state
     enum error wrong;
     write_head(bench, HEAD_INTERVAL_MS);
     begin(bench);
-    assert_ok(heads_remember_asked(&bench->book));
-    assert_ok(heads_remember_asked(&bench->book)); /* for a second witness */
+    assert_ok(heads_remember_asked(&bench->book, which));
+    assert_ok(heads_remember_asked(&bench->book, which)); /* for a second witness */
     commit_batch(bench);
     cosign_newest(bench, WITNESS, &log, &whole);
     assert_ok(note_parse(buf_bytes(&whole), &note));
@@ -492,6 +533,112 @@ static void lines_that_sign_no_head_that_was_asked_about_are_refused(void **stat
     assert_error(wrong, E_BAD_SIGNATURE);
 }
 
+/* ---- the two beside each other ---- */
+
+static void a_cosignature_is_kept_with_the_log_that_its_first_line_names(void **state) {
+    struct bench *bench = *state;
+    struct head heads[WITNESSES_MAX + 1];
+    AUTO_BUF of_directory = {0}, of_evidence = {0};
+    which = LOG_DIRECTORY;
+    struct witness_log directory = log_of(bench);
+    write_head(bench, HEAD_INTERVAL_MS);
+    cosign_newest(bench, WITNESS, &directory, &of_directory);
+    which = LOG_EVIDENCE;
+    struct witness_log evidence = log_of(bench);
+    cosign_newest(bench, OTHER_WITNESS, &evidence, &of_evidence);
+    assert_ok(bring(bench, buf_bytes(&of_evidence)));
+    assert_ok(bring(bench, buf_bytes(&of_directory)));
+    assert_int_equal(list_heads(bench, heads), 1);
+    assert_true(!heads[0].words[0].valid && heads[0].words[1].valid);
+    which = LOG_DIRECTORY;
+    assert_int_equal(list_heads(bench, heads), 1);
+    assert_true(heads[0].words[0].valid && !heads[0].words[1].valid);
+    /* The quorum is asked of the directory alone. */
+    struct heads_numbers numbers;
+    assert_ok(heads_count(&bench->book, &numbers));
+    assert_int_equal(numbers.fresh, 1);
+    which = LOG_EVIDENCE;
+    assert_int_equal(numbers.evidence_size, size_of(bench));
+    assert_int_equal(numbers.evidence_time.ms, newest_head(bench).time.ms);
+}
+
+static void the_directorys_head_is_no_head_of_the_evidence_log(void **state) {
+    struct bench *bench = *state;
+    struct note_key key = witness_key(WITNESS);
+    uint8_t root[HASH_SIZE];
+    AUTO_BUF crossed = {0}, text = {0};
+    struct note note;
+    /* The directory's text, signed with the evidence log's line: both keys are the same, the names are not. */
+    assert_ok(logs_root(&bench->book, LOG_EVIDENCE, size_of(bench), root));
+    assert_ok(head_make(&bench->book.log_keys[LOG_DIRECTORY], bench->book.log_secret, size_of(bench), root, bench->book.now,
+                        &crossed));
+    assert_ok(note_parse(buf_bytes(&crossed), &note));
+    buf_add_bytes(&text, note.text);
+    buf_clear(&crossed);
+    assert_ok(note_begin(buf_bytes(&text), &crossed));
+    note_sign(buf_bytes(&text), &bench->book.log_keys[LOG_EVIDENCE], bench->book.log_secret, 0, &crossed);
+    note_sign(buf_bytes(&text), &key, pair_of(WITNESS).secret, 5, &crossed);
+    assert_true(bring(bench, buf_bytes(&crossed)) != E_OK);
+}
+
+/* The file beside the store; tests have a folder of their own for it. */
+static void a_store_that_is_older_than_the_head_outside_is_refused(void **state) {
+    struct bench *bench = *state;
+    struct book *book = &bench->book;
+    char folder[] = "/tmp/pouch-heads-XXXXXX", home[512];
+    AUTO_BUF kept = {0}, other = {0};
+    uint8_t root[HASH_SIZE] = {1};
+    assert_non_null(getcwd(home, sizeof home));
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(chdir(folder), 0);
+    assert_ok(heads_check_outside(book, which)); /* no file says nothing */
+    heads_keep_outside(book);                    /* of the batch before the test */
+    assert_ok(headfile_read(which, &kept));
+    if (which == LOG_DIRECTORY) assert_int_equal(kept.n, 0);
+    write_head(bench, 0);
+    heads_keep_outside(book);
+    assert_ok(heads_check_outside(book, which));
+    buf_clear(&kept);
+    assert_ok(headfile_read(which, &kept));
+    grow(bench, SISTER);
+    heads_keep_outside(book);
+    assert_ok(heads_check_outside(book, which));
+    assert_ok(headfile_write(which, buf_bytes(&kept))); /* an older file is no harm */
+    assert_ok(heads_check_outside(book, which));
+    const struct {
+        uint64_t size;
+        bool own_root;
+    } rows[] = {{size_of(bench) + 1, false}, {size_of(bench), false}, {1, false}, {1, true}};
+    for (size_t i = 0; i < LENGTH(rows); i++) {
+        buf_clear(&other);
+        if (rows[i].own_root) assert_ok(logs_root(book, which, rows[i].size, root));
+        assert_ok(head_make(&book->log_keys[which], book->log_secret, rows[i].size, root, book->now, &other));
+        assert_ok(headfile_write(which, buf_bytes(&other)));
+        assert_error(heads_check_outside(book, which), rows[i].own_root ? E_OK : E_CORRUPT);
+    }
+    assert_ok(headfile_write(which, bytes_text("no head")));
+    assert_error(heads_check_outside(book, which), E_CORRUPT);
+    assert_int_equal(unlink(headfile_name(which)), 0);
+    assert_int_equal(chdir(home), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static int setup_directory(void **state) {
+    which = LOG_DIRECTORY;
+    return setup(state);
+}
+
+/* With entries across a full tile. */
+static int setup_evidence(void **state) {
+    which = LOG_EVIDENCE;
+    int result = setup(state);
+    if (result == 0) add_entries(*state, 1, 258);
+    return result;
+}
+
+#undef TEST
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_directory, teardown)
+#define TEST_EVIDENCE(name) {#name " (evidence)", name, setup_evidence, teardown, NULL}
 int main(void) {
     if (sodium_init() < 0) return 1;
     const struct CMUnitTest tests[] = {
@@ -513,6 +660,21 @@ int main(void) {
         TEST(no_touched_cosignature_is_kept),
         TEST(lines_alone_are_put_under_the_head_that_was_asked_about),
         TEST(lines_that_sign_no_head_that_was_asked_about_are_refused),
+        TEST(a_store_that_is_older_than_the_head_outside_is_refused),
+        TEST_EVIDENCE(a_head_is_made_anew_when_it_is_old_and_not_before),
+        TEST_EVIDENCE(nothing_is_signed_that_does_not_continue_the_last_head),
+        TEST_EVIDENCE(a_witness_is_shown_that_each_head_continues_the_last),
+        TEST_EVIDENCE(cosignatures_of_two_witnesses_stand_under_one_head),
+        TEST_EVIDENCE(a_later_cosignature_of_the_same_head_takes_the_earlier_ones_place),
+        TEST_EVIDENCE(who_cosigned_an_older_head_is_shown_beside_the_newest),
+        TEST_EVIDENCE(what_no_witness_of_the_card_has_signed_is_refused),
+        TEST_EVIDENCE(a_head_of_another_log_is_not_kept_though_the_key_has_signed_it),
+        TEST_EVIDENCE(no_touched_cosignature_is_kept),
+        TEST_EVIDENCE(lines_alone_are_put_under_the_head_that_was_asked_about),
+        TEST_EVIDENCE(lines_that_sign_no_head_that_was_asked_about_are_refused),
+        TEST_EVIDENCE(a_store_that_is_older_than_the_head_outside_is_refused),
+        TEST_EVIDENCE(a_cosignature_is_kept_with_the_log_that_its_first_line_names),
+        TEST_EVIDENCE(the_directorys_head_is_no_head_of_the_evidence_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -461,6 +461,7 @@ static void wherever_the_room_ends_the_batch_is_whole_or_not_there(void **state)
         begin(bench);
         error = try_submit(bench, &parcel, 0, 1, true, &response);
         if (error == E_OK) error = scribe_sign(&bench->book.scribe, bench->book.store, bench->book.statement_secret);
+        if (error == E_OK) error = proofs_write(&bench->book);
         if (error == E_OK) error = bench->book.store->ops->commit(bench->book.store);
         response_free(&response);
         if (error == E_OK) break;

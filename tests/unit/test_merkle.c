@@ -251,6 +251,106 @@ static void a_growing_tree_gives_the_roots_and_paths_of_every_size_that_it_had(v
     assert_int_equal(merkle_tree_size(&tree), 0);
 }
 
+static void assert_same(const struct buf *got, const struct buf *expected) {
+    assert_int_equal(buf_error(got), E_OK);
+    assert_int_equal(got->n, expected->n);
+    if (got->n) assert_memory_equal(got->p, expected->p, got->n);
+}
+
+static void a_source_of_subtrees_gives_every_root_path_and_frontier(void **state) {
+    (void)state;
+    enum { COUNT = 70 };
+    uint8_t hashes[COUNT * HASH_SIZE], root[HASH_SIZE], expected[HASH_SIZE];
+    struct merkle_tree tree = {0};
+    struct merkle_source source = merkle_tree_source(&tree);
+    struct merkle_frontier whole = {0}, got;
+    for (size_t i = 0; i < COUNT; i++) {
+        merkle_leaf(bytes_of(&i, sizeof i), hashes + i * HASH_SIZE);
+        assert_int_equal(merkle_tree_add(&tree, hashes + i * HASH_SIZE), E_OK);
+    }
+    for (size_t size = 1; size <= COUNT; size++) {
+        merkle_root(hashes, size, expected);
+        assert_int_equal(merkle_source_root(&source, size, root), E_OK);
+        assert_memory_equal(root, expected, HASH_SIZE);
+        merkle_frontier_add(&whole, hashes + (size - 1) * HASH_SIZE);
+        assert_int_equal(merkle_source_frontier(&source, size, &got), E_OK);
+        assert_int_equal(got.size, size);
+        merkle_frontier_root(&got, root);
+        assert_memory_equal(root, expected, HASH_SIZE);
+        for (size_t i = 0; i < size; i++) {
+            AUTO_BUF path = {0}, right = {0}, steps = {0}, right_steps = {0};
+            merkle_path(hashes, size, i, &right);
+            assert_int_equal(merkle_source_path(&source, i, size, &path), E_OK);
+            assert_same(&path, &right);
+            merkle_consistency_path(hashes, size, i + 1, &right_steps);
+            assert_int_equal(merkle_source_consistency_path(&source, i + 1, size, &steps), E_OK);
+            assert_same(&steps, &right_steps);
+        }
+    }
+    merkle_tree_free(&tree);
+}
+
+static void a_tree_that_begins_with_a_frontier_gives_the_paths_of_what_was_added(void **state) {
+    (void)state;
+    enum { COUNT = 70 };
+    uint8_t hashes[COUNT * HASH_SIZE], root[HASH_SIZE], expected[HASH_SIZE];
+    struct merkle_frontier frontier = {0};
+    for (size_t i = 0; i < COUNT; i++) merkle_leaf(bytes_of(&i, sizeof i), hashes + i * HASH_SIZE);
+    for (size_t old = 0; old < COUNT; old++) {
+        struct merkle_tree tree = {0};
+        struct merkle_source source = merkle_tree_source(&tree);
+        assert_int_equal(merkle_tree_begin(&tree, &frontier), E_OK);
+        assert_int_equal(merkle_tree_size(&tree), old);
+        for (size_t size = old + 1; size <= COUNT; size++) {
+            assert_int_equal(merkle_tree_add(&tree, hashes + (size - 1) * HASH_SIZE), E_OK);
+            assert_int_equal(merkle_tree_size(&tree), size);
+            struct merkle_frontier now;
+            merkle_root(hashes, size, expected);
+            assert_int_equal(merkle_source_frontier(&source, size, &now), E_OK);
+            merkle_frontier_root(&now, root);
+            assert_memory_equal(root, expected, HASH_SIZE);
+            for (size_t i = old; i < size; i++) {
+                AUTO_BUF path = {0}, right = {0};
+                merkle_path(hashes, size, i, &right);
+                assert_int_equal(merkle_source_path(&source, i, size, &path), E_OK);
+                assert_same(&path, &right);
+            }
+        }
+        merkle_frontier_add(&frontier, hashes + old * HASH_SIZE);
+        merkle_tree_free(&tree);
+    }
+}
+
+/* Which subtree is missing is the source's to say; what was asked for then is not given. */
+static enum error no_node(const void *context, unsigned level, uint64_t index, uint8_t *ret) {
+    const uint64_t *missing = context;
+    memset(ret, 1, HASH_SIZE);
+    return missing[0] == level && missing[1] == index ? E_CORRUPT : E_OK;
+}
+
+static void a_source_that_fails_is_named_and_nothing_is_made_up(void **state) {
+    (void)state;
+    enum { SIZE = 13 }; /* complete: 8 leaves, 4, 1 */
+    static const uint64_t of_root[][2] = {{3, 0}, {2, 2}, {0, 12}}, of_path[][2] = {{0, 5}, {1, 3}, {2, 0}, {2, 2}};
+    uint8_t root[HASH_SIZE] = {9}, before[HASH_SIZE] = {9};
+    for (size_t i = 0; i < LENGTH(of_root); i++) {
+        struct merkle_frontier frontier;
+        struct merkle_source source = {of_root[i], no_node};
+        assert_int_equal(merkle_source_root(&source, SIZE, root), E_CORRUPT);
+        assert_memory_equal(root, before, HASH_SIZE);
+        assert_int_equal(merkle_source_frontier(&source, SIZE, &frontier), E_CORRUPT);
+    }
+    for (size_t i = 0; i < LENGTH(of_path); i++) {
+        AUTO_BUF path = {0};
+        struct merkle_source source = {of_path[i], no_node};
+        assert_int_equal(merkle_source_path(&source, 4, SIZE, &path), E_CORRUPT);
+    }
+    const uint64_t unasked[] = {1, 1};
+    AUTO_BUF path = {0};
+    struct merkle_source source = {unasked, no_node};
+    assert_int_equal(merkle_source_consistency_path(&source, 8, SIZE, &path), E_OK);
+}
+
 static void a_rewritten_tree_is_not_consistent(void **state) {
     (void)state;
     uint8_t hashes[MANY * HASH_SIZE], old_root[HASH_SIZE], new_root[HASH_SIZE];
@@ -306,6 +406,9 @@ int main(void) {
         cmocka_unit_test(levels_give_the_same_root_and_paths),
         cmocka_unit_test(every_consistency_path_verifies_and_no_other_size_does),
         cmocka_unit_test(a_growing_tree_gives_the_roots_and_paths_of_every_size_that_it_had),
+        cmocka_unit_test(a_source_of_subtrees_gives_every_root_path_and_frontier),
+        cmocka_unit_test(a_tree_that_begins_with_a_frontier_gives_the_paths_of_what_was_added),
+        cmocka_unit_test(a_source_that_fails_is_named_and_nothing_is_made_up),
         cmocka_unit_test(a_rewritten_tree_is_not_consistent),
         cmocka_unit_test(an_empty_tree_proves_nothing),
         cmocka_unit_test(a_path_of_broken_length_is_refused),

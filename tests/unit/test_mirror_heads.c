@@ -20,7 +20,7 @@ static uint64_t size;
 
 static int set_up(void **state) {
     assert_int_equal(homes_set_up(state), 0);
-    recipient.card = heads_card(2);
+    recipient.card = recipient.given = heads_card(2);
     memcpy(archive_path, recipient.path, sizeof archive_path);
     (void)snprintf(recipient.path, sizeof recipient.path, "%s/home", folder);
     assert_int_equal(mkdir(recipient.path, 0700), 0);
@@ -319,7 +319,7 @@ static void a_head_ahead_of_the_mirror_waits_until_it_has_grown(void **state) {
     grow_mirror();
     keep_honest_head();
     assert_ok(gossip_settle(&recipient));
-    assert_ok(gossip_end(&recipient));
+    assert_ok(gossip_end(&recipient, NULL));
     assert_error(recipient.breach.error, E_OK);
     assert_int_equal(count_rows(&recipient, TABLE_ALARM), 0);
     assert_int_equal(count_rows(&recipient, TABLE_HEAD), 1);
@@ -333,7 +333,7 @@ static void a_head_that_the_relay_never_shows_is_withheld(void **state) {
     assert_ok(gossip_hear(&recipient, other(), buf_bytes(&note)));
     for (int sync = 0; sync < 2; sync++) {
         recipient.breach = (struct failure){0};
-        assert_ok(gossip_end(&recipient));
+        assert_ok(gossip_end(&recipient, NULL));
         assert_error(recipient.breach.error, E_WITHHELD);
         assert_non_null(strstr(recipient.breach.where, "de/technical"));
         assert_int_equal(count_rows(&recipient, TABLE_ALARM), 1);
@@ -380,10 +380,10 @@ static void an_entry_that_the_other_side_saw_may_come_until_the_next_sync(void *
     assert_ok(gossip_seen(&recipient, other(), leg, evidence.entry_hash));
     assert_ok(gossip_seen(&recipient, other(), leg, none));
     assert_int_equal(count_rows(&recipient, TABLE_SEEN), 2);
-    assert_ok(gossip_end(&recipient));
+    assert_ok(gossip_end(&recipient, NULL));
     assert_error(recipient.breach.error, E_OK);
     assert_ok(archive_set(recipient.archive, TABLE_ENTRY, archive_key(leg, NULL, 0), buf_bytes(&receipt)));
-    assert_ok(gossip_end(&recipient));
+    assert_ok(gossip_end(&recipient, NULL));
     assert_error(recipient.breach.error, E_WITHHELD); /* the other one */
     assert_int_equal(count_rows(&recipient, TABLE_ALARM), 1);
     assert_int_equal(count_rows(&recipient, TABLE_SEEN), 0);
@@ -395,12 +395,12 @@ static void two_entries_at_one_place_become_a_proof(void **state) {
     AUTO_BUF first = {0}, second = {0};
     receipt_of(4, 1, &first);
     receipt_of(4, 2, &second);
-    assert_ok(proofs_entries(&recipient, buf_bytes(&second)));
+    assert_ok(proofs_contradictions(&recipient, buf_bytes(&second)));
     assert_error(recipient.breach.error, E_OK);
     assert_ok(archive_set(recipient.archive, TABLE_ENTRY, archive_key(leg, NULL, 0), buf_bytes(&first)));
-    assert_ok(proofs_entries(&recipient, buf_bytes(&first)));
+    assert_ok(proofs_contradictions(&recipient, buf_bytes(&first)));
     assert_error(recipient.breach.error, E_OK);
-    assert_ok(proofs_entries(&recipient, buf_bytes(&second)));
+    assert_ok(proofs_contradictions(&recipient, buf_bytes(&second)));
     check_proof_file(FRAUD_ENTRIES);
 }
 

@@ -197,8 +197,8 @@ static const char *text_of(const json_t *object, const char *key) {
 
 static void a_request_line_has_the_promised_fields(void **state) {
     (void)state;
-    static const char *const promised[] = {"id",         "ref",      "from",  "subject",   "kind",     "tlp",
-                                           "precedence", "exercise", "state", "answer_by", "received", "parent"};
+    static const char *const promised[] = {"id",         "ref",      "from",  "subject",   "kind",     "tlp",     "precedence",
+                                           "exercise",   "state",    "answer_by", "received", "parent", "ignored", "policy"};
     struct leg_view leg = {.to = "de/technical", .state = STATE_NOTIFIED};
     struct request_view view = sample(&leg, 1);
     json_t *line = present_json_request(&view);

@@ -299,6 +299,11 @@ static void every_named_value_stands_in_the_document(void **state) {
         {"leaf.kind", LEAF_SPLIT, "split"},
         {"leaf.kind", LEAF_NOTICE, "notice"},
         {"leaf.kind", LEAF_CONTACT, "contact"},
+        {"leaf.kind", LEAF_RELAY, "relay"},
+        {"relaychange.action", RELAY_MOVED, "moved"},
+        {"relaychange.action", RELAY_RECOVERED, "recovered"},
+        {"getlog.log", LOG_DIRECTORY, "directory"},
+        {"getlog.log", LOG_EVIDENCE, "evidence"},
         {"charter.kind", PARTY_STATE, "State"},
         {"charter.kind", PARTY_INTERGOVERNMENTAL, "intergovernmental organisation"},
         {"charter.kind", PARTY_OBSERVER, "observer"},
@@ -430,10 +435,10 @@ static void every_error_stands_in_the_document(void **state) {
                 X(PREKEY_WINDOW_DAYS) X(PREKEY_BATCH_MAX) X(VOIDS_MAX) X(SUBJECT_MAX) X(SUMMARY_MAX) X(NOTE_MAX)       \
                     X(PARTS_MAX) X(FILENAME_MAX_SIZE) X(HEADER_MAX) X(SIGNATURE_MAX) X(STAMPED_OVERHEAD)               \
                         X(OPENING_MAX) X(STATEMENT_MAX) X(ENTRY_MAX) X(WRAP_PLAIN_MAX) X(WRAPSET_MAX)                  \
-                            X(CERTIFICATE_MAX) X(RECEIPT_MAX) X(SIGNERS_MAX) X(DIRSTATEMENT_MAX) X(SPLIT_MAX) X(SHEETS_MAX) X(SHEET_MAX) X(SHEET_WRAPS_MAX) X(AUDIENCE_MAX) X(CARD_FIELDS_MAX) X(CARD_VALUE_MAX) X(BOX_ITEM_MAX) X(BOX_ITEMS_MAX) X(PARCEL_MAX) X(PARCEL_ITEMS_MAX) X(FRAUD_LEAVES_MAX) X(WITNESSES_MAX) X(HEAD_NOTE_MAX) X(MESSAGE_MAX) X(FEED_MAX) X(LEAVES_MAX)                 \
-                                X(STATEMENTS_MAX) X(SIGNED_NOTE_MAX) X(NOTE_KEY_NAME_MAX) X(NOTE_SIGNATURES_MAX)       \
+                            X(CERTIFICATE_MAX) X(RECEIPT_MAX) X(SIGNERS_MAX) X(DIRSTATEMENT_MAX) X(SPLIT_MAX) X(SHEETS_MAX) X(SHEET_MAX) X(SHEET_WRAPS_MAX) X(AUDIENCE_MAX) X(CARD_FIELDS_MAX) X(CARD_VALUE_MAX) X(BOX_ITEM_MAX) X(BOX_ITEMS_MAX) X(PARCEL_MAX) X(PARCEL_ITEMS_MAX) X(CARD_ADDRESSES) X(CARD_ADDRESS_MAX) X(FRAUD_LEAVES_MAX) X(WITNESSES_MAX) X(HEAD_NOTE_MAX) X(MESSAGE_MAX) X(FEED_MAX) X(LEAVES_MAX)                 \
+                                X(STATEMENTS_MAX) X(LOG_SIZES_MAX) X(LOG_HASHES_MAX) X(MERKLE_PROOF_MAX) X(BUNDLE_RECEIPTS_MAX) X(BUNDLE_STEPS_MAX) X(BUNDLE_MAX) X(LOG_DIRECTORY) X(LOG_EVIDENCE) X(SIGNED_NOTE_MAX) X(NOTE_KEY_NAME_MAX) X(NOTE_SIGNATURES_MAX)       \
                                     X(NOTE_SIGNATURE_MAX) X(PART_MAX) X(KEEP_MIN_S) X(KEEP_MAX_S) X(KEEP_DEFAULT_S)    \
-                                        X(DEVICE_VALIDITY_MAX_MS) X(NOTICE_MS) X(HEAD_TIME_MS) X(WITNESS_AGE_S) X(PROMISE_MS) X(DAY_MS)
+                                        X(DEVICE_VALIDITY_MAX_MS) X(NOTICE_MS) X(HEAD_TIME_MS) X(WITNESS_AGE_S) X(PROMISE_MS) X(LOSS_OFFERS_MS) X(DAY_MS)
 
 static bool limit_listed(const char *name, size_t n) {
 #define X(limit)                                                                                                       \
@@ -666,6 +671,7 @@ struct example {
     uint8_t prekey_secret[KEY_SIZE];
     struct wrapping_target target;
     uint8_t last_entry[HASH_SIZE];
+    struct buf *log; /* hashes of the evidence log's leaves */
     struct list path;
 };
 
@@ -979,12 +985,36 @@ static void make_wrapset(struct example *example) {
     assert_true(bytes_equal(buf_bytes(out), plain));
 }
 
+/* The head that the evidence log's newest entry brings, and the way to it; each entry is a batch of its own. */
+static void add_proof(const struct example *example, const char *name, struct receipt *receipt) {
+    char place[64];
+    uint8_t root[HASH_SIZE];
+    struct note_key key;
+    size_t size = example->log->n / HASH_SIZE, count = 0;
+    struct buf *note = keep(), *proof = keep();
+    AUTO_BUF path = {0};
+    assert_ok(note_key_make(bytes_text("relay.example/evidence"), NOTE_ED25519, example->relay.public, &key));
+    merkle_root(example->log->p, size, root);
+    assert_ok(head_make(&key, example->relay.secret, size, root, EXAMPLE_TIME, note));
+    snprintf(place, sizeof place, "%s.checkpoint", name);
+    is(place, buf_bytes(note));
+    merkle_path(example->log->p, size, size - 1, &path);
+    for (; count < path.n / HASH_SIZE; count++) cbor_put_bytes(proof, bytes_of(path.p + count * HASH_SIZE, HASH_SIZE));
+    receipt->has_checkpoint = receipt->has_proof = true;
+    receipt->checkpoint = buf_bytes(note);
+    receipt->proof = list_of(proof, count);
+}
+
 /* Statement, entry, record and receipt of one step. */
 static void make_receipt(struct example *example, const char *name, struct statement *statement,
                          const struct key *signer, uint32_t ordinal, enum leg_state from, enum leg_state to) {
     char path[64];
     uint8_t hash[HASH_SIZE];
     struct evidence evidence;
+    struct head head;
+    struct card card = {.name = "relay.example"};
+    memcpy(card.log, example->relay.public, KEY_SIZE);
+    memcpy(card.statement, example->relay.public, KEY_SIZE);
     snprintf(path, sizeof path, "%s.nonce", name);
     memcpy(statement->nonce, given(path, NONCE_SIZE), NONCE_SIZE);
     statement->has_leg = true;
@@ -1015,15 +1045,17 @@ static void make_receipt(struct example *example, const char *name, struct state
     entry_hash(record.entry, example->last_entry);
     snprintf(path, sizeof path, "%s.entry.hash", name);
     is_hash(path, example->last_entry);
+    buf_add(example->log, example->last_entry, HASH_SIZE);
     struct bytes record_bytes = encoded(&record_object, &record);
     snprintf(path, sizeof path, "%s.record", name);
     is(path, record_bytes);
     struct receipt receipt = {.statement = stamped(LABEL_STATEMENT, signer->secret, payload),
                               .record = stamped(LABEL_RECORD, example->relay.secret, record_bytes)};
+    add_proof(example, name, &receipt);
     struct bytes receipt_bytes = encoded(&receipt_object, &receipt);
     snprintf(path, sizeof path, "%s.receipt", name);
     is(path, receipt_bytes);
-    assert_ok(evidence_open(receipt_bytes, example->relay.public, &evidence));
+    assert_ok(evidence_open_logged(receipt_bytes, &card, &evidence, &head));
     assert_ok(statement_may(&evidence.statement, example->directory, example->relay.public,
                             bytes_text(example->fj.post), bytes_text(example->de.post)));
 }
@@ -1039,6 +1071,7 @@ static void make_evidence(struct example *example) {
                                  .has_note = true};
     struct buf *note = keep(), *opened = keep();
     memcpy(example->last_entry, example->leg, HASH_SIZE);
+    example->log = keep();
     make_receipt(example, "stored", &stored, &example->relay, 0, STATE_NONE, STATE_STORED);
     declined.has_seen = true;
     memcpy(declined.seen, example->last_entry, HASH_SIZE);

@@ -167,6 +167,8 @@ static void a_leg_comes_back_as_it_was_put(void **state) {
     AUTO_BUF opening = {0}, wrapset = {0};
     leg.exercise = true;
     leg.parent = 77;
+    leg.outages_ms = 88;
+    leg.body = BODY_DONE;
     assert_int_equal(store->ops->leg_add(store, &leg, bytes_text("opening"), bytes_text("wraps"), &leg.id), E_OK);
     memset(&got, 0, sizeof got);
     assert_int_equal(store->ops->leg_by_id(store, leg.leg, &got), E_OK);
@@ -187,6 +189,8 @@ static void a_leg_comes_back_as_it_was_put(void **state) {
     assert_memory_equal(got.head, leg.head, HASH_SIZE);
     assert_int_equal(got.expires.ms, 5000);
     assert_int_equal(got.parent, 77);
+    assert_int_equal(got.outages_ms, 88);
+    assert_int_equal(got.body, BODY_DONE);
     assert_int_equal(store->ops->leg_sealed(store, leg.id, &opening, &wrapset), E_OK);
     assert_true(bytes_are(buf_bytes(&opening), "opening"));
     assert_true(bytes_are(buf_bytes(&wrapset), "wraps"));
@@ -210,7 +214,7 @@ static void deadlines_come_earliest_first_and_only_for_open_legs(void **state) {
     struct store *store = *state;
     int64_t request = add_request(store, 7);
     struct store_leg late = sample_leg(request, 1), early = sample_leg(request, 2), over = sample_leg(request, 3), got;
-    uint64_t open;
+    uint64_t open, wanted;
     late.expires.ms = 3000;
     early.expires.ms = 2000;
     over.expires.ms = 1000;
@@ -222,7 +226,7 @@ static void deadlines_come_earliest_first_and_only_for_open_legs(void **state) {
                      E_UNKNOWN_REQUEST); /* exactly: in time */
     assert_int_equal(store->ops->leg_due(store, (struct instant){9000}, &got), E_OK);
     assert_int_equal(got.id, early.id);
-    assert_int_equal(store->ops->legs_open(store, request, &open), E_OK);
+    assert_int_equal(store->ops->legs_open(store, request, &open, &wanted), E_OK);
     assert_int_equal(open, 2);
     early.state = STATE_EXPIRED;
     assert_int_equal(store->ops->leg_update(store, &early), E_OK);
@@ -230,16 +234,62 @@ static void deadlines_come_earliest_first_and_only_for_open_legs(void **state) {
     assert_int_equal(got.id, late.id);
 }
 
+static void a_body_is_due_earliest_first_and_only_for_open_legs_that_have_a_time_for_it(void **state) {
+    struct store *store = *state;
+    int64_t request = add_request(store, 7);
+    struct store_leg late = sample_leg(request, 1), early = sample_leg(request, 2), over = sample_leg(request, 3),
+                     wanted = sample_leg(request, 4), done = sample_leg(request, 5), got;
+    struct store_leg *all[] = {&late, &early, &over, &wanted, &done};
+    uint64_t open, waiting;
+    late.body = 3000;
+    early.body = 2000;
+    over.body = 1000;
+    over.state = STATE_CLOSED;
+    done.body = BODY_DONE;
+    for (size_t i = 0; i < LENGTH(all); i++)
+        assert_int_equal(store->ops->leg_add(store, all[i], bytes_text("o"), bytes_text("w"), &all[i]->id), E_OK);
+    assert_int_equal(store->ops->legs_open(store, request, &open, &waiting), E_OK);
+    assert_int_equal(open, 4);
+    assert_int_equal(waiting, 3);
+    assert_int_equal(store->ops->leg_body_due(store, (struct instant){2000}, &got), E_UNKNOWN_REQUEST);
+    assert_int_equal(store->ops->leg_body_due(store, (struct instant){9000}, &got), E_OK);
+    assert_int_equal(got.id, early.id);
+    early.body = BODY_DONE;
+    early.outages_ms = 11;
+    early.notes[SIDE_SENDER] = 12;
+    early.notes[SIDE_RECIPIENT] = 13;
+    assert_int_equal(store->ops->leg_update(store, &early), E_OK);
+    assert_int_equal(store->ops->leg_by_row(store, early.id, &got), E_OK);
+    assert_int_equal(got.body, BODY_DONE);
+    assert_int_equal(got.outages_ms, 11);
+    assert_int_equal(got.notes[SIDE_SENDER], 12);
+    assert_int_equal(got.notes[SIDE_RECIPIENT], 13);
+    assert_int_equal(store->ops->leg_body_due(store, (struct instant){9000}, &got), E_OK);
+    assert_int_equal(got.id, late.id);
+}
+
+static void what_a_request_no_longer_counts_for_is_kept_in_its_row(void **state) {
+    struct store *store = *state;
+    struct store_request row = sample_request(9), got;
+    int64_t id = add_request(store, 9);
+    assert_int_equal(store->ops->request_by_digest(store, row.digest, &got), E_OK);
+    assert_int_equal(got.released, 0);
+    assert_int_equal(store->ops->request_release(store, id, 300), E_OK);
+    assert_int_equal(store->ops->request_by_row(store, id, &got), E_OK);
+    assert_int_equal(got.released, 300);
+    assert_int_equal(got.bytes, 500);
+}
+
 static void every_terminal_state_of_the_table_counts_as_closed(void **state) {
     struct store *store = *state;
     int64_t request = add_request(store, 7);
     for (unsigned i = STATE_STORED; leg_state_row(i); i++) {
         struct store_leg leg = sample_leg(request, (uint8_t)(10 + i));
-        uint64_t before, after;
+        uint64_t before, after, wanted;
         leg.state = i;
-        assert_int_equal(store->ops->legs_open(store, request, &before), E_OK);
+        assert_int_equal(store->ops->legs_open(store, request, &before, &wanted), E_OK);
         assert_int_equal(store->ops->leg_add(store, &leg, bytes_text("o"), bytes_text("w"), &leg.id), E_OK);
-        assert_int_equal(store->ops->legs_open(store, request, &after), E_OK);
+        assert_int_equal(store->ops->legs_open(store, request, &after, &wanted), E_OK);
         assert_int_equal(after - before, leg_state_row(i)->terminal ? 0 : 1);
     }
 }
@@ -264,6 +314,36 @@ static void receipts_are_found_three_ways_and_never_twice(void **state) {
     assert_int_equal(store->ops->receipt_put(store, 2, other, 5, -1, -1, bytes_text("note")), E_OK);
     assert_int_equal(store->ops->entry_count(store, &entries), E_OK);
     assert_int_equal(entries, 1);
+}
+
+static void an_entrys_receipt_is_found_by_its_place_and_gets_its_proof_there(void **state) {
+    struct store *store = *state;
+    uint8_t hash[HASH_SIZE] = {1}, other[HASH_SIZE] = {2};
+    AUTO_BUF bare = {0}, proven = {0}, untouched = {0}, none = {0};
+    assert_int_equal(store->ops->receipt_put(store, 1, hash, 5, 0, 0, bytes_text("receipt")), E_OK);
+    assert_int_equal(store->ops->receipt_put(store, 2, other, 5, 1, 1, bytes_text("another")), E_OK);
+    assert_int_equal(store->ops->receipt_at(store, 0, &bare), E_OK);
+    assert_true(bytes_are(buf_bytes(&bare), "receipt"));
+    assert_int_equal(store->ops->receipt_prove(store, 0, bytes_text("receipt with proof")), E_OK);
+    assert_int_equal(store->ops->receipt_by_hash(store, hash, &proven), E_OK);
+    assert_true(bytes_are(buf_bytes(&proven), "receipt with proof"));
+    assert_int_equal(store->ops->receipt_at(store, 1, &untouched), E_OK);
+    assert_true(bytes_are(buf_bytes(&untouched), "another"));
+    assert_int_equal(store->ops->receipt_at(store, 2, &none), E_UNKNOWN_REQUEST);
+}
+
+static void nodes_of_a_log_are_replaced_in_their_place(void **state) {
+    struct store *store = *state;
+    AUTO_BUF got = {0}, none = {0}, above = {0};
+    assert_int_equal(store->ops->tile_get(store, LOG_EVIDENCE, 0, 7, &none), E_UNKNOWN_REQUEST);
+    assert_int_equal(store->ops->tile_put(store, LOG_EVIDENCE, 0, 7, bytes_text("one")), E_OK);
+    assert_int_equal(store->ops->tile_put(store, LOG_EVIDENCE, 0, 7, bytes_text("one and two")), E_OK);
+    assert_int_equal(store->ops->tile_put(store, LOG_EVIDENCE, 1, 7, bytes_text("above")), E_OK);
+    assert_int_equal(store->ops->tile_get(store, LOG_EVIDENCE, 0, 7, &got), E_OK);
+    assert_true(bytes_are(buf_bytes(&got), "one and two"));
+    assert_int_equal(store->ops->tile_get(store, LOG_EVIDENCE, 1, 7, &above), E_OK);
+    assert_true(bytes_are(buf_bytes(&above), "above"));
+    assert_int_equal(store->ops->tile_get(store, LOG_EVIDENCE, 0, 8, &none), E_UNKNOWN_REQUEST);
 }
 
 static void feeds_are_numbered_without_gaps_for_each_post(void **state) {
@@ -556,7 +636,11 @@ static void make_first_version(void) {
                                   "'fj/technical', 0, 1, 5, 6, 'k', NULL);"
                                   "INSERT INTO leg VALUES(8, 3, zeroblob(32), zeroblob(32), 'fj/technical', "
                                   "'de/technical', 1, 60, 7, 1, 1, 1, 1, 1,"
-                                  " 0, zeroblob(32), 5000, 0, 'o', 'w', 'de/technical');",
+                                  " 0, zeroblob(32), 5000, 0, 'o', 'w', 'de/technical');"
+                                  "INSERT INTO receipt VALUES(1, zeroblob(32), 8, 0, 0, 'entry');"
+                                  "INSERT INTO receipt VALUES(2, zeroblob(31), 8, NULL, NULL, 'note');"
+                                  "INSERT INTO quota VALUES('receipts r 00000000000000000000000000000000', 17);"
+                                  "INSERT INTO quota VALUES('receipts s ffffffffffffffffffffffffffffffff', 18);",
                                   NULL, NULL, NULL),
                      SQLITE_OK);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
@@ -572,9 +656,16 @@ static void a_store_of_the_first_version_is_upgraded_with_all_that_is_in_it(void
     uint8_t box[HASH_SIZE] = {1};
     assert_int_equal(store->ops->meta_get(store, "n", &value), E_OK);
     assert_int_equal(value, 41);
+    assert_int_equal(store->ops->meta_get(store, "unproven", &value), E_OK);
+    assert_int_equal(value, 1); /* entries without a place in the evidence log, which the ledger makes up for */
     assert_int_equal(store->ops->leg_open_at(store, "de/technical", 0, &got), E_OK);
     assert_int_equal(got.id, 8);
     assert_false(got.needs_rekey);
+    assert_int_equal(got.body, BODY_WANTED);
+    assert_int_equal(got.notes[SIDE_SENDER], 0); /* counted among the quotas before */
+    assert_int_equal(got.notes[SIDE_RECIPIENT], 17);
+    assert_int_equal(store->ops->quota_get(store, "receipts r 00000000000000000000000000000000", &value), E_OK);
+    assert_int_equal(value, 0);
     assert_int_equal(store->ops->box_add(store, box, false, (struct instant){1}, bytes_text("a")), E_OK);
     store->ops->close(store);
     *state = store = open_store(false); /* upgraded once */
@@ -711,8 +802,12 @@ int main(void) {
         TEST(a_leg_comes_back_as_it_was_put),
         TEST(a_sequence_number_is_used_once_for_each_recipient),
         TEST(deadlines_come_earliest_first_and_only_for_open_legs),
+        TEST(a_body_is_due_earliest_first_and_only_for_open_legs_that_have_a_time_for_it),
+        TEST(what_a_request_no_longer_counts_for_is_kept_in_its_row),
         TEST(every_terminal_state_of_the_table_counts_as_closed),
         TEST(receipts_are_found_three_ways_and_never_twice),
+        TEST(an_entrys_receipt_is_found_by_its_place_and_gets_its_proof_there),
+        TEST(nodes_of_a_log_are_replaced_in_their_place),
         TEST(feeds_are_numbered_without_gaps_for_each_post),
         TEST(a_device_has_one_prekey_a_day_and_the_newest_not_later_is_given),
         TEST(quotas_count_and_never_go_below_zero),

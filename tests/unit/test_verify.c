@@ -411,7 +411,7 @@ static void every_message_of_a_client_is_decoded_and_the_field_at_fault_named(vo
         assert_error(judge(&setting, DEVICE, row->type, (struct bytes){0}), E_TRUNCATED);
         seen++;
     }
-    assert_int_equal(seen, 19);
+    assert_int_equal(seen, 21);
     AUTO_BUF body = {0};
     getfeed_encode(&(struct getfeed){.max = 5}, &body);
     assert_ok(judge(&setting, DEVICE, MESSAGE_GETFEED, buf_bytes(&body)));

@@ -1,0 +1,194 @@
+"""The newest store is lost for good. The relay refuses to go on from an older copy until the registrars have said so; then it
+goes on under new keys, members follow, offer again what they have, and nothing that was answered is lost - also when
+everything is killed once at every step of it."""
+
+import os
+import re
+import shutil
+import signal
+import unittest
+
+import house
+
+RECOVER_POINTS = ("recover.written", "recover.linked", "recover.half", "recover.keys")
+RELAY_POINTS = ("loss.uncommitted", "loss.recorded", "loss.half-aside", "loss.aside")
+CLIENT_POINTS = ("loss.set-aside", "loss.mirrored", "loss.settled", "loss.offered")
+
+
+def points_of(folder):
+    found = set()
+    for path in (house.SOURCE / folder).rglob("*.c"):
+        found |= set(re.findall(r'FAULT\("((?:loss|recover)\.[\w.-]+)"\)', path.read_text()))
+    return found
+
+
+class FaultPoints(unittest.TestCase):
+    def test_these_tests_know_every_fault_point(self):
+        self.assertEqual(points_of("relay"), {*RECOVER_POINTS, *RELAY_POINTS})
+        self.assertEqual(points_of("client"), set(CLIENT_POINTS))
+
+
+class Loss(house.FlowTest):
+    @classmethod
+    def furnish(cls):
+        super().furnish()
+        cls.settled = cls.de.send("fj/technical", b"settled before", subject="settled")
+        cls.fj.ok("accept", cls.settled)
+        cls.fj.ok("ack", cls.settled)
+        cls.de.ok("sync")
+        cls.half = cls.de.send("fj/technical", b"stored before, accepted after", subject="half")
+        cls.fj.ok("sync")
+        cls.de.ok("sync")
+        copy = cls.keep_copy()
+        cls.go_on()
+        assert cls.relay.stop() == 0
+        for path in cls.store_files():
+            path.unlink()
+        for path in copy.iterdir():
+            shutil.copy(path, cls.relay.folder / path.name)
+
+    @classmethod
+    def store_files(cls):
+        return [path for path in cls.relay.folder.iterdir() if path.name.startswith("store.sqlite")]
+
+    @classmethod
+    def keep_copy(cls):
+        """What a backup of the store alone would have kept."""
+        assert cls.relay.stop() == 0
+        copy = cls.house.folder / "copy"
+        copy.mkdir()
+        for path in cls.store_files():
+            shutil.copy(path, copy / path.name)
+        cls.relay.start()
+        return copy
+
+    @classmethod
+    def go_on(cls):
+        """What the copy does not have: decisions, requests, a whole party."""
+        de, fj = cls.de, cls.fj
+        fj.ok("accept", cls.half)
+        cls.whole = de.send("fj/technical", b"stored and accepted after", subject="whole")
+        fj.ok("accept", cls.whole)
+        cls.declined = de.send("fj/technical", b"declined after", subject="declined")
+        fj.ok("decline", cls.declined)
+        cls.waiting = fj.send("de/technical", b"stored after, not seen yet", subject="waiting")
+        de.ok("sync")
+        cls.my = cls.house.member("my", name="Malaysia")
+        cls.late = cls.my.send("de/technical", b"from a party that the copy does not know", subject="late")
+        de.ok("accept", cls.late)
+        cls.homes = (de, fj, cls.my)
+        for home in cls.homes:
+            home.ok("sync")
+        cls.before = {request: home.ladder(request) for home, request in
+                      ((de, cls.half), (de, cls.whole), (de, cls.declined), (cls.my, cls.late))}
+
+    # ---- the parts ----
+
+    def killed(self, point, start):
+        """A program that dies at this point."""
+        token = self.house.folder / f"token-{point}"
+        token.touch()
+        code = start({"POUCH_FAULT": f"{point}:1:{token}"})
+        self.assertFalse(token.exists(), f"{point} was not reached")
+        return code
+
+    def start_in_vain(self, env=None):
+        self.relay.start(ready=False, env=env)
+        try:
+            return self.relay.process.wait(timeout=house.RUN_S)
+        finally:
+            self.relay.process = None
+            self.relay.kills += 1  # the gate is ended with the ledger
+
+    def ctl(self, env, *words):
+        return house.run(house.program("POUCHCTL") + ["--config", self.relay.config, "--json", *words],
+                         self.house.folder, env=env)
+
+    def all_is_there(self):
+        de, fj, my = self.homes
+        for _ in range(3):
+            for home in self.homes:
+                home.ok("sync", timeout=60)
+        for home in self.homes:
+            told = [line for line in home.ok("news").lines if line["kind"] == "relay-recovered"]
+            self.assertEqual(len(told), 1, home.name)
+            self.assertIn("the disk failed", told[0]["text"])
+            self.assertEqual(home.ok("status").json.get("alarms", []), [], home.name)
+        self.assertEqual(de.state(self.settled), "acknowledged")
+        for home, request in ((de, self.half), (de, self.whole), (de, self.declined), (my, self.late)):
+            before = self.before[request]
+            self.assert_ladder(home, request, [event["event"] for event in before["events"]
+                                               if event["ordinal"] is not None], before["state"])
+        self.assertEqual(fj.body(self.whole), b"stored and accepted after")
+        de.ok("accept", self.waiting)
+        self.assertEqual(de.body(self.waiting), b"stored after, not seen yet")
+        fresh = de.send("my/technical", b"it goes on", subject="fresh")
+        my.ok("accept", fresh)
+        self.assertEqual(my.body(fresh), b"it goes on")
+        self.assertEqual(sorted(line["subject"] for line in my.inbox().values()), ["fresh"])
+        self.assertEqual(sorted(line["subject"] for line in fj.inbox().values()), ["declined", "half", "settled", "whole"])
+        for home in self.homes:
+            home.ok("sync")
+        verified = self.relay.ctl("verify")
+        self.assertEqual(verified.code, 0, str(verified))
+        joined = self.house.member("nz", name="New Zealand")
+        joined.ok("sync")
+
+    def order(self):
+        self.assertNotEqual(self.start_in_vain(), 0)
+        self.assertIn("older", self.relay.log())
+        blank = self.relay.ctl("recover")
+        self.assertEqual((blank.code, blank.error["error"]), (1, "usage"), str(blank))
+        for _ in range(2):  # repeated: the same keys
+            made = self.relay.ctl("recover", "--reason", "the disk failed")
+            self.assertEqual(made.code, 0, str(made))
+
+    def joiners_get_the_new_card(self, fingerprint):
+        self.relay.fingerprint = self.house.relay.fingerprint = fingerprint
+
+    def test_nothing_that_was_answered_is_lost(self):
+        self.order()
+        applied = self.relay.ctl("recover", "apply")
+        self.assertEqual(applied.code, 0, str(applied))
+        self.assertEqual(self.relay.ctl("recover", "apply").code, 0)
+        self.joiners_get_the_new_card(applied.json["card_fingerprint"])
+        self.relay.start()
+        self.assertTrue((self.relay.folder / "directory.head.lost").exists())
+        self.assertFalse((self.relay.folder / "relay.recover").exists())
+        running = self.relay.ctl("recover", "--reason", "again")
+        self.assertEqual((running.code, running.error["error"]), (3, "locked"), str(running))
+        self.all_is_there()
+
+
+@unittest.skipUnless(os.environ.get("POUCH_FAULTS"), "built without fault points")
+class Kills(Loss):
+    def test_nothing_that_was_answered_is_lost(self):
+        self.order()
+        for point in RECOVER_POINTS:
+            died = self.killed(point, lambda env: self.ctl(env, "recover", "apply").code)
+            self.assertEqual(died, -signal.SIGKILL, point)
+        applied = self.relay.ctl("recover", "apply")
+        self.assertEqual(applied.code, 0, str(applied))
+        self.joiners_get_the_new_card(applied.json["card_fingerprint"])
+        ready = self.house.folder / "ready"
+        shutil.copytree(self.relay.folder, ready)
+        for point in RELAY_POINTS:  # the ledger is started again at once, and goes on
+            self.relay.kills += 1
+            self.killed(point, lambda env: self.relay.start(env=env))
+            self.assertTrue(self.relay.live_status()["ledger_pid"], point)
+            self.assertEqual(self.relay.stop(), 0)
+            if point != RELAY_POINTS[-1]:
+                shutil.rmtree(self.relay.folder)
+                shutil.copytree(ready, self.relay.folder)
+        self.relay.start()
+        for home in self.homes:
+            for point in CLIENT_POINTS:
+                if point == "loss.offered" and home is not self.homes[0]:
+                    continue  # only whoever is first has something that the relay lacks; others offer it all the same
+                died = self.killed(point, lambda env, home=home: home.run("sync", env=env).code)
+                self.assertEqual(died, -signal.SIGKILL, f"{home.name} at {point}")
+        self.all_is_there()
+
+
+if __name__ == "__main__":
+    house.main()
