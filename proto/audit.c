@@ -32,7 +32,8 @@ struct audit_log {
     bool broken;                /* a leaf is missing: roots mean nothing any more */
 };
 
-/* A head that the card's keys have not signed: perhaps those of before or after a declared loss, which the directory tells. */
+/* A head that the card's keys have not signed: perhaps those of before or after a declared loss, which the directory
+ * tells. */
 struct deferred {
     enum relay_log log;
     const char *who;
@@ -209,8 +210,8 @@ static enum error tell_invalid(const struct audit *audit, enum relay_log log, co
     return tell_head(audit, AUDIT_HEAD_INVALID, log, &none, error);
 }
 
-/* Under the keys that the relay had before a declared loss, and after it. What the old ones have signed beyond it is lost: the
- * registrars have said so, and nobody is to be blamed. */
+/* Under the keys that the relay had before a declared loss, and after it. What the old ones have signed beyond it is
+ * lost: the registrars have said so, and nobody is to be blamed. */
 static enum error open_deferred(struct audit *audit, enum relay_log log, struct bytes note, const char *who) {
     const struct directory_relay *relay;
     for (size_t n = 0; (relay = directory_relay_nth(audit->directory, n)); n++) {
@@ -344,7 +345,8 @@ static enum error peek_record(const struct receipt *receipt, struct record *ret)
     return record_decode(payload, ret);
 }
 
-/* The directory that the entry names is the one that stood when its batch began: all leaves of earlier times, and none of later. */
+/* The directory that the entry names is the one that stood when its batch began: all leaves of earlier times, and
+ * none of later. */
 static bool size_fits(const struct audit *audit, const struct entry *entry) {
     uint64_t size = log_at(audit, LOG_DIRECTORY)->frontier.size;
     if (entry->size > size) return false;
@@ -547,8 +549,8 @@ static enum error check_generation(const struct step *step) {
     return E_OK;
 }
 
-/* Outages only move a deadline further away, by the grace that the statement names (in seconds, rounded up); and what is exactly at
- * it is in time. */
+/* Outages only move a deadline further away, by the grace that the statement names (in seconds, rounded up); and what
+ * is exactly at it is in time. */
 static enum error check_deadline(const struct step *step) {
     const struct entry *entry = &step->evidence->entry;
     struct audit_trail *trail = step->trail;
@@ -623,8 +625,8 @@ enum error audit_step(struct audit *audit, struct audit_trail *trail, struct byt
     return E_OK;
 }
 
-/* A device receipt is of a device that had to do with the leg. Without an entry it names no size of the directory, so that
- * only its post can be judged, not whether the device was valid then. */
+/* A device receipt is of a device that had to do with the leg. Without an entry it names no size of the directory, so
+ * that only its post can be judged, not whether the device was valid then. */
 enum error audit_note(struct audit *audit, struct audit_trail *trail, struct bytes receipt) {
     struct evidence evidence;
     struct step step = {audit, trail, NULL, 0};

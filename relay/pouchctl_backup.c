@@ -1,12 +1,14 @@
 /* pouchctl_backup.c - `backup` and `restore`: all that a relay is, in one folder, whole or not at all.
  *
- * A backup folder holds relay.yaml, relay.card, the keys (unless --no-keys), directory.head, evidence.head, store.sqlite - one
- * moment's, written anew by SQLite while the relay goes on - and `manifest`: a line a file, its BLAKE2b-256 and its name. The heads are
- * copied before the store, so that they are never newer than it. Everything is written into DIR.partial, synced, verified from end to
- * end, and only then renamed. What does not verify becomes DIR.damaged: it may still be the best there is.
+ * A backup folder holds relay.yaml, relay.card, the keys (unless --no-keys), directory.head, evidence.head,
+ * store.sqlite - one moment's, written anew by SQLite while the relay goes on - and `manifest`: a line a file, its
+ * BLAKE2b-256 and its name. The heads are copied before the store, so that they are never newer than it. Everything
+ * is written into DIR.partial, synced, verified from end to end, and only then renamed. What does not verify becomes
+ * DIR.damaged: it may still be the best there is.
  *
- * restore copies the other way, into a folder without a store; the store comes last, by rename, so that a relay that starts in the
- * meantime finds none. Killed at any moment, it is run again and goes on: what is there already must be what it would write. */
+ * restore copies the other way, into a folder without a store; the store comes last, by rename, so that a relay that
+ * starts in the meantime finds none. Killed at any moment, it is run again and goes on: what is there already must be
+ * what it would write. */
 #include "pouchctl.h"
 
 #include <dirent.h>

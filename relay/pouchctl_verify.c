@@ -1,4 +1,5 @@
-/* pouchctl_verify.c - `verify`: the store looked through from end to end (inspect.h), also while the relay works on it. */
+/* pouchctl_verify.c - `verify`: the store looked through from end to end (inspect.h), also while the relay works on
+ * it. */
 #include "pouchctl.h"
 
 #include <errno.h>

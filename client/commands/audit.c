@@ -1,5 +1,5 @@
-/* audit.c - `pouch audit`: both logs of the relay replayed, and a report that tells nothing of content, nor of correspondents
- * that this home does not have itself. */
+/* audit.c - `pouch audit`: both logs of the relay replayed, and a report that tells nothing of content, nor of
+ * correspondents that this home does not have itself. */
 #include <errno.h>
 
 #include "auditor.h"

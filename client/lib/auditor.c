@@ -1,4 +1,5 @@
-/* auditor.c - feeds the audit from a relay or a backup, with what this home has itself, and remembers how far it came. */
+/* auditor.c - feeds the audit from a relay or a backup, with what this home has itself, and remembers how far it
+ * came. */
 #include "auditor.h"
 
 #include <stdio.h>

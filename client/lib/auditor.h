@@ -1,11 +1,12 @@
 /* auditor.h - both logs of a relay audited (audit.h): from what it answers, or from a backup of its store.
  *
- * A guest has the card alone: directory entries, leaf hashes, heads, witnesses' words. A home adds its own receipts, each of which must
- * stand at its index, its legs' histories, the heads that it was given, and its copy of the directory. A backup has every receipt.
+ * A guest has the card alone: directory entries, leaf hashes, heads, witnesses' words. A home adds its own receipts,
+ * each of which must stand at its index, its legs' histories, the heads that it was given, and its copy of the
+ * directory. A backup has every receipt.
  *
- * What was audited without a finding is remembered in the home (META "audit"): size and frontier of the evidence log, so that the
- * next audit reads only what is new, and notices when what it read then is no longer what is signed. A receipt that came later
- * for an index that was audited already makes the whole log be read again.
+ * What was audited without a finding is remembered in the home (META "audit"): size and frontier of the evidence log,
+ * so that the next audit reads only what is new, and notices when what it read then is no longer what is signed. A
+ * receipt that came later for an index that was audited already makes the whole log be read again.
  *
  * What contradicts itself under two signatures becomes a proof file (fraud.h). */
 #ifndef AUDITOR_H
@@ -67,7 +68,8 @@ struct auditing {
 };
 /* A head of the relay's: compared, and the words of witnesses under it counted. */
 CHECKED enum error auditor_head(struct auditing *auditing, enum relay_log log, struct bytes note);
-/* The next leaf of the evidence log; receipt: of the source (p == NULL: it has none to give). The home's own is held against it. */
+/* The next leaf of the evidence log; receipt: of the source (p == NULL: it has none to give). The home's own is held
+ * against it. */
 CHECKED enum error auditor_leaf(struct auditing *auditing, const uint8_t hash[static HASH_SIZE], struct bytes receipt);
 /* All of a backup: heads, leaves, entries; then its legs. */
 CHECKED enum error auditor_read_backup(struct auditing *auditing);

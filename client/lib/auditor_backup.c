@@ -1,8 +1,9 @@
 /* auditor_backup.c - what an audit reads of a relay's store: a backup that the operator hands over (`pouchctl backup`).
  *
- * Nothing of the relay's programs is used: an auditor's reader is its own. All that it relies on are six columns of four tables,
- * which relay/DESIGN.md names: head(note), leaf(idx, bytes), receipt(leg, ordinal, idx, bytes), leg(id, leg, opening, request)
- * and request(kept). The file is opened read-only; what the operator's program thinks of it does not count. */
+ * Nothing of the relay's programs is used: an auditor's reader is its own. All that it relies on are six columns of
+ * four tables, which relay/DESIGN.md names: head(note), leaf(idx, bytes), receipt(leg, ordinal, idx, bytes), leg(id,
+ * leg, opening, request) and request(kept). The file is opened read-only; what the operator's program thinks of it
+ * does not count. */
 #include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>

@@ -94,10 +94,16 @@ void cosigner_close(struct cosigner *cosigner) { keystore_free(&cosigner->keys);
 
 /* ---- the state ---- */
 
-static enum error state_path(const char *path, const char *origin, char *ret, size_t size, struct failure *failure) {
+/* Name and key: a relay that goes on after a declared loss signs another log under another key, and its card says so. */
+static enum error state_path(const char *path, const struct note_key *log, char *ret, size_t size,
+                             struct failure *failure) {
     uint8_t hash[HASH_SIZE];
     char hex[2 * 4 + 1], name[16];
-    stamp_hash(bytes_text(origin), hash);
+    AUTO_BUF both = {0};
+    buf_add_bytes(&both, bytes_text(log->name));
+    buf_add(&both, log->key, KEY_SIZE);
+    if (both.failed) return fail(failure, E_NO_MEMORY, "%s", path);
+    stamp_hash(buf_bytes(&both), hash);
     text_hex(hash, 4, hex);
     (void)snprintf(name, sizeof name, "log-%s", hex);
     return files_join(path, name, ret, size, failure);
@@ -117,19 +123,20 @@ static enum error read_state(const char *file, struct memory *memory, struct fai
                : fail(failure, E_CORRUPT, "%s: without it this witness could sign what contradicts its own word", file);
 }
 
-static enum error load_state(const char *path, const char *origin, struct memory *memory, struct failure *failure) {
+static enum error load_state(const char *path, const struct note_key *log, struct memory *memory,
+                             struct failure *failure) {
     char file[HOME_PATH_SIZE];
-    TRY(state_path(path, origin, file, sizeof file, failure));
+    TRY(state_path(path, log, file, sizeof file, failure));
     if (!files_exists(file)) return E_OK; /* size 0 */
     TRY(read_state(file, memory, failure));
-    return bytes_are(memory->record.origin, origin) ? E_OK : fail(failure, E_CORRUPT, "%s is of another log", file);
+    return bytes_are(memory->record.origin, log->name) ? E_OK : fail(failure, E_CORRUPT, "%s is of another log", file);
 }
 
-static enum error save_state(const char *path, const char *origin, const struct cosigned *record,
+static enum error save_state(const char *path, const struct note_key *log, const struct cosigned *record,
                              struct failure *failure) {
     char file[HOME_PATH_SIZE];
     AUTO_BUF bytes = {0};
-    TRY(state_path(path, origin, file, sizeof file, failure));
+    TRY(state_path(path, log, file, sizeof file, failure));
     cosigned_encode(record, &bytes);
     if (bytes.failed) return fail(failure, E_NO_MEMORY, "%s", file);
     return files_write(file, 0600, buf_bytes(&bytes), failure);
@@ -205,9 +212,7 @@ struct judgement {
     struct buf bare; /* the head with the log's line */
 };
 
-static enum error forked(enum relay_log log) {
-    return log == LOG_EVIDENCE ? E_EVIDENCE_FORKED : E_DIRECTORY_FORKED;
-}
+static enum error forked(enum relay_log log) { return log == LOG_EVIDENCE ? E_EVIDENCE_FORKED : E_DIRECTORY_FORKED; }
 
 static enum error explain(const struct judgement *judgement, enum error error, struct failure *failure) {
     unsigned long long size = (unsigned long long)judgement->memory.record.size;
@@ -233,15 +238,15 @@ static enum error judge(struct judgement *judgement, struct witness_verdict *ret
     if (error == E_DIRECTORY_FORKED) error = forked(judgement->log);
     (void)explain(judgement, error, failure);
     if (error != forked(judgement->log) && error != E_BAD_PROOF) return error;
-    return prove(judgement->cosigner, judgement->card, judgement->log, judgement->relay, &judgement->memory, judgement->request.bytes,
-                 error, failure);
+    return prove(judgement->cosigner, judgement->card, judgement->log, judgement->relay, &judgement->memory,
+                 judgement->request.bytes, error, failure);
 }
 
 /* Under the lock: judged, written down. Only what this returns E_OK for may be signed. */
 static enum error remember(struct judgement *judgement, struct cosigner_state *ret, struct failure *failure) {
     const char *origin = judgement->log_key.name;
     struct witness_verdict verdict;
-    TRY(load_state(judgement->cosigner->path, origin, &judgement->memory, failure));
+    TRY(load_state(judgement->cosigner->path, &judgement->log_key, &judgement->memory, failure));
     TRY(judge(judgement, &verdict, failure));
     enum error error = head_bare_log(judgement->card, judgement->log, judgement->request.bytes, &judgement->bare);
     if (error != E_OK) return fail(failure, error, "the head of %s", origin);
@@ -251,7 +256,7 @@ static enum error remember(struct judgement *judgement, struct cosigner_state *r
                               .note = buf_bytes(&judgement->bare),
                               .time = judgement->now};
     memcpy(record.root, verdict.root, HASH_SIZE);
-    TRY(save_state(judgement->cosigner->path, origin, &record, failure));
+    TRY(save_state(judgement->cosigner->path, &judgement->log_key, &record, failure));
     FAULT("witness.stored");
     view_state(&record, ret);
     return E_OK;
@@ -301,8 +306,7 @@ enum error cosigner_sign(const struct cosigner *cosigner, const struct card *car
 
 /* Fewer entries than were cosigned: the relay's store has gone back, or another log is shown. */
 static enum error gone_back(const struct memory *memory, enum relay_log log, struct failure *failure) {
-    return fail(failure, forked(log),
-                "the relay shows fewer than the %llu entries that this witness has cosigned",
+    return fail(failure, forked(log), "the relay shows fewer than the %llu entries that this witness has cosigned",
                 (unsigned long long)memory->record.size);
 }
 
@@ -314,7 +318,7 @@ enum error cosigner_round(const struct cosigner *cosigner, const struct card *ca
     struct note_key log_key;
     struct addcheckpoint request;
     TRY(head_key(card, log, &log_key));
-    TRY(load_state(cosigner->path, log_key.name, &memory, failure));
+    TRY(load_state(cosigner->path, &log_key, &memory, failure));
     struct getcheckpoint ask = {.old = memory.record.size, .has_log = log != LOG_DIRECTORY, .log = log};
     enum error error = relay_call(relay, MESSAGE_GETCHECKPOINT, &ask, &asked, failure);
     if (error == E_OUT_OF_RANGE || (error == E_NO_HEAD && memory.record.size > 0))

@@ -4,7 +4,7 @@
  * Its folder:
  *   witness.key    the key, sealed (keystore.h)
  *   witness.vkey   one line: name, key hash and public key, as it is put into a relay's card (note.h)
- *   log-XXXXXXXX   what was cosigned last of the log whose name has this hash: object `cosigned`
+ *   log-XXXXXXXX   what was cosigned last of the log whose name and key have this hash: object `cosigned`
  *   proofs/        proofs of fraud (fraud.h)
  *   lock           held while one head is judged and its state written
  *

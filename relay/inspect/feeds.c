@@ -1,4 +1,5 @@
-/* feeds.c - what each post is told: numbers without gaps, items that point to what concerns it, and nothing left out. */
+/* feeds.c - what each post is told: numbers without gaps, items that point to what concerns it, and nothing left out.
+ * */
 #include <stdio.h>
 
 #include "inspector.h"

@@ -1,13 +1,15 @@
-/* inspect.h - a store looked through from end to end by who trusts none of it: does every row say what its signatures, hashes and
- * the other rows say?
+/* inspect.h - a store looked through from end to end by who trusts none of it: does every row say what its
+ * signatures, hashes and the other rows say?
  *
- * Read-only, in one snapshot, also while the relay works on the store, and the same for a backup. Nothing is repaired and nothing
- * deleted: a finding names the table, the row, the request or leg that it belongs to, what does not fit, and what to do.
+ * Read-only, in one snapshot, also while the relay works on the store, and the same for a backup. Nothing is repaired
+ * and nothing deleted: a finding names the table, the row, the request or leg that it belongs to, what does not fit,
+ * and what to do.
  *
- *   structure   SQLite's own check of pages and indexes; the tables are this version's
- *   leaf head tile receipt   both logs recomputed and replayed (audit.h): roots, heads also of witnesses and of the files beside the store,
- *               signatures, proofs; receipts filed under the right hash, leg, ordinal and index
- *   request chunk conflict   header's signature, places and root, digests of every chunk; chunks that are missing, or left over
+ *   structure   SQLite's own check of pages and indexes; tables and the types of columns are this version's
+ *   leaf head tile receipt   both logs recomputed and replayed (audit.h): roots, heads also of witnesses and of the
+ *               files beside the store, signatures, proofs; receipts filed under the right hash, leg, ordinal and index
+ *   request chunk conflict   header's signature, places and root, digests of every chunk; chunks that are missing, or
+ *               left over
  *   leg         derived again from its entries and compared; wrap sets' signatures
  *   feed        numbers without gaps, items that point to something of this post, and everything that it must be told
  *   prekey box sheet sheetwrap   by their signatures, or by the digest beside them
@@ -49,7 +51,8 @@ struct inspect_numbers {
     uint8_t roots[2][HASH_SIZE];
 };
 
-/* E_OK also when there are findings: ret->findings tells. E_IO, E_NO_MEMORY; E_CORRUPT: it cannot be read as a store at all. */
+/* E_OK also when there are findings: ret->findings tells. E_IO, E_NO_MEMORY; E_CORRUPT: it cannot be read as a store
+ * at all. */
 CHECKED enum error inspect_store(const struct inspect_options *options, struct inspect_numbers *ret);
 
 #endif

@@ -169,7 +169,8 @@ static enum error read_entries(struct inspector *inspector, struct cursor *leg, 
 
 static enum error next_note(struct work *work) { return rows_next(work->notes, &work->note); }
 
-/* Device receipts are read in the order of their legs, beside the legs. Those that come before this leg's are of none. */
+/* Device receipts are read in the order of their legs, beside the legs. Those that come before this leg's are of
+ * none. */
 static enum error skip_notes(struct inspector *inspector, struct work *work, int64_t leg) {
     while (work->note && rows_int(work->notes, 5) < leg) {
         inspector_at(inspector, "receipt", rows_int(work->notes, 0));

@@ -120,7 +120,8 @@ static enum error check_schema(struct rows *rows, enum error (*tell)(void *, con
     return tell(context, "sqlite_master", "the tables are not described as this version makes them");
 }
 
-/* A flipped bit in a row's own description makes a blob of a text, or nothing of a zero; SQLite lets most of that pass. */
+/* A flipped bit in a row's own description makes a blob of a text, or nothing of a zero; SQLite lets most of that
+ * pass. */
 static enum error check_column(struct rows *rows, const char *table, const char *column, const char *type,
                                bool maybe_null, enum error (*tell)(void *, const char *, const char *), void *context) {
     char sql[512], words[256], name[16];

@@ -30,6 +30,24 @@ class FaultPoints(unittest.TestCase):
 
 class Loss(house.FlowTest):
     @classmethod
+    def setUpClass(cls):
+        for name in ("POUCHD", "POUCHCTL", "POUCH"):
+            house.program(name)
+        cls.house = house.House(relay=False)
+        try:
+            cls.witness = cls.house.home("witness")
+            key = cls.witness.ok("witness", "init", "one.example", "--no-passphrase").json["vkey"]
+            cls.relay = cls.house.relay = house.Relay(cls.house.folder / "relay", init=["--witness", key]).start()
+            cls.furnish()
+        except BaseException:
+            cls.house.close()
+            raise
+
+    @classmethod
+    def cosign(cls):
+        return [line["size"] for line in cls.witness.ok("witness", "run", "--card", cls.relay.card, "--once").lines]
+
+    @classmethod
     def furnish(cls):
         super().furnish()
         cls.settled = cls.de.send("fj/technical", b"settled before", subject="settled")
@@ -79,6 +97,7 @@ class Loss(house.FlowTest):
         cls.homes = (de, fj, cls.my)
         for home in cls.homes:
             home.ok("sync")
+        cls.cosigned = cls.cosign()
         cls.before = {request: home.ladder(request) for home, request in
                       ((de, cls.half), (de, cls.whole), (de, cls.declined), (cls.my, cls.late))}
 
@@ -131,6 +150,7 @@ class Loss(house.FlowTest):
             home.ok("sync")
         verified = self.relay.ctl("verify")
         self.assertEqual(verified.code, 0, str(verified))
+        self.assertEqual(len(self.cosign()), len(self.cosigned), "the witness follows the logs under their new key")
         joined = self.house.member("nz", name="New Zealand")
         joined.ok("sync")
 

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import time
 
-from house import FlowTest, Relay, end_process, finish, main, program, run, start, until
+from house import FlowTest, Relay, end_process, main, program, run, until
 
 FLIPS = int(os.environ.get("POUCH_FLIPS", "200"))
 SEED = int(os.environ.get("POUCH_SEED", "0")) or int(time.time())

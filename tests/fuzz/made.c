@@ -75,6 +75,21 @@ static void make_wrapset(void) {
     assert_ok(stamp_sign_one(LABEL_WRAPSET, all.device.secret, buf_bytes(&all.wrapset), &all.wrapset_stamped));
 }
 
+/* Where it stands in an evidence log of eleven entries: the head, and the path. */
+static struct list place_receipt(struct bytes entry, size_t index, struct buf *ret_note, struct buf *path) {
+    enum { SIZE = 11 };
+    uint8_t hashes[SIZE * HASH_SIZE] = {0}, root[HASH_SIZE];
+    struct note_key key;
+    AUTO_BUF flat = {0};
+    entry_hash(entry, hashes + index * HASH_SIZE);
+    merkle_root(hashes, SIZE, root);
+    merkle_path(hashes, SIZE, index, &flat);
+    for (size_t i = 0; i < flat.n; i += HASH_SIZE) cbor_put_bytes(path, bytes_of(flat.p + i, HASH_SIZE));
+    assert_ok(head_key(&all.card, LOG_EVIDENCE, &key));
+    assert_ok(head_make(&key, all.relay.secret, SIZE, root, (struct instant){WORLD_TIME}, ret_note));
+    return list_of(path, flat.n / HASH_SIZE);
+}
+
 static void make_receipt(const struct statement *statement, bool entry, struct buf *stamped, struct buf *out) {
     AUTO_BUF payload = {0}, record_payload = {0}, record_stamped = {0}, entry_bytes = {0};
     struct record record = {.time = {WORLD_TIME}, .has_entry = entry, .has_index = entry, .index = 5};
@@ -89,7 +104,12 @@ static void make_receipt(const struct statement *statement, bool entry, struct b
     if (entry) record.entry = buf_bytes(&entry_bytes);
     record_encode(&record, &record_payload);
     assert_ok(stamp_sign_one(LABEL_RECORD, all.relay.secret, buf_bytes(&record_payload), &record_stamped));
-    receipt_encode(&(struct receipt){.statement = buf_bytes(stamped), .record = buf_bytes(&record_stamped)}, out);
+    struct receipt receipt = {.statement = buf_bytes(stamped), .record = buf_bytes(&record_stamped)};
+    AUTO_BUF note = {0}, path = {0};
+    if (entry) receipt.proof = place_receipt(buf_bytes(&entry_bytes), (size_t)record.index, &note, &path);
+    receipt.has_checkpoint = receipt.has_proof = entry;
+    receipt.checkpoint = buf_bytes(&note);
+    receipt_encode(&receipt, out);
 }
 
 static void make_evidence(void) {
@@ -110,6 +130,9 @@ static void make_all(void) {
     all.world = world_new();
     all.device = pair_of(DEVICE);
     all.relay = pair_of(RELAY_KEY);
+    (void)snprintf(all.card.name, sizeof all.card.name, "relay.test");
+    memcpy(all.card.log, all.relay.public, KEY_SIZE);
+    memcpy(all.card.statement, all.relay.public, KEY_SIZE);
     all.header = (struct header){.request = {1},
                                  .from = bytes_text("de/technical"),
                                  .created = {WORLD_TIME},

@@ -14,6 +14,7 @@ enum { RELAY_KEY = 70 };
 struct made {
     struct world world;
     struct pair device, relay;
+    struct card card; /* its statement key is the relay's, and its log's */
     uint8_t prekey_secret[KEY_SIZE];
     struct header header;
     uint8_t digest[HASH_SIZE], leg[HASH_SIZE];

@@ -605,7 +605,7 @@ end:
 #ifdef CLOSES
     :: MAY(SENDER, EVENT_CLOSED) -> SAY(SENDER, EVENT_CLOSED)
 #endif
-#ifdef CONSENTS
+#if defined(CONSENTS) && !defined(SISTER) /* with two devices the question is whether their post consents once */
     :: MAY(SENDER, EVENT_CONSENTED) -> SAY(SENDER, EVENT_CONSENTED)
 #endif
 #ifdef REKEYS

@@ -1,7 +1,7 @@
 /* test_audit.c - a clean relay gives no finding, and every violation that is planted is found, named and placed.
  *
- * A world with two parties, the history of a leg that is forwarded and of one that is declined, both logs and their heads are
- * made with keys of the test; then one thing is bent, and the auditor says which. */
+ * A world with two parties, the history of a leg that is forwarded and of one that is declined, both logs and their
+ * heads are made with keys of the test; then one thing is bent, and the auditor says which. */
 #include "audit.h"
 #include "directory_fixture.h"
 #include "heads_fixture.h"
@@ -645,8 +645,8 @@ static void heads_of_the_directory_may_come_late_and_those_of_the_evidence_log_n
     bench_free(bench);
 }
 
-/* The store was lost from some point on: the registrars said so, and the relay goes on under new keys. The card that is at hand may be
- * of before or of after that. */
+/* The store was lost from some point on: the registrars said so, and the relay goes on under new keys. The card that
+ * is at hand may be of before or of after that. */
 static void what_a_declared_loss_has_taken_is_no_finding(void **state) {
     (void)state;
     for (int given_after = 0; given_after < 2; given_after++) {
@@ -805,7 +805,8 @@ static void every_bit_of_a_receipt_counts(void **state) {
         size_t by_log = bench->found_count;
         bench->found_count = 0;
         assert_ok(audit_step(bench->audit, &trail, buf_bytes(&copy)));
-        /* The empty directory of `fresh` is smaller than the entry says: one finding that is there without any bent bit. */
+        /* The empty directory of `fresh` is smaller than the entry says: one finding that is there without any bent
+         * bit. */
         missed += bench->found_count == 0 && by_log == 1;
         copy.p[bit / 8] ^= (uint8_t)(1 << bit % 8);
         audit_free(fresh);
