@@ -104,7 +104,24 @@ static void from_relay(struct double_relay *relay, struct ends *ends) {
         buf_clear(&relay->before[row->type]);
         buf_add_bytes(&relay->before[row->type], buf_bytes(&body));
         if (say) answer_client(ends, &frame);
+        for (size_t i = 0; i < relay->also_count; i++) {
+            answer_client(ends, &relay->also[i]);
+            buf_free(&relay->also[i]);
+        }
+        relay->also_count = 0;
     }
+}
+
+void double_also(struct double_relay *relay, struct bytes frame) {
+    assert_true(relay->also_count < DOUBLE_ALSO);
+    buf_add_bytes(&relay->also[relay->also_count++], frame);
+}
+
+void double_turn_to(struct double_relay *relay, struct scene_relay *behind) {
+    pthread_mutex_lock(&relay->lock);
+    relay->behind = behind;
+    relay->turned = true;
+    pthread_mutex_unlock(&relay->lock);
 }
 
 static void *open_front(struct double_relay *relay, const uint8_t *secret, void *context) {
@@ -147,7 +164,8 @@ static void *run(void *argument) {
                                   {.socket = ends.back, .events = ZMQ_POLLIN}};
         zmq_poll(items, ends.back ? 2 : 1, POLL_MS);
         pthread_mutex_lock(&relay->lock);
-        if (memcmp(as, relay->transport_public, KEY_SIZE) != 0) {
+        if (relay->turned || memcmp(as, relay->transport_public, KEY_SIZE) != 0) {
+            relay->turned = false;
             if (ends.back) zmq_close(ends.back);
             ends.back = open_back(relay);
             memcpy(as, relay->transport_public, KEY_SIZE);

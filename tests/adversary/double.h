@@ -9,7 +9,7 @@
 #include "scene.h"
 
 /* Answers that were seen, to be said again: the latest but one of each type. */
-enum { DOUBLE_TYPES = 128 };
+enum { DOUBLE_TYPES = 128, DOUBLE_ALSO = 32 };
 
 struct double_relay;
 /* What the double does to a frame. Returns false to keep it to itself. */
@@ -29,6 +29,9 @@ struct double_relay {
     bool mute_statements;            /* STATE is answered "over quota", so that a home can be put back and try again */
     struct buf before[DOUBLE_TYPES]; /* bodies, by type */
     unsigned changed;                /* frames that the script has changed or kept */
+    struct buf also[DOUBLE_ALSO];    /* frames that it says besides, after this one */
+    size_t also_count;
+    bool turned; /* another relay is behind it now */
 };
 /* The card that leads a client to the double, otherwise the real one. */
 void double_start(struct double_relay *ret, struct scene_relay *behind, const char *card_path);
@@ -36,6 +39,10 @@ void double_start(struct double_relay *ret, struct scene_relay *behind, const ch
 void double_become(struct double_relay *relay, const uint8_t *secret, const uint8_t *public);
 void double_script_set(struct double_relay *relay, double_script *on_answer, double_script *on_ask, void *context,
                        bool mute_statements);
+/* From a script: this frame is said as well, after the one at hand. */
+void double_also(struct double_relay *relay, struct bytes frame);
+/* From now on the answers are this relay's. */
+void double_turn_to(struct double_relay *relay, struct scene_relay *behind);
 void double_stop(struct double_relay *relay);
 
 /* A home's transport key, from its unsealed key store. */

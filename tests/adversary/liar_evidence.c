@@ -12,7 +12,7 @@
 static struct user ann = {.party = "fj", .post = "fj/technical"}, bob = {.party = "de", .post = "de/technical"};
 static char note[SCENE_PATH];
 static struct falsifier liar;
-static struct actor eve, mallory; /* two others, who write to each other */
+static struct actor eve, mallory; /* two others: one writes to the other, who writes to bob */
 
 static void be_honest(void) { double_script_set(&stage_double, NULL, NULL, NULL, false); }
 static void lie(void) { double_script_set(&stage_double, falsifier_answers, falsifier_asks, &liar, false); }
@@ -24,16 +24,17 @@ static void ann_writes(const char *subject, char id[static 2 * TEXT_ID_BYTES + 1
     stage_text_field((const char *)ran.out.p, "id", id, 2 * TEXT_ID_BYTES + 1);
 }
 
-static void eve_writes(void) {
+/* An actor numbers what it sends once for all posts: so each writes to one. */
+static void writes(struct actor *from, const char *post) {
     AUTO_REQUEST request = {0};
     AUTO_ROOM room = {0};
     AUTO_REPLY reply = {0};
     struct submit submit;
     struct submitted submitted;
     struct result result;
-    request_new(&eve, &(struct outline){.to = (const char *const[]){mallory.post}, .count = 1}, &request);
+    request_new(from, &(struct outline){.to = &post, .count = 1}, &request);
     request_submit(&request, true, &room, &submit);
-    actor_call(&eve, MESSAGE_SUBMIT, &submit, &reply);
+    actor_call(from, MESSAGE_SUBMIT, &submit, &reply);
     assert_ok(submitted_decode(reply.body, &submitted));
     assert_true(result_next(&submitted.results, &result));
     assert_ok((enum error)result.error);
@@ -133,6 +134,12 @@ static void assert_alarm(const struct user *user, const char *word) {
     if (!strstr((const char *)ran.out.p, word)) fail_msg("status says nothing of \"%s\": %s", word, (const char *)ran.out.p);
 }
 
+static void assert_no_alarm(const struct user *user, const char *word) {
+    AUTO_RAN ran = {0};
+    POUCH_GOOD(user, &ran, "--offline", "status");
+    if (strstr((const char *)ran.out.p, word)) fail_msg("status speaks of \"%s\": %s", word, (const char *)ran.out.p);
+}
+
 static void assert_goes_on(const struct user *user) {
     AUTO_RAN ran = {0};
     be_honest();
@@ -196,7 +203,7 @@ static void two_logs_for_two_members(void **state) {
     char id[2 * TEXT_ID_BYTES + 1];
     liar.fork = falsifier_size(&liar);
     liar.heads = liar.places = true;
-    eve_writes(); /* where the two logs part is nothing that bob has to do with */
+    writes(&eve, mallory.post); /* where the two logs part is nothing that bob has to do with */
     ann_writes("For bob", id);
     lie();
     POUCH_GOOD(&bob, &ran, "sync");
@@ -225,6 +232,22 @@ static void a_log_without_ones_own_entry(void **state) {
     assert_goes_on(&bob);
     POUCH_GOOD(&bob, &ran, "--offline", "inbox");
     assert_non_null(strstr((const char *)ran.out.p, "Not in the log"));
+}
+
+/* More than one question can be about; and no lie in any of them. */
+static void many_heads_at_once_are_one_log(void **state) {
+    (void)state;
+    AUTO_RAN ran = {0};
+    for (size_t i = 0; i < 2 * LOG_SIZES_MAX + 7; i++) writes(&mallory, bob.post);
+    for (size_t i = 0; i < 2; i++) POUCH_GOOD(&bob, &ran, "sync");
+    assert_no_alarm(&bob, "evidence");
+    liar.hashes[(falsifier_size(&liar) - LOG_SIZES_MAX) * HASH_SIZE] ^= 1; /* among them */
+    liar.heads = true;
+    lie();
+    POUCH(&bob, &ran, "sync");
+    assert_refused(&ran, "fraud", "evidence logs");
+    stage_put_back(&bob);
+    assert_goes_on(&bob);
 }
 
 /* ---- receipts ---- */
@@ -257,7 +280,7 @@ static void receipts_that_are_not_given(void **state) {
     assert_goes_on(&bob); /* it is said again */
     lie();
     POUCH(&ann, &ran, "send", "--to", "de", "-s", "Nor for this", note);
-    POUCH(&ann, &ran, "sync");
+    assert_refused(&ran, "withheld", "no receipt for submission");
     assert_alarm(&ann, "no receipt for submission");
     assert_goes_on(&ann);
 }
@@ -338,6 +361,7 @@ int main(void) {
         ACT(a_log_that_went_back),
         ACT(two_logs_for_two_members),
         ACT(a_log_without_ones_own_entry),
+        ACT(many_heads_at_once_are_one_log),
         ACT(a_receipt_out_of_another_log),
         ACT(receipts_that_are_not_given),
         ACT(two_histories_of_one_leg),

@@ -161,6 +161,19 @@ static void read_card(struct scene_relay *relay) {
     assert_ok(card_parse(buf_bytes(&text), &relay->card, NULL));
 }
 
+static void serve(struct scene_relay *relay) {
+    int pipes[2];
+    read_card(relay);
+    assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+    const char *words[] = {program("POUCHD"), "--config", relay->yaml, NULL};
+    relay->pid = spawn(NULL, words, pipes[1], -1);
+    close(pipes[1]);
+    relay->out = pipes[0];
+    wait_ready(relay);
+    relay->context = zmq_ctx_new();
+    assert_non_null(relay->context);
+}
+
 void scene_relay_start(struct scene_relay *relay, void (*adjust)(struct config *config)) {
     scene_relay_start_with(relay, adjust, (const char *const[]){NULL});
 }
@@ -170,7 +183,6 @@ void scene_relay_start_with(struct scene_relay *relay, void (*adjust)(struct con
     enum { INIT_WORDS = 16 };
     AUTO_RAN ran = {0};
     const char *init[INIT_WORDS] = {0};
-    int pipes[2];
     assert_ok(sodium_init() < 0 ? E_INTERNAL : E_OK);
     *relay = (struct scene_relay){.port = scene_free_port()};
     snprintf(relay->folder, sizeof relay->folder, "/tmp/pouch-adversary-XXXXXX");
@@ -184,16 +196,41 @@ void scene_relay_start_with(struct scene_relay *relay, void (*adjust)(struct con
     scene_run(NULL, init, &ran);
     if (ran.exit != 0) fail_msg("pouchd init: %s", (char *)ran.err.p);
     if (adjust) adjust_config(relay, adjust);
-    read_card(relay);
-    assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-    const char *serve[] = {program("POUCHD"), "--config", relay->yaml, NULL};
-    relay->pid = spawn(NULL, serve, pipes[1], -1);
-    close(pipes[1]);
-    relay->out = pipes[0];
-    wait_ready(relay);
-    relay->context = zmq_ctx_new();
-    assert_non_null(relay->context);
+    serve(relay);
 }
+
+/* Its files say where they are and where it listens: these words are put right. */
+static void replace_word(struct scene_relay *relay, const char *from, const char *to) {
+    AUTO_BUF was = {0}, is = {0};
+    scene_read_file(relay->yaml, &was);
+    buf_add(&was, "", 1);
+    const char *at = (const char *)was.p;
+    for (const char *next; (next = strstr(at, from)); at = next + strlen(from)) {
+        buf_add(&is, at, (size_t)(next - at));
+        buf_add_bytes(&is, bytes_text(to));
+    }
+    buf_add_bytes(&is, bytes_text(at));
+    scene_write_file(relay->yaml, buf_bytes(&is));
+}
+
+void scene_relay_copy(const struct scene_relay *relay, struct scene_relay *ret) {
+    AUTO_RAN ran = {0};
+    char all[SCENE_PATH], from[32], to[32];
+    *ret = (struct scene_relay){.port = scene_free_port()};
+    snprintf(ret->folder, sizeof ret->folder, "/tmp/pouch-adversary-XXXXXX");
+    assert_non_null(mkdtemp(ret->folder));
+    snprintf(all, sizeof all, "%s/.", relay->folder);
+    scene_run(NULL, (const char *const[]){"/bin/cp", "-a", all, ret->folder, NULL}, &ran);
+    assert_int_equal(ran.exit, 0);
+    snprintf(ret->yaml, sizeof ret->yaml, "%s/relay.yaml", ret->folder);
+    snprintf(ret->address, sizeof ret->address, "tcp://127.0.0.1:%u", ret->port);
+    snprintf(from, sizeof from, ":%u", relay->port);
+    snprintf(to, sizeof to, ":%u", ret->port);
+    replace_word(ret, from, to);
+    replace_word(ret, relay->folder, ret->folder);
+}
+
+void scene_relay_go_on(struct scene_relay *relay) { serve(relay); }
 
 static int remove_one(const char *path, const struct stat *stat, int type, struct FTW *ftw) {
     (void)stat;

@@ -1,7 +1,7 @@
 """Drawings in characters, read back: which state has an arrow to which.
 
-A line of `-`, `|` and joints `+` joins all states that it begins at (it touches them, at most one blank between) with all
-states that it has a head at: `>`, `<`, `v`, `^`. Words in round brackets and in lower case are remarks."""
+A line of `-`, `|` and joints `+` joins all states that it begins at (it touches them, at most one blank between) with
+all states that it has a head at: `>`, `<`, `v`, `^`. Words in round brackets and in lower case are remarks."""
 import re
 
 BESIDE = {"-": "LR", "|": "UD", "+": "LRUD", ">": "LR", "<": "LR", "v": "UD", "^": "UD"}

@@ -1,12 +1,12 @@
 /* leg.pml - one leg between its sender, a relay that crashes, and the devices that it goes to. README.md says what is
  * modelled, what is left out, and what must hold; the steps come from leg.def (steps.py).
  *
- * The links: what a device has said is on its way from then on. The relay may take it now, later, never, again, and in
- * any order: that is all that losing, repeating and reordering links can do. An answer arrives or is lost.
+ * The links: what a device has said is on its way from then on. The relay may take it now, later, never, again, in any
+ * order: that is all that losing, repeating and reordering links can do. An answer arrives or is lost.
  *
- * The relay: takes some statements into a batch, commits it, and answers; it may crash before the commit, and between the
- * commit and any of the answers. What lies between these is nobody else's business, so a batch is one atomic sequence:
- * whatever others do in the meantime they might as well do before it or after it.
+ * The relay: takes some statements into a batch, commits it, and answers; it may crash before the commit, and between
+ * the commit and any of the answers. What lies between these is nobody else's business, so a batch is one atomic
+ * sequence: whatever others do in the meantime they might as well do before it or after it.
  *
  * Options: KIND (by steps.py), BATCH, GENERATIONS; and what happens: WITHDRAWS, EXPIRES, OPENS, ACKNOWLEDGES, CLOSES,
  * CONSENTS, REKEYS, FORWARDS, PARENT; SISTER: the recipient has a second device. */
@@ -52,6 +52,7 @@ c_decl {
 #define FAULT_never_answers 14
 #define FAULT_refusal_passes 15
 #define FAULT_consents_pile_up 16
+#define FAULT_forgets_who_left 17
 #define PLANTED(name) (fault == FAULT_##name)
 hidden byte fault;
 #define MUST(condition, property) if :: (condition) :: else -> c_code { violated(property); }; assert(false) fi
@@ -82,7 +83,6 @@ hidden byte fault;
 #define CANNOT_2 17
 #define RESEAL_3 18
 #define FORWARD_3 19
-#define SLOTS 20
 #define BIT(slot) (1 << (slot))
 #define EVENT_OF(slot) ((slot) == CANNOT_2 -> EVENT_CANNOT_OPEN : ((slot) == RESEAL_3 -> EVENT_RESEALED : \
                         ((slot) == FORWARD_3 -> EVENT_FORWARDED : (slot))))
@@ -110,6 +110,7 @@ byte shown; /* so many entries have been in some feed: all that were ever commit
 byte entry_by[ENTRIES]; /* device * 32 + slot */
 byte entry_to[ENTRIES];
 int has_entry[PEOPLE], has_note[PEOPLE]; /* receipts by statement: with an entry, or without */
+int lost[PEOPLE];                        /* of the latter: those that were answered with an error */
 byte post;                               /* the leg is with */
 short been_1, been_2;                    /* states that devices of the first post, of the second, were shown */
 byte cannot;                             /* devices that said so of this generation */
@@ -126,12 +127,15 @@ byte jobs;
 bit quiet;     /* from now on nothing crashes, nothing is lost, nothing comes again */
 
 hidden byte device, slot, event, to, at, from, ended, decided, sealed, now_at, j, start, entries_before;
-hidden byte result, late, repeats, beaten, consents;
+hidden byte result, late, welcome, repeats, beaten, consents;
 
 #define IS_OPEN(state) ((state) == STATE_ACCEPTED || (state) == STATE_HANDED_OVER || (state) == STATE_ACKNOWLEDGED)
-#define SETTLED(state) (TERMINAL(state) || (state) == STATE_ACKNOWLEDGED || (KIND == KIND_REPLY && (state) == STATE_HANDED_OVER))
+#define SETTLED(state) (TERMINAL(state) || (state) == STATE_ACKNOWLEDGED || \
+                        (KIND == KIND_REPLY && (state) == STATE_HANDED_OVER))
 #define RELEASES(state) ((state) == STATE_STORED -> KIND == KIND_REPLY : IS_OPEN(state))
 #define HAS_BODY (KIND != KIND_OFFER_ONLY)
+
+#define NEEDS_WRAPS (NEXT(leg, EVENT_REKEY_NEEDED) != STATE_NONE)
 
 /* ---- entries ---- */
 
@@ -163,7 +167,7 @@ inline put_entry(who, what, state) {
     :: else
     fi;
     if
-    :: NEXT(leg, EVENT_REKEY_NEEDED) == STATE_NONE -> cannot = 0
+    :: !NEEDS_WRAPS -> cannot = 0
     :: else
     fi;
     if
@@ -175,7 +179,7 @@ inline put_entry(who, what, state) {
 
 inline say_rekey_needed() {
     if
-    :: !needs_rekey && NEXT(leg, EVENT_REKEY_NEEDED) != STATE_NONE && (cannot & READERS) == READERS ->
+    :: !needs_rekey && NEEDS_WRAPS && (cannot & READERS) == READERS ->
         event = EVENT_REKEY_NEEDED;
         to = leg;
         put_entry(RELAY, event, leg);
@@ -200,14 +204,16 @@ inline answer_with(ok, receipt) {
 }
 
 /* A statement that moves nothing: a repeat, a late note, a decision that lost, or something out of place. */
+#define ONLY_NOTES(event) ((event) == EVENT_NOTIFIED || (event) == EVENT_OPENED || (event) == EVENT_CANNOT_OPEN)
 inline judge_repeat() {
     if
-    :: event == EVENT_NOTIFIED || event == EVENT_OPENED || event == EVENT_CANNOT_OPEN -> answer_with(true, true)
+    :: ONLY_NOTES(event) -> answer_with(true, true)
     :: !late && repeats -> answer_with(true, true) /* one entry of either side says it */
-    :: late && !(event == EVENT_NOTIFIED || event == EVENT_OPENED || event == EVENT_CANNOT_OPEN) -> answer_with(false, true)
+    :: late && !ONLY_NOTES(event) -> answer_with(false, true)
     :: !late && event == EVENT_ACCEPTED -> answer_with(furthest >= STATE_ACCEPTED, true)
     :: !late && event == EVENT_HANDED_OVER -> answer_with(furthest >= STATE_HANDED_OVER, furthest >= STATE_HANDED_OVER)
-    :: !late && event == EVENT_ACKNOWLEDGED -> answer_with(furthest >= STATE_ACKNOWLEDGED, furthest >= STATE_ACKNOWLEDGED)
+    :: !late && event == EVENT_ACKNOWLEDGED ->
+        answer_with(furthest >= STATE_ACKNOWLEDGED, furthest >= STATE_ACKNOWLEDGED)
     :: !late && event == EVENT_DECLINED -> answer_with(leg == STATE_DECLINED, true)
     :: !late && event == EVENT_WITHDRAWN -> answer_with(leg == STATE_WITHDRAWN, true)
     :: !late && event == EVENT_CLOSED -> answer_with(leg == STATE_CLOSED, true)
@@ -218,7 +224,9 @@ inline judge_repeat() {
 
 inline keep_receipt() {
     if
-    :: batch_receipt[at] -> has_note[device] = has_note[device] | BIT(slot)
+    :: batch_receipt[at] ->
+        has_note[device] = has_note[device] | BIT(slot);
+        lost[device] = lost[device] | (result -> 0 : BIT(slot))
     :: else
     fi
 }
@@ -242,15 +250,21 @@ inline take_submission() {
 
 inline take_statement() {
     late = device != SENDER && POST_OF(device) != post;
-    repeats = event == EVENT_CONSENTED && CONSENTED_BY(device) && !PLANTED(repeat_taken_anew) && !PLANTED(consents_pile_up);
+    repeats = event == EVENT_CONSENTED && CONSENTED_BY(device) && !PLANTED(repeat_taken_anew) &&
+              !PLANTED(consents_pile_up);
+    welcome = !late || PLANTED(old_post_decides);
     to = NEXT((PLANTED(judged_by_the_state_before_the_batch) -> start : leg), event);
     if
     :: (has_entry[device] & BIT(slot)) && !PLANTED(repeat_taken_anew) -> answer_with(true, true)
-    :: (has_note[device] & BIT(slot)) -> judge_repeat(); batch_receipt[at] = true /* the same */
+    :: (has_note[device] & BIT(slot)) ->
+        late = late && !PLANTED(forgets_who_left);
+        judge_repeat();
+        batch_receipt[at] = true; /* the same */
+        MUST(result == !(lost[device] & BIT(slot)), "answered means kept: one statement, two answers")
     :: else ->
         if
-        :: late && !PLANTED(old_post_decides) -> judge_repeat(); keep_receipt()
-        :: !(late && !PLANTED(old_post_decides)) && to != STATE_NONE && (event == EVENT_RESEALED || event == EVENT_FORWARDED) ->
+        :: !welcome -> judge_repeat(); keep_receipt()
+        :: welcome && to != STATE_NONE && (event == EVENT_RESEALED || event == EVENT_FORWARDED) ->
             if
             :: GENERATION_OF(slot) != generation + 1 -> answer_with(false, false) /* a sister was first: no receipt */
             :: else ->
@@ -268,7 +282,7 @@ inline take_statement() {
                 fi;
                 answer_with(true, true)
             fi
-        :: !repeats && !(late && !PLANTED(old_post_decides)) && to != STATE_NONE && event != EVENT_RESEALED && event != EVENT_FORWARDED ->
+        :: !repeats && welcome && to != STATE_NONE && event != EVENT_RESEALED && event != EVENT_FORWARDED ->
             put_entry(device, slot, to);
             has_entry[device] = has_entry[device] | BIT(slot);
             answer_with(true, true)
@@ -276,7 +290,7 @@ inline take_statement() {
             judge_repeat();
             keep_receipt();
             if
-            :: event == EVENT_CANNOT_OPEN && GENERATION_OF(slot) == generation && NEXT(leg, EVENT_REKEY_NEEDED) != STATE_NONE ->
+            :: event == EVENT_CANNOT_OPEN && GENERATION_OF(slot) == generation && NEEDS_WRAPS ->
                 cannot = cannot | BIT(device);
                 say_rekey_needed()
             :: else
@@ -331,13 +345,15 @@ inline audit() {
         od;
         MUST(ended == 0, "one decision: an entry after the end");
         if
-        :: event == EVENT_ACCEPTED || event == EVENT_DECLINED || event == EVENT_WITHDRAWN || (event == EVENT_EXPIRED && !IS_OPEN(from)) -> decided++
+        :: event == EVENT_ACCEPTED || event == EVENT_DECLINED || event == EVENT_WITHDRAWN ||
+           (event == EVENT_EXPIRED && !IS_OPEN(from)) -> decided++
         :: else
         fi;
         MUST(decided <= 1, "one decision: two of accepted, declined, withdrawn and expired are entries");
         MUST(device == SENDER || device == RELAY || POST_OF(device) == now_at || event == EVENT_RESEALED,
              "one decision: another post than the one that the leg is with has spoken");
-        MUST(NEXT(from, event) == entry_to[at], "no state without its entry: the entries are no walk through the table");
+        MUST(NEXT(from, event) == entry_to[at],
+             "no state without its entry: the entries are no walk through the table");
         MUST(device == RELAY || (has_entry[device] & BIT(slot)), "answered means kept: an entry without its receipt");
         if
         :: event == EVENT_CONSENTED ->
@@ -542,13 +558,13 @@ end:
 #ifdef EXPIRES
         :: d_step { commit(true) }
 #endif
-        :: !quiet && PLANTED(answer_before_commit) /* a crash; without the fault it is as if nothing had been */
+        :: d_step { !quiet -> empty_batch(); disturbed = true } /* a crash before the commit */
         fi;
         if
         :: d_step { answer_all() }
         :: d_step { jobs > 1 && !quiet -> answer(0); disturbed = true }
         :: d_step { jobs > 1 && !quiet -> answer(1); disturbed = true }
-        :: d_step { !quiet -> disturbed = true }
+        :: d_step { !quiet -> disturbed = true } /* a crash after it, or a broken link */
         :: PLANTED(never_answers)
         fi;
         d_step { empty_batch() };
@@ -566,7 +582,7 @@ end:
 #endif
 #ifdef REKEYS
     /* All devices that could open it are gone; there will be others. */
-    :: d_step { ordinal > 0 && generation < GENERATIONS && !needs_rekey && NEXT(leg, EVENT_REKEY_NEEDED) != STATE_NONE ->
+    :: d_step { ordinal > 0 && generation < GENERATIONS && !needs_rekey && NEEDS_WRAPS ->
         cannot = READERS;
         say_rekey_needed();
         audit() }
@@ -586,8 +602,8 @@ progress:
 
 /* ---- devices ---- */
 
-/* What a device says it says by what it has been shown, and that may be long out of date: any state since the leg came to
- * its post. */
+/* What a device says it says by what it has been shown, and that may be long out of date: any state since the leg came
+ * to its post. */
 #define BEEN(d) ((d) == SENDER -> (been_1 | been_2) : ((d) == C -> been_2 : been_1))
 #define MAY(d, event) ((BEEN(d) & starts[event]) && !(said[d] & BIT(event)))
 #define SAY(d, slot) said[d] = said[d] | BIT(slot)
@@ -636,22 +652,24 @@ end:
 #define MAY_CONSENT(d)
 #endif
 #ifdef REKEYS
-#define CANNOT_OPEN_IT(d) (generation == 1 -> (said[d] & BIT(EVENT_CANNOT_OPEN)) : (generation == 2 && (said[d] & BIT(CANNOT_2))))
-#define MAY_FAIL(d) :: d_step { BEEN(d) && generation < GENERATIONS && !OPENED_IT(d) && !(bodies & BIT(d)) && !CANNOT_OPEN_IT(d) -> \
-    SAY(d, CANNOT_SLOT(generation)) }
+#define CANNOT_OPEN_IT(d) (generation < 3 -> (said[d] & BIT(CANNOT_SLOT(generation))) : 0)
+#define MAY_FAIL(d) \
+    :: d_step { BEEN(d) && generation < GENERATIONS && !OPENED_IT(d) && !(bodies & BIT(d)) && !CANNOT_OPEN_IT(d) -> \
+        SAY(d, CANNOT_SLOT(generation)) }
 #else
 #define CANNOT_OPEN_IT(d) false
 #define MAY_FAIL(d)
 #endif
 #ifdef FORWARDS
-#define MAY_FORWARD(d) :: d_step { OPENED_IT(d) && (BEEN(d) & starts[EVENT_FORWARDED]) && !DECIDED(d) && generation < GENERATIONS && \
-    !(said[d] & BIT(FORWARD_SLOT(generation + 1))) -> SAY(d, FORWARD_SLOT(generation + 1)) }
+#define MAY_FORWARD(d) \
+    :: d_step { OPENED_IT(d) && (BEEN(d) & starts[EVENT_FORWARDED]) && !DECIDED(d) && generation < GENERATIONS && \
+                !(said[d] & BIT(FORWARD_SLOT(generation + 1))) -> SAY(d, FORWARD_SLOT(generation + 1)) }
 #else
 #define MAY_FORWARD(d)
 #endif
 #ifdef ACKNOWLEDGES
-#define MAY_ACKNOWLEDGE(d) :: (OPENED_IT(d) || HAS_BODY) && (!HAS_BODY || (bodies & BIT(d))) && MAY(d, EVENT_ACKNOWLEDGED) -> \
-    SAY(d, EVENT_ACKNOWLEDGED)
+#define MAY_ACKNOWLEDGE(d) \
+    :: (HAS_BODY -> (bodies & BIT(d)) : OPENED_IT(d)) && MAY(d, EVENT_ACKNOWLEDGED) -> SAY(d, EVENT_ACKNOWLEDGED)
 #else
 #define MAY_ACKNOWLEDGE(d)
 #endif
@@ -668,8 +686,8 @@ end:
 #else
 /* It may ask whenever it likes, and the relay's answer is for the leg as it stands. */
 #define MAY_FETCH(d) \
-    :: BEEN(d) && POST_OF(d) == post && !(bodies & BIT(d)) && !CANNOT_OPEN_IT(d) && (RELEASES(leg) || (PLANTED(body_before_acceptance) && !TERMINAL(leg))) -> \
-        bodies = bodies | BIT(d) \
+    :: BEEN(d) && POST_OF(d) == post && !(bodies & BIT(d)) && !CANNOT_OPEN_IT(d) && \
+       (RELEASES(leg) || (PLANTED(body_before_acceptance) && !TERMINAL(leg))) -> bodies = bodies | BIT(d) \
     :: (bodies & BIT(d)) && !(said[d] & BIT(EVENT_HANDED_OVER)) -> SAY(d, EVENT_HANDED_OVER)
 #endif
 #define DEVICE(d) MAY_DROP(d) MAY_DECIDE(d) MAY_OPEN(d) MAY_FETCH(d) MAY_CLOSE(d) MAY_CONSENT(d) MAY_FAIL(d)
@@ -716,12 +734,13 @@ end:
 active proctype judge() {
 end:
     do
-    :: atomic { !ALL_KEPT -> c_code { violated("answered means kept: a receipt is gone"); }; assert(false) }
-    :: atomic { shown > ordinal -> c_code { violated("answered means kept: an entry that was shown is gone"); }; assert(false) }
-    :: atomic { REFUSAL_BROKEN -> c_code { violated("answered means kept: what was refused for good is stored"); }; assert(false) }
-    :: atomic { bodies && !MAY_HAVE_BODY -> c_code { violated("body only after acceptance"); }; assert(false) }
+    :: atomic { !ALL_KEPT -> MUST(false, "answered means kept: a receipt is gone") }
+    :: atomic { shown > ordinal -> MUST(false, "answered means kept: an entry that was shown is gone") }
+    :: atomic { REFUSAL_BROKEN -> MUST(false, "answered means kept: what was refused for good is stored") }
+    :: atomic { bodies && !MAY_HAVE_BODY -> MUST(false, "body only after acceptance") }
     :: !quiet -> quiet = true
-    :: atomic { timeout -> MUST(SETTLED(leg) || REFUSED, "no dead end: nothing more can happen, and the leg is not settled");
+    :: atomic { timeout ->
+        MUST(SETTLED(leg) || REFUSED, "no dead end: nothing more can happen, and the leg is not settled");
         MUST(ALL_ANSWERED, "no dead end: a statement waits for ever") } -> break
     od
 }

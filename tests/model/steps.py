@@ -10,7 +10,7 @@ COLUMN = {"WITH_BODY": WITH_BODY, "OFFER_ONLY": OFFER_ONLY, "REQUEST": WITH_BODY
 
 
 class Legs:
-    """states: name -> (number, terminal); events: name -> (number, actor); steps: (from, event, to, kinds), by names."""
+    """states: name -> (number, terminal); events: name -> (number, actor); steps: (from, event, to, kinds) by name."""
 
     def __init__(self, text):
         text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
@@ -25,7 +25,8 @@ class Legs:
 
     def arrows(self):
         """Every arrow for every kind of leg that has it: (from, event, to, kind's bit)."""
-        return {(a, event, b, bit) for a, event, b, kinds in self.steps for bit in KINDS.values() if COLUMN[kinds] & bit}
+        return {(a, event, b, bit)
+                for a, event, b, kinds in self.steps for bit in KINDS.values() if COLUMN[kinds] & bit}
 
     def reached(self, bit):
         """The states that a leg of this kind can come to."""

@@ -1,5 +1,6 @@
 """Goal: the drawings of the life of a leg in PROTOCOL.md, read back line by line, have the arrows of leg.def, in both
-directions; steps that leave a leg where it is are not drawn, they stand in the lists beside it (test_protocol_document)."""
+directions. Steps that leave a leg where it is are not drawn; they stand in the lists beside it, which
+test_protocol_document compares."""
 import os
 import unittest
 
@@ -47,7 +48,7 @@ class Drawings(unittest.TestCase):
                     try:
                         self.assertNotEqual(drawn.arrows(), right)
                     except ValueError:
-                        pass # the drawing says itself that something is missing
+                        pass  # the drawing says itself that something is missing
                 drawn.cells[place] = c
 
 

@@ -1,6 +1,6 @@
-"""Goal: what README.md claims of the life of a leg holds in every state that the model can reach, and would be noticed if
-it did not: each configuration is searched to its end by spin's verifier, and a planted fault is found under the name of
-what it breaks. And the arrows that the searches take are those of leg.def, none more and none fewer."""
+"""Goal: what README.md claims of the life of a leg holds in every state that the model can reach, and would be noticed
+if it did not: each configuration is searched to its end by spin's verifier, and a planted fault is found under the name
+of what it breaks. And the arrows that the searches take are those of leg.def, none more and none fewer."""
 import concurrent.futures
 import os
 import re
@@ -51,6 +51,7 @@ CONFIGURATIONS = {
 FAULTS = [
     ("answer_before_commit", "deciding handing_over replying", "answered means kept: a receipt is gone"),
     ("forget_on_crash", "deciding handing_over replying", "answered means kept"),
+    ("forgets_who_left", "forwarding_sisters", "answered means kept: one statement, two answers"),
     ("refusal_passes", "replying", "answered means kept: what was refused for good is stored"),
     ("judged_by_the_state_before_the_batch", "deciding grouping", "one decision"),
     ("expiry_first", "deciding grouping", "one decision: a deadline beat what had arrived before it"),
@@ -108,8 +109,8 @@ def build(folder, kind, options):
     with open(os.path.join(folder, "steps.pml"), "w", encoding="utf-8") as file:
         file.write(steps.promela(steps.read(LEG_DEF), kind))
     spin, cc = os.environ.get("SPIN", "spin"), os.environ.get("CC", "cc").split()
-    said = subprocess.run([spin, "-a", *("-D" + option for option in options.split()), "leg.pml"], cwd=folder, check=False,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout.decode()
+    said = subprocess.run([spin, "-a", *("-D" + option for option in options.split()), "leg.pml"], cwd=folder,
+                          check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout.decode()
     if "Error" in said:
         raise RuntimeError(said)
     mode = "-DNP" if liveness else "-DSAFETY"
@@ -149,7 +150,8 @@ class Searches(unittest.TestCase):
         states = {name: number for name, (number, _) in legs.states.items()}
         taken = {(*arrow, steps.KINDS[kind]) for name, (kind, _) in CONFIGURATIONS.items()
                  for arrow in self.runs[name][None].arrows}
-        table = {(states[a], events[event], states[b], kind) for a, event, b, kind in legs.arrows() if a in legs.reached(kind)}
+        table = {(states[a], events[event], states[b], kind)
+                 for a, event, b, kind in legs.arrows() if a in legs.reached(kind)}
         self.assertEqual(taken - table, set(), "the model takes an arrow that leg.def does not have")
         self.assertEqual(table - taken, set(), "leg.def has an arrow that no search has taken")
 

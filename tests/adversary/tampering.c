@@ -1,0 +1,406 @@
+/* tampering.c - the real client against a relay that changes one field of what it says, every field in its turn.
+ *
+ * Goal: whatever field of whatever object is changed, in whatever way, with the signature as it was or - where the relay's own
+ * key signs - anew, the client names it (an exit code that means something, or an alarm) unless the table tamper.def says that
+ * it may go by, because it says nothing that matters; it never shows what is not true; and with an honest relay it has
+ * everything, once. A field without a row fails, and so does a row without a field. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "stage.h"
+#include "tamper.h"
+
+/* ---- the table ---- */
+
+#define FLIP (1U << CHANGE_FLIP)
+#define REMOVE (1U << CHANGE_REMOVE)
+#define EMPTY (1U << CHANGE_EMPTY)
+#define OTHER (1U << CHANGE_OTHER)
+#define PLUS (1U << CHANGE_PLUS)
+#define MINUS (1U << CHANGE_MINUS)
+#define ZERO (1U << CHANGE_ZERO)
+#define MOST (1U << CHANGE_MOST)
+#define TWICE (1U << CHANGE_TWICE)
+#define REVERSE (1U << CHANGE_REVERSE)
+#define ADD (1U << CHANGE_ADD)
+#define ANY 0xffffU
+#define NAMED 0U
+
+static const struct row {
+    const char *object, *field;
+    unsigned quiet; /* these changes may go by without a word; all others must be named */
+    const char *why;
+} rows[] = {
+#define TAMPER(object, field, quiet, why) {#object, #field, quiet, why},
+#include "tamper.def"
+#undef TAMPER
+};
+
+static const struct row *row_of(const struct object *object, const struct field *field) {
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(rows[i].object, object->name) == 0 && strcmp(rows[i].field, field->name) == 0) return &rows[i];
+    return NULL;
+}
+
+struct counted {
+    size_t fields, missing;
+};
+static void count_field(const struct object *object, const struct field *field, void *context) {
+    struct counted *counted = context;
+    counted->fields++;
+    if (row_of(object, field)) return;
+    counted->missing++;
+    print_message("TAMPER(%s, %s, NAMED, \"\")\n", object->name, field->name);
+}
+
+static void every_field_of_every_object_has_its_row(void **state) {
+    (void)state;
+    struct counted counted = {0};
+    tamper_every_field(count_field, &counted);
+    assert_int_equal(counted.missing, 0);
+    assert_int_equal(counted.fields, LENGTH(rows));
+    for (size_t i = 0; i < LENGTH(rows); i++)
+        if ((rows[i].quiet != 0) != (rows[i].why[0] != 0)) fail_msg("%s.%s: why?", rows[i].object, rows[i].field);
+}
+
+/* ---- the play ---- */
+
+static char note[SCENE_PATH];
+static struct user ann = {.party = "fj", .post = "fj/technical"}, bob = {.party = "de", .post = "de/technical"};
+static struct tamper tamper;
+static unsigned every = 1, offset; /* of the changes, one in so many */
+
+static void be_honest(void) { double_script_set(&stage_double, NULL, NULL, NULL, false); }
+
+static void ann_sends(const char *subject, char id[static 2 * TEXT_ID_BYTES + 1]) {
+    AUTO_RAN ran = {0};
+    POUCH_GOOD(&ann, &ran, "send", "--to", "de", "--kind", "incident", "--tlp", "AMBER", "-s", subject, "--summary",
+               "A summary", note);
+    stage_text_field((const char *)ran.out.p, "id", id, 2 * TEXT_ID_BYTES + 1);
+}
+
+static int raise_curtain(void **state) {
+    (void)state;
+    AUTO_RAN ran = {0};
+    stage_open(NULL);
+    snprintf(note, sizeof note, "%s/note.txt", stage_papers);
+    scene_write_file(note, bytes_text("Please look at this at once.\n"));
+    stage_make_user(&ann);
+    stage_make_user(&bob);
+    stage_join(&ann, &ran);
+    assert_int_equal(ran.exit, 0);
+    stage_join(&bob, &ran);
+    assert_int_equal(ran.exit, 0);
+    POUCH_GOOD(&ann, &ran, "sync");
+    POUCH_GOOD(&bob, &ran, "sync");
+    tamper_open(&tamper, &stage_relay);
+    return 0;
+}
+
+static int lower_curtain(void **state) {
+    (void)state;
+    tamper_close(&tamper);
+    stage_close();
+    return 0;
+}
+
+/* ---- what is shown ---- */
+
+#define COMPLAIN(...)                                                                                                  \
+    do {                                                                                                               \
+        if (!getenv("TAMPER_TELL")) fail_msg(__VA_ARGS__);                                                             \
+        print_message("WRONG " __VA_ARGS__);                                                                           \
+        print_message("\n");                                                                                           \
+    } while (0)
+static json_t *lines_of(const struct ran *ran) {
+    json_t *list = json_array();
+    for (const char *at = (const char *)ran->out.p; at && *at;) {
+        json_error_t error;
+        json_t *line = json_loads(at, JSON_DISABLE_EOF_CHECK, &error);
+        if (!line) fail_msg("not JSON: %s", at);
+        json_array_append_new(list, line);
+        at = strchr(at, '\n');
+        if (at) at++;
+    }
+    return list;
+}
+
+static json_t *line_with(json_t *list, const char *id) {
+    size_t i;
+    json_t *line;
+    json_array_foreach(list, i, line) if (strcmp(json_string_value(json_object_get(line, "id")), id) == 0) return line;
+    return NULL;
+}
+
+/* An act: what is done, again and again, from the same home. */
+struct act {
+    const char *name;
+    struct user *user;
+    const char *const *words;
+    const char *list; /* what is shown to the user: `inbox` or `sent` */
+    const char *const *states; /* that the requests were in, one after the other; ends with NULL */
+    enum message types[8];
+    bool mute;
+    json_t *truth;
+};
+
+static json_t *shown_to(const struct act *act, bool offline) {
+    AUTO_RAN ran = {0};
+    if (offline)
+        POUCH(act->user, &ran, "--offline", act->list, "--all");
+    else
+        POUCH(act->user, &ran, act->list, "--all");
+    if (ran.exit != 0) COMPLAIN("%s ends with %d: %s", act->list, ran.exit, (const char *)ran.err.p);
+    return lines_of(&ran);
+}
+
+static bool was_once(const struct act *act, json_t *is) {
+    for (const char *const *state = act->states; *state; state++)
+        if (json_is_string(is) && strcmp(json_string_value(is), *state) == 0) return true;
+    return false;
+}
+
+/* All that is shown is so, or was so, or is not known yet. */
+static void assert_nothing_false(const struct act *act, json_t *shown, const char *what) {
+    size_t i;
+    json_t *line, *value;
+    const char *name;
+    json_array_foreach(shown, i, line) {
+        json_t *right = line_with(act->truth, json_string_value(json_object_get(line, "id")));
+        if (!right) COMPLAIN("%s: a request is shown that nobody sent: %s", what, json_dumps(line, 0));
+        if (!right) continue;
+        json_object_foreach(line, name, value) {
+            bool state = strcmp(name, "state") == 0 || strcmp(name, "states") == 0 || strcmp(name, "legs") == 0;
+            if (json_is_null(value) || json_equal(value, json_object_get(right, name))) continue;
+            if (state && (!json_is_string(value) || was_once(act, value))) continue;
+            COMPLAIN("%s: %s is shown falsely: %s, not %s", what, name, json_dumps(line, 0), json_dumps(right, 0));
+        }
+    }
+}
+
+/* Everything, once, and as it is; the order may be another, that of arriving. */
+static void assert_all_there(const struct act *act, const char *what) {
+    json_t *shown = shown_to(act, false), *line, *value;
+    size_t i;
+    const char *name;
+    if (json_array_size(shown) != json_array_size(act->truth))
+        COMPLAIN("%s: afterwards there are %zu of %zu", what, json_array_size(shown), json_array_size(act->truth));
+    json_array_foreach(act->truth, i, line) {
+        json_t *is = line_with(shown, json_string_value(json_object_get(line, "id")));
+        if (!is) COMPLAIN("%s: lost: %s", what, json_dumps(line, 0));
+        json_object_foreach(line, name, value) {
+            if (json_equal(value, json_object_get(is, name))) continue;
+            COMPLAIN("%s: afterwards %s is %s", what, name, json_dumps(json_object_get(is, name), JSON_ENCODE_ANY));
+        }
+    }
+    json_decref(shown);
+}
+
+/* ---- changes ---- */
+
+static bool is_of(const struct act *act, enum message type) {
+    for (size_t i = 0; i < LENGTH(act->types); i++)
+        if (act->types[i] == type) return true;
+    return false;
+}
+
+static bool look(struct double_relay *relay, const struct message_row *row, struct buf *frame, void *context) {
+    (void)relay;
+    struct frame parts;
+    if (!is_of(context, row->type)) return true;
+    assert_ok(frame_decode(buf_bytes(frame), &parts));
+    tamper_look(&tamper, row->type, parts.body);
+    return true;
+}
+
+static bool change_it(struct double_relay *relay, const struct message_row *row, struct buf *frame, void *context) {
+    (void)relay;
+    struct tamper_aim *aim = context;
+    struct frame parts;
+    AUTO_BUF body = {0};
+    if (row->type != aim->field->type) return true;
+    assert_ok(frame_decode(buf_bytes(frame), &parts));
+    tamper_body(&tamper, aim, row->type, parts.body, &body);
+    if (!bytes_equal(buf_bytes(&body), parts.body)) double_replace_body(frame, buf_bytes(&body));
+    return true;
+}
+
+static void run(const struct act *act, struct ran *ran) {
+    double_become(&stage_double, act->user->secret, act->user->public);
+    stage_run(act->user->home, ran, act->words);
+}
+
+static bool is_named(const struct ran *ran) {
+    if (ran->exit != 0) return strstr((const char *)ran->err.p, "\"error\"") != NULL;
+    return !strstr((const char *)ran->out.p, "\"alarms\": 0");
+}
+
+struct told {
+    unsigned changes, named, fields, exits[16];
+};
+
+/* One change in one session. */
+static void tell(const struct act *act, struct tamper_aim *aim, struct told *told) {
+    AUTO_RAN ran = {0};
+    char what[TAMPER_PATH + 64];
+    snprintf(what, sizeof what, "%s: %s%s", aim->field->path, change_names[aim->change], aim->anew ? ", signed anew" : "");
+    stage_put_back(act->user);
+    double_script_set(&stage_double, change_it, NULL, aim, act->mute);
+    run(act, &ran);
+    if (!aim->applied) return;
+    told->changes++;
+    told->exits[ran.exit & 15]++;
+    bool named = is_named(&ran), sealed = aim->field->own && !aim->anew;
+    told->named += named;
+    const struct row *row = row_of(aim->field->object, aim->field->field);
+    if (getenv("TAMPER_TELL")) print_message("%s: exit %d, %s: %s%s\n", named ? "NAMED" : "QUIET", ran.exit, what, (char *)ran.err.p, (char *)ran.out.p);
+    else if (!named && (sealed || !(row->quiet & 1U << aim->change))) fail_msg("%s: not a word", what);
+    json_t *shown = shown_to(act, true);
+    assert_nothing_false(act, shown, what);
+    json_decref(shown);
+}
+
+static void tell_all_of(const struct act *act, const struct tamper_field *field, struct told *told) {
+    static unsigned turn;
+    unsigned before = told->changes;
+    for (unsigned change = 0; change < CHANGE_COUNT; change++)
+        for (unsigned anew = 0; anew <= field->own; anew++) {
+            struct tamper_aim aim = {.field = field, .change = (enum change)change, .anew = anew};
+            if (!tamper_fits(field, aim.change) || turn++ % every != offset) continue;
+            tell(act, &aim, told);
+        }
+    if (told->changes == before) return;
+    told->fields++;
+    /* A false head that the log's own key has signed is proof; the home goes on saying so. */
+    if (field->object == &tamper_note_object) stage_put_back(act->user);
+    double_script_set(&stage_double, NULL, NULL, NULL, act->mute);
+    assert_all_there(act, field->path);
+}
+
+static void play(struct act *act, unsigned least) {
+    AUTO_RAN ran = {0};
+    struct told told = {0};
+    uint64_t begun = scene_now_ms();
+    tamper.count = 0;
+    stage_save(act->user);
+    double_script_set(&stage_double, look, NULL, act, act->mute);
+    run(act, &ran);
+    if (ran.exit != 0) fail_msg("%s: %s", act->name, (const char *)ran.err.p);
+    double_script_set(&stage_double, NULL, NULL, NULL, act->mute);
+    act->truth = shown_to(act, false);
+    size_t count = tamper.count;
+    for (size_t i = 0; i < count; i++) tell_all_of(act, &tamper.fields[i], &told);
+    print_message("%s: %zu places, %u tampered with, %u changes, %u of them named, %llu ms\n", act->name, count, told.fields,
+                  told.changes, told.named, (unsigned long long)(scene_now_ms() - begun));
+    assert_true(told.changes * every >= least);
+    stage_put_back(act->user);
+    be_honest();
+    json_decref(act->truth);
+}
+
+/* ---- acts ---- */
+
+static const char *const sync_words[] = {"sync", NULL};
+static char first[2 * TEXT_ID_BYTES + 1], second[2 * TEXT_ID_BYTES + 1], third[2 * TEXT_ID_BYTES + 1];
+
+static void what_a_recipient_gets(void **state) {
+    (void)state;
+    AUTO_RAN ran = {0};
+    struct actor late; /* leaves that bob has not seen */
+    static const char *const states[] = {"stored", "notified", "withdrawn", NULL};
+    actor_join(&stage_relay, "yy/late", &late);
+    actor_free(&late);
+    be_honest();
+    POUCH_GOOD(&ann, &ran, "card", "set", "office", "Harbour watch");
+    ann_sends("First", first);
+    ann_sends("Second", second);
+    ann_sends("Third", third);
+    POUCH_GOOD(&ann, &ran, "withdraw", third);
+    play(&(struct act){.name = "what a recipient gets",
+                       .user = &bob,
+                       .words = sync_words,
+                       .list = "inbox",
+                       .states = states,
+                       .types = {MESSAGE_WELCOME, MESSAGE_LEAVES, MESSAGE_HEADS, MESSAGE_LOG, MESSAGE_FEED,
+                                 MESSAGE_FETCHED, MESSAGE_CONTACTCARD},
+                       .mute = true},
+         900);
+}
+
+/* What waits in the outbox is the same each time, so the relay's answer is. */
+static void what_is_answered_to_a_decision(void **state) {
+    (void)state;
+    AUTO_RAN ran = {0};
+    static const char *const states[] = {"stored", "notified", "accepted", "handed-over", "declined", "withdrawn", NULL};
+    POUCH_GOOD(&bob, &ran, "sync");
+    POUCH(&bob, &ran, "--offline", "accept", first);
+    POUCH(&bob, &ran, "--offline", "decline", second, "--note", "not now");
+    play(&(struct act){.name = "what is answered to a decision",
+                       .user = &bob,
+                       .words = sync_words,
+                       .list = "inbox",
+                       .states = states,
+                       .types = {MESSAGE_STATED, MESSAGE_FETCHED}},
+         100);
+    POUCH_GOOD(&bob, &ran, "sync");
+    POUCH_GOOD(&bob, &ran, "ack", first);
+}
+
+static void what_a_sender_hears(void **state) {
+    (void)state;
+    static const char *const states[] = {"stored",   "notified", "accepted",  "handed-over", "acknowledged",
+                                         "declined", "queued",   "withdrawn", NULL};
+    play(&(struct act){.name = "what a sender hears",
+                       .user = &ann,
+                       .words = sync_words,
+                       .list = "sent",
+                       .states = states,
+                       .types = {MESSAGE_FEED, MESSAGE_LOG},
+                       .mute = true},
+         300);
+}
+
+/* ---- sending ---- */
+
+static bool not_now(struct double_relay *relay, const struct message_row *row, struct buf *frame, void *context) {
+    (void)relay;
+    (void)context;
+    struct frame parts;
+    if (row->type != MESSAGE_SUBMITTED) return true;
+    assert_ok(frame_decode(buf_bytes(frame), &parts));
+    uint64_t number = parts.number;
+    buf_clear(frame);
+    message_encode_failure(number, E_OVER_QUOTA, "not now", frame);
+    return true;
+}
+
+static void what_is_answered_to_a_request(void **state) {
+    (void)state;
+    AUTO_RAN ran = {0};
+    static const char *const states[] = {"stored",   "notified", "accepted",  "handed-over", "acknowledged",
+                                         "declined", "queued",   "withdrawn", "waiting",     NULL};
+    POUCH_GOOD(&ann, &ran, "sync");
+    double_script_set(&stage_double, not_now, NULL, NULL, false);
+    POUCH(&ann, &ran, "send", "--to", "de", "-s", "Fourth", note);
+    play(&(struct act){.name = "what is answered to a request",
+                       .user = &ann,
+                       .words = sync_words,
+                       .list = "sent",
+                       .states = states,
+                       .types = {MESSAGE_SUBMITTED}},
+         100);
+    POUCH_GOOD(&ann, &ran, "sync");
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1) every = (unsigned)strtoul(argv[1], NULL, 10);
+    const struct CMUnitTest acts[] = {
+        cmocka_unit_test(every_field_of_every_object_has_its_row),
+        cmocka_unit_test(what_a_recipient_gets),
+        cmocka_unit_test(what_is_answered_to_a_decision),
+        cmocka_unit_test(what_a_sender_hears),
+        cmocka_unit_test(what_is_answered_to_a_request),
+    };
+    return cmocka_run_group_tests_name("a relay that tampers", acts, raise_curtain, lower_curtain);
+}
