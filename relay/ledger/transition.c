@@ -80,7 +80,8 @@ static enum error judge_repeat(const struct statement *statement, const struct s
     if (target <= leg->furthest) return E_OK;
     bool late_decision = statement->event == EVENT_ACCEPTED;
     bool late_note = statement->event == EVENT_NOTIFIED || statement->event == EVENT_OPENED; /* after the end: a note */
-    *ret_keep = late_decision || late_note;
+    bool after_the_end = leg->state == STATE_EXPIRED || leg->state == STATE_CLOSED; /* it may be true all the same */
+    *ret_keep = late_decision || late_note || after_the_end;
     return late_note ? E_OK : E_WRONG_STATE;
 }
 

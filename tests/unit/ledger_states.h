@@ -104,8 +104,13 @@ UNUSED static struct verdict documented(enum leg_state state, enum leg_state fur
     case EVENT_WITHDRAWN: verdict.error = state == STATE_WITHDRAWN ? E_OK : E_WRONG_STATE; return verdict;
     case EVENT_CLOSED: verdict.error = state == STATE_CLOSED ? E_OK : E_WRONG_STATE; return verdict;
     case EVENT_CONSENTED: verdict.receipt = false; break; /* the second of a side: see test_consent.c */
-    case EVENT_HANDED_OVER: verdict.receipt = furthest >= STATE_HANDED_OVER; break;
-    case EVENT_ACKNOWLEDGED: verdict.receipt = furthest >= STATE_ACKNOWLEDGED; break;
+    case EVENT_HANDED_OVER:
+    case EVENT_ACKNOWLEDGED: {
+        enum leg_state target = event == EVENT_HANDED_OVER ? STATE_HANDED_OVER : STATE_ACKNOWLEDGED;
+        verdict.error = furthest >= target ? E_OK : E_WRONG_STATE;
+        verdict.receipt = furthest >= target || state == STATE_EXPIRED || state == STATE_CLOSED;
+        return verdict;
+    }
     default: fail_msg("an event that the protocol does not speak of");
     }
     verdict.error = verdict.receipt ? E_OK : E_WRONG_STATE;
