@@ -15,12 +15,14 @@ static const struct command_row {
     const struct cli_option *options;
     const size_t *count;
 } rows[] = {
-    {"authority init", "PARTY --name NAME [--kind state|intergovernmental|observer] [--recovery FILE | --no-recovery]", "make a party's authority key",
+    {"authority init", "PARTY --name NAME [--kind state|intergovernmental|observer] [--recovery FILE | --no-recovery]",
+     "make a party's authority key",
      "pouch --home ~/authority authority init fj --name \"Republic of Fiji\"\n"
      "pouch --home A authority init org.first --name FIRST --kind observer --passphrase-file pp",
      "Writes PARTY.charter, for the registrar, and PARTY.nomination, a sheet with the fingerprint, into the current\n"
      "folder. Keep the home on a machine that is not connected: it alone says who the party's posts are.\n"
-     "The recovery key, a separately sealed file (recovery.key in the home, or --recovery FILE), can name a new key for\n"
+     "The recovery key, a separately sealed file (recovery.key in the home, or --recovery FILE), can name a new key "
+     "for\n"
      "the party after this home is lost: take it away, and keep it elsewhere.",
      ROW(authority_init), &authority_init_count},
     {"authority certify", "FILE [--functions diplomatic,policy,technical] [-o CERT]", "certify a post's request",
@@ -32,32 +34,39 @@ static const struct command_row {
      "pouch --home ~/authority authority revoke fj/technical --card relay.card\n"
      "pouch authority revoke fj-technical.revocation --card relay.card      the slip from the safe; needs no home",
      "Makes a signed statement: a file (-o), and with --card sent to the relay at once. DEVICE is the key that\n"
-     "pouch directory show POST prints. FILE sends a revocation that was made before. --reason: 0 to 255, a code of your\n"
+     "pouch directory show POST prints. FILE sends a revocation that was made before. --reason: 0 to 255, a code of "
+     "your\n"
      "own that stays in the directory.",
      ROW(authority_revoke), &authority_revoke_count},
-    {"authority succeed", "[-o FILE] [--card CARD] [--again]", "renew the authority's key with the one it has committed to",
+    {"authority succeed", "[-o FILE] [--card CARD] [--again]",
+     "renew the authority's key with the one it has committed to",
      "pouch --home ~/authority authority succeed --card relay.card\n"
-     "pouch --home A authority succeed -o fj.succession      then, from any computer: pouch authority send fj.succession ...",
-     "Every member is told. What the old key signed stays good; certificates made from now on carry the succession along.\n"
+     "pouch --home A authority succeed -o fj.succession      then, from any computer: pouch authority send "
+     "fj.succession ...",
+     "Every member is told. What the old key signed stays good; certificates made from now on carry the succession "
+     "along.\n"
      "A run that was interrupted is repeated, and gives the same statement. --again gives the last one once more.",
      ROW(authority_succeed), &authority_succeed_count},
     {"authority recover", "--recovery-key FILE --card CARD [--directory FILE] [-o FILE]",
      "name this home's key the party's, by its recovery key",
      "pouch --home ~/new authority init fj --name \"Republic of Fiji\"\n"
      "pouch --home ~/new authority recover --recovery-key recovery.key --card relay.card",
-     "For a home that authority init has made after the party's own was lost. The directory is fetched from the relay and\n"
-     "checked; or read from FILE, which pouch directory export has written at a post: then nothing is sent. The recovery\n"
-     "key's pass-phrase is asked for, or read from --recovery-passphrase-file. It is used up: the new home has another.",
+     "For a home that authority init has made after the party's own was lost. The directory is fetched from the relay "
+     "and\n"
+     "checked; or read from FILE, which pouch directory export has written at a post: then nothing is sent. The "
+     "recovery\n"
+     "key's pass-phrase is asked for, or read from --recovery-passphrase-file. It is used up: the new home has "
+     "another.",
      ROW(authority_recover), &authority_recover_count},
     {"authority take", "--card CARD [--directory FILE] [-o FILE]",
      "take over with this home's key, 14 days after the registrars' notice of it",
      "pouch --home ~/new authority take --card relay.card",
-     "For a party that has lost all its keys: authority init makes new ones, the registrars give notice of them (pouchctl\n"
+     "For a party that has lost all its keys: authority init makes new ones, the registrars give notice of them "
+     "(pouchctl\n"
      "takeover), every member is told, and if nobody objects for 14 days they can be taken.",
      ROW(authority_take), &authority_take_count},
     {"authority object", "--card CARD [--recovery-key FILE] [--directory FILE] [-o FILE]",
-     "object to the registrars' notice of another key",
-     "pouch --home ~/authority authority object --card relay.card",
+     "object to the registrars' notice of another key", "pouch --home ~/authority authority object --card relay.card",
      "The notice is void at once. By the authority's key, or by its recovery key with --recovery-key.",
      ROW(authority_object), &authority_object_count},
     {"authority depart", "[--reason TEXT] [-o FILE] [--card CARD]", "leave the directory",
@@ -105,16 +114,17 @@ static const struct command_row {
      "pouch directory export --public --html -o directory.html",
      "One line an entry of the log, in order: its bytes as the relay gave them, in hex; with --json {\"index\",\n"
      "\"leaf\"}.\n"
-     "--public: only what posts have made public of their contact cards, by party, as one JSON object or, with --html,\n"
+     "--public: only what posts have made public of their contact cards, by party, as one JSON object or, with "
+     "--html,\n"
      "as one page that needs nothing beside it and prints on A4. Who made nothing public is not in it.",
      ROW(directory_export), &directory_export_count},
     {"card show", "[POST]", "a contact card: this post's own, with who may see what; or another's",
      "pouch card show\npouch card show de/technical --json | jq .fields.phone.value", "", ROW(card_show),
      &card_show_count},
-    {"card edit", "[FILE|-]", "this post's contact card, in $EDITOR",
-     "pouch card edit\npouch card edit card.txt",
+    {"card edit", "[FILE|-]", "this post's contact card, in $EDITOR", "pouch card edit\npouch card edit card.txt",
      "One field a line: field: value  [audience]. An audience is nobody (it never leaves this post's devices),\n"
-     "members, public, or parties: [fj, fr]. A line that is taken out is taken off the card. With FILE or - the text is\n"
+     "members, public, or parties: [fj, fr]. A line that is taken out is taken off the card. With FILE or - the text "
+     "is\n"
      "read from there.",
      ROW(card_edit), &card_edit_count},
     {"card set", "FIELD VALUE [--for nobody|members|public|PARTY,PARTY] | FIELD --for ... | FIELD --erase",
@@ -136,7 +146,8 @@ static const struct command_row {
     {"send",
      "--to POST[,POST...] [-s SUBJECT] [--kind incident|clarification|assistance|notice|ping] [--tlp LABEL]\n"
      "           [--pap LABEL] [--precedence routine|priority|immediate|flash] [--answer-by 24h] [--keep 30d]\n"
-     "           [--summary TEXT] [--language TAG] [--offer-only] [--attach FILE]... [--exercise]\n           [--disclosure both] [FILE|-]",
+     "           [--summary TEXT] [--language TAG] [--offer-only] [--attach FILE]... [--exercise]\n           "
+     "[--disclosure both] [FILE|-]",
      "send a request",
      "pouch send --to de/technical -s \"Phishing from your network\" --tlp amber report.txt\n"
      "pouch send --to de,fr,fj --kind ping --exercise --offer-only -s \"Communications check\" --keep 1h\n"
@@ -166,26 +177,32 @@ static const struct command_row {
      "A reason is optional: not-competent, no-capacity, duplicate, misaddressed, policy, authentication, encryption,\n"
      "unrecognized-format, cannot-process, system-resource, other. The note is sealed: only the sender can read it.",
      ROW(decide_decline), &decide_decline_count},
-    {"ack", "ID [--note TEXT] [--consent]", "say: we have it", "pouch ack 3\npouch ack 3 --note \"Received; under analysis.\"", "",
-     ROW(decide_ack), &decide_ack_count},
+    {"ack", "ID [--note TEXT] [--consent]", "say: we have it",
+     "pouch ack 3\npouch ack 3 --note \"Received; under analysis.\"", "", ROW(decide_ack), &decide_ack_count},
     {"forward", "ID POST", "pass a request on to another post of this party",
      "pouch forward 3 de/diplomatic\npouch forward K7Q-M2F fj/national --json",
      "Possible until this post has decided; then the other post decides, and its replies go to the sender, who sees\n"
-     "where it went. This post keeps what it has read, and hears no more of it. Needs the relay.", ROW(decide_forward),
-     &decide_forward_count},
+     "where it went. This post keeps what it has read, and hears no more of it. Needs the relay.",
+     ROW(decide_forward), &decide_forward_count},
     {"close", "ID [--consent]", "close an exchange to further replies", "pouch close 3", "", ROW(decide_close),
      &decide_close_count},
-    {"withdraw", "ID [--to POST] [--consent]", "take a request back", "pouch withdraw 2\npouch withdraw 2 --to de/technical",
-     "Possible until the recipient has decided.", ROW(decide_withdraw), &decide_withdraw_count},
+    {"withdraw", "ID [--to POST] [--consent]", "take a request back",
+     "pouch withdraw 2\npouch withdraw 2 --to de/technical", "Possible until the recipient has decided.",
+     ROW(decide_withdraw), &decide_withdraw_count},
     {"track", "ID", "the evidence of every step", "pouch track 3\npouch track K7Q-M2F --json", "", ROW(evidence_track),
      &evidence_track_count},
-    {"evidence", "ID -o FILE [--to POST] [--open offer|body] [--html FILE]", "write what happened into a file that proves it",
-     "pouch evidence K7Q-M2F -o answer.evidence\npouch evidence 3 --to fj/national --html answer.html -o answer.evidence\n"
+    {"evidence", "ID -o FILE [--to POST] [--open offer|body] [--html FILE]",
+     "write what happened into a file that proves it",
+     "pouch evidence K7Q-M2F -o answer.evidence\npouch evidence 3 --to fj/national --html answer.html -o "
+     "answer.evidence\n"
      "pouch evidence 3 --open offer -o answer.evidence",
-     "The file holds the header, every step of each recipient with its proof, and the entries of the directory that make the\n"
+     "The file holds the header, every step of each recipient with its proof, and the entries of the directory that "
+     "make the\n"
      "keys meaningful - not the content. Whoever gets it checks it with `pouch verify`, offline, trusting nobody.\n"
-     "--to: of one recipient only; the file then does not tell of the others. --open: the key and ciphertext of the summary\n"
-     "(offer) or of the text (body) go with it, so that exactly this can be read. --html: a page to read and print as well.\n"
+     "--to: of one recipient only; the file then does not tell of the others. --open: the key and ciphertext of the "
+     "summary\n"
+     "(offer) or of the text (body) go with it, so that exactly this can be read. --html: a page to read and print as "
+     "well.\n"
      "A request that was sent with --disclosure both asks before, as long as the other side has not consented.\n"
      "Without the relay it works too; the steps' log positions are then not tied together by a later head.",
      ROW(exhibit_evidence), &exhibit_evidence_count},
@@ -200,7 +217,8 @@ static const struct command_row {
     {"consent", "ID [--to POST]", "agree that others may be shown what was exchanged",
      "pouch consent 3\npouch consent 2 --to de/technical      of one's own request to several posts",
      "Either side may, from the acceptance to the end of the exchange; also beside a step: pouch accept --consent,\n"
-     "decline, ack, close, withdraw likewise. Whoever is shown the evidence sees who consented. A request that was sent\n"
+     "decline, ack, close, withdraw likewise. Whoever is shown the evidence sees who consented. A request that was "
+     "sent\n"
      "with --disclosure both asks for the consent of both sides; that a step happened can be proven without. Consent\n"
      "cannot be taken back.",
      ROW(decide_consent), &decide_consent_count},
@@ -216,8 +234,10 @@ static const struct command_row {
      "     - {from: org.first, kind: ping, exercise: yes, then: accept}\n"
      "     - {from: [xx, yy/technical], then: ignore}\n"
      "     - {kind: notice, precedence: routine, then: decline, reason: no-capacity}\n\n"
-     "from: a party, a post, a list of them, or any. kind, precedence: a word, a list, or any. exercise: yes, no, any.\n"
-     "then: accept, ask, decline (with a reason, if you like) or ignore. A machine's decision is marked as a machine's.\n"
+     "from: a party, a post, a list of them, or any. kind, precedence: a word, a list, or any. exercise: yes, no, "
+     "any.\n"
+     "then: accept, ask, decline (with a reason, if you like) or ignore. A machine's decision is marked as a "
+     "machine's.\n"
      "What is ignored is listed with pouch inbox --all only; its sender sees what silence looks like. Applies to what\n"
      "comes from now on, on this device alone: set it on the post's other devices, too.",
      ROW(policy_set_file), &policy_set_file_count},
@@ -228,7 +248,8 @@ static const struct command_row {
      "link another device of this post by a one-time code",
      "pouch device invite\npouch device invite --role bell --post-key /media/usb/post.key --for 1h",
      "Shows a code (and a QR code) for the new device: there, pouch link CODE. Then it waits for it, shows its\n"
-     "fingerprint, asks whether the new device shows the same, certifies it with the post key and countersigns it with\n"
+     "fingerprint, asks whether the new device shows the same, certifies it with the post key and countersigns it "
+     "with\n"
      "this device's. Interrupted, it goes on with the same code as long as that is good; --new gives out another one.\n"
      "--no-wait only makes the code; run it again, without, once the new device is at work. Only a decider can.",
      ROW(device_invite), &device_invite_count},
@@ -243,16 +264,20 @@ static const struct command_row {
     {"link", "CODE|- [--card CARD] [--name NAME] [--for 15m]", "make this machine a further device of a post",
      "pouch --home ~/desk link 9F3K-0TQA-... --card relay.card --name \"night desk\"\n"
      "pouch --home ~/desk link \"POUCH-LINK:9F3K-...:pouch-relay-card 0 ...\"",
-     "CODE is what pouch device invite shows on an older device of the post; the text of its QR code holds the relay's\n"
-     "card as well. Makes keys in a new home, shows their fingerprint, waits for the older device, joins, and reads what\n"
+     "CODE is what pouch device invite shows on an older device of the post; the text of its QR code holds the "
+     "relay's\n"
+     "card as well. Makes keys in a new home, shows their fingerprint, waits for the older device, joins, and reads "
+     "what\n"
      "the post has received and sent. Interrupted, it goes on when it is run again with the same code. Exit code 6\n"
      "when nobody answered in time. With - the code is read from standard input, where no other user of the machine\n"
      "sees it.",
      ROW(device_link), &device_link_count},
     {"agent", "[--once]", "keep this home up to date in the background",
      "pouch agent\npouch agent --json | while read -r line; do ...; done",
-     "Keeps the link to the relay, syncs at every hint, renews day keys, and says on stderr (with --json on stdout) what\n"
-     "has come, one line each. It decides what the standing policy (pouch policy) says. Other commands work beside it. Ends at SIGTERM; --once syncs once.",
+     "Keeps the link to the relay, syncs at every hint, renews day keys, and says on stderr (with --json on stdout) "
+     "what\n"
+     "has come, one line each. It decides what the standing policy (pouch policy) says. Other commands work beside it. "
+     "Ends at SIGTERM; --once syncs once.",
      ROW(agent_agent), &agent_agent_count},
     {"pair new", "PARTY [-o FILE] [--require]", "make a secret shared with another party",
      "pouch pair new de\npouch pair new de --require -o de.secret",
@@ -284,29 +309,34 @@ static const struct command_row {
     {"restore", "FILE|DIR [--key-file FILE]", "make a home from a backup",
      "pouch --home ~/new restore pouch-fj-technical-20260131T120000Z.backup\n"
      "pouch --home ~/new restore /media/usb --key-file sheet.txt",
-     "The home must be empty. Asks for the key on the sheet. Then run pouch sync: what was sent and received after the\n"
+     "The home must be empty. Asks for the key on the sheet. Then run pouch sync: what was sent and received after "
+     "the\n"
      "backup comes back from the relay, and only then can anything new be sent. If the old device may be in foreign\n"
      "hands, revoke it and use init instead.",
      ROW(backup_restore), &backup_restore_count},
-    {"audit", "[--backup DIR] [--report FILE] [--card CARD] [--all]", "replay the relay's logs, and look for contradictions",
+    {"audit", "[--backup DIR] [--report FILE] [--card CARD] [--all]",
+     "replay the relay's logs, and look for contradictions",
      "pouch audit\npouch audit --all --report audit.txt\npouch audit --card relay.card\n"
      "pouch audit --backup /media/usb/relay-2026-05-03 --report audit.txt",
-     "Fetches the directory, the leaf hashes of the evidence log and the signed heads, recomputes every root, replays the\n"
-     "directory by its rules, and holds this home's receipts and histories against them. Only what is new since the last\n"
+     "Fetches the directory, the leaf hashes of the evidence log and the signed heads, recomputes every root, replays "
+     "the\n"
+     "directory by its rules, and holds this home's receipts and histories against them. Only what is new since the "
+     "last\n"
      "audit that found nothing is read; --all reads all. --card: as a guest, without a home. --backup: what\n"
-     "`pouchctl backup` has written, with every receipt in it. The report names no content, and correspondents only of\n"
+     "`pouchctl backup` has written, with every receipt in it. The report names no content, and correspondents only "
+     "of\n"
      "what this home holds itself. Exit code 4 when something does not hold; where two signatures contradict each\n"
      "other there is a proof for pouch verify.",
      ROW(audit_audit), &audit_audit_count},
-    {"witness init", "NAME", "make a witness's key",
-     "pouch --home ~/witness witness init witness.example",
+    {"witness init", "NAME", "make a witness's key", "pouch --home ~/witness witness init witness.example",
      "Prints the line that the relay's operator puts into the card. NAME is the witness's own, without blanks.",
      ROW(witness_init), &witness_init_count},
-    {"witness run", "--card CARD [--once] [--interval 10s]", "cosign the relay's directory, as long as it holds",
+    {"witness run", "--card CARD [--once] [--interval 10s]", "cosign the relay's two logs, as long as they hold",
      "pouch --home ~/witness witness run --card relay.card\n"
      "pouch --home ~/witness witness run --card relay.card --once",
-     "Asks the relay for its newest signed directory head, cosigns it if it continues the last one and its time is\n"
-     "right, and gives it back. Ends with exit code 4 when the relay contradicts itself; the proof is kept in proofs/.",
+     "Asks the relay for the newest signed heads of its directory and its evidence log, cosigns each if it continues\n"
+     "the last one of that log and its time is right, and gives it back. Ends with exit code 4 when the relay\n"
+     "contradicts itself; the proof is kept in proofs/.",
      ROW(witness_run), &witness_run_count},
     {"witness sign", "FILE --card CARD -o FILE", "cosign by file, where there is no link",
      "pouch --home ~/witness witness sign request.txt --card relay.card -o cosigned.txt",
@@ -316,15 +346,20 @@ static const struct command_row {
     {"witness status", "", "what this witness has cosigned last", "pouch --home ~/witness witness status", "",
      ROW(witness_status), &witness_status_count},
     {"verify", "FILE [--card CARD] [--key HEX]... [--html FILE]", "check a proof or evidence, offline",
-     "pouch verify answer.evidence --card relay.card\npouch verify answer.evidence --card relay.card --html answer.html\n"
+     "pouch verify answer.evidence --card relay.card\npouch verify answer.evidence --card relay.card --html "
+     "answer.html\n"
      "pouch verify proofs/fraud-1f0c23ab.proof --json",
-     "Says what is proven, by whom and where in the log, and what is not. Needs no home and no network. Exit code 4, the\n"
-     "reason and the place when anything does not hold. --card: the relay's card, got from its operator or another member,\n"
-     "not from whoever gave you the file. --key: instead, keys of it that you know (the lines statement, log, registrar).\n"
+     "Says what is proven, by whom and where in the log, and what is not. Needs no home and no network. Exit code 4, "
+     "the\n"
+     "reason and the place when anything does not hold. --card: the relay's card, got from its operator or another "
+     "member,\n"
+     "not from whoever gave you the file. --key: instead, keys of it that you know (the lines statement, log, "
+     "registrar).\n"
      "--html: of evidence, a page to read and print.",
      ROW(verify_verify), &verify_verify_count},
     {"news", "[--all]", "what has changed in the directory", "pouch news\npouch news --all --json",
-     "Keys that changed, notices, admissions, suspensions, departures, splits, revocations; devices of this post. Each is\n"
+     "Keys that changed, notices, admissions, suspensions, departures, splits, revocations; devices of this post. Each "
+     "is\n"
      "also told once, on stderr, by whatever command comes first. Without --all: what was not listed here before.",
      ROW(home_news), &home_news_count},
     {"sync", "", "send what waits, fetch what is new", "pouch sync", "", ROW(home_sync), &home_sync_count},
@@ -332,19 +367,18 @@ static const struct command_row {
      &home_status_count},
 };
 
-static const char shared_help[] =
-    "Options of every command:\n"
-    "  --home DIR              the home (else $POUCH_HOME, else the XDG data folder)\n"
-    "  --json                  one object, or one object a line\n"
-    "  --quiet                 no talk on stderr but errors\n"
-    "  --no-color              no colour (also: NO_COLOR)\n"
-    "  --yes                   no questions\n"
-    "  --offline               do not try to reach the relay\n"
-    "  --officer, --machine    who speaks, in evidence; without: an officer at a\n"
-    "                          terminal, a machine elsewhere\n"
-    "  --passphrase-file FILE  the pass-phrase's file (- for standard input)\n"
-    "  --no-passphrase         at init: an unsealed key store, for tests and hosts that\n"
-    "                          are protected otherwise\n";
+static const char shared_help[] = "Options of every command:\n"
+                                  "  --home DIR              the home (else $POUCH_HOME, else the XDG data folder)\n"
+                                  "  --json                  one object, or one object a line\n"
+                                  "  --quiet                 no talk on stderr but errors\n"
+                                  "  --no-color              no colour (also: NO_COLOR)\n"
+                                  "  --yes                   no questions\n"
+                                  "  --offline               do not try to reach the relay\n"
+                                  "  --officer, --machine    who speaks, in evidence; without: an officer at a\n"
+                                  "                          terminal, a machine elsewhere\n"
+                                  "  --passphrase-file FILE  the pass-phrase's file (- for standard input)\n"
+                                  "  --no-passphrase         at init: an unsealed key store, for tests and hosts that\n"
+                                  "                          are protected otherwise\n";
 
 static void examples(const char *text, FILE *out) {
     while (*text) {
@@ -416,8 +450,11 @@ static const struct command_row *find(struct cli_args *args) {
         args->argv++;
         return &rows[i];
     }
-    static const char *const looks[][2] = {{"directory", "directory list"}, {"card", "card show"}, {"pair", "pair list"},
-                                           {"device", "device list"}, {"witness", "witness status"}};
+    static const char *const looks[][2] = {{"directory", "directory list"},
+                                           {"card", "card show"},
+                                           {"pair", "pair list"},
+                                           {"device", "device list"},
+                                           {"witness", "witness status"}};
     bool bare = !second || second[0] == '-';
     for (size_t i = 0; bare && i < LENGTH(looks); i++)
         if (strcmp(first, looks[i][0]) == 0) return named(looks[i][1]);
@@ -457,6 +494,8 @@ static int run_row(struct run *run, const struct command_row *row) {
     run->args.count = n;
     run->command = &command;
     int exit_code = command.function(run);
+    int breach = run_breach(run); /* whatever else is to be said */
+    if (breach) exit_code = breach;
     run_close(run);
     return exit_code;
 }

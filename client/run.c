@@ -296,7 +296,8 @@ enum error run_code(struct run *run, const char *path, const char *prompt, size_
     enum error error = find_code(bytes_of(text.p, strnlen((const char *)text.p, text.n)), rows, ret);
     if (error != E_BAD_CODE) return error;
     fail(&run->failure, error, "%s", path ? path : "what was typed");
-    fail_hint(&run->failure, "read it again: %zu groups of four letters and digits; there is no O, I, L or U", 7 * rows);
+    fail_hint(&run->failure, "read it again: %zu groups of four letters and digits; there is no O, I, L or U",
+              7 * rows);
     return error;
 }
 
@@ -412,6 +413,12 @@ static int fail_with(struct run *run, enum error error, const struct failure *fa
 }
 
 int run_fail(struct run *run, enum error error) { return fail_with(run, error, &run->failure, error_row(error)->hint); }
+
+int run_breach(struct run *run) {
+    if (run->home.breach.error == E_OK) return 0;
+    run->failure = run->home.breach;
+    return run_fail(run, run->failure.error);
+}
 
 int run_kept(struct run *run) {
     const struct failure plain = {.error = run->link};

@@ -88,6 +88,8 @@ CHECKED enum error run_code(struct run *run, const char *path, const char *promp
 /* ---- ends ---- */
 /* Says the error with the run's failure; the exit code. */
 int run_fail(struct run *run, enum error error);
+/* What the relay was found to have done after the last sync: 0 when it is nothing. */
+int run_breach(struct run *run);
 /* After something was put into the outbox without a relay: says so; the exit code. */
 int run_kept(struct run *run);
 /* After something was shown without a relay: warns on stderr; the exit code 0, or that of a breach of trust. */

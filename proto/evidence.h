@@ -34,28 +34,28 @@ void entry_hash(struct bytes entry, uint8_t ret[static HASH_SIZE]);
 /* Decodes a stamped statement and verifies it under the key it names. That key's right to speak is judged apart. */
 CHECKED enum error statement_open(struct bytes stamped, struct statement *ret, uint8_t ret_hash[static HASH_SIZE]);
 
-/* May this statement be made by its signer? RECIPIENT / SENDER / EITHER against the two posts, role, and the post that the
- * statement names equals its device's. relay_key: the relay's statement key, for the relay's own events.
+/* May this statement be made by its signer? RECIPIENT / SENDER / EITHER against the two posts, role, and the post
+ * that the statement names equals its device's. relay_key: the relay's statement key, for the relay's own events.
  * E_UNKNOWN_DEVICE, E_NOT_ALLOWED. Liveness is not judged here. */
 CHECKED enum error statement_may(const struct statement *statement, const struct directory *directory,
                                  const uint8_t relay_key[static KEY_SIZE], struct bytes sender_post,
                                  struct bytes recipient_post);
-/* The same, where the leg has been forwarded. recipient: the post that it is with when this is said; forwarder: the one that
- * forwarded it last (empty: nobody has), which may seal it anew beside the sender. */
+/* The same, where the leg has been forwarded. recipient: the post that it is with when this is said; forwarder: the
+ * one that forwarded it last (empty: nobody has), which may seal it anew beside the sender. */
 struct leg_posts {
     struct bytes sender, recipient, forwarder;
 };
 CHECKED enum error statement_may_on(const struct statement *statement, const struct directory *directory,
                                     const uint8_t relay_key[static KEY_SIZE], const struct leg_posts *posts);
 
-/* Decodes a receipt, verifies the record under the relay's key and the statement under the key it names; record, entry and
- * statement agree with each other, and the entry is a STEP of leg.def (for some kind of leg). */
+/* Decodes a receipt, verifies the record under the relay's key and the statement under the key it names; record,
+ * entry and statement agree with each other, and the entry is a STEP of leg.def (for some kind of leg). */
 CHECKED enum error evidence_open(struct bytes receipt, const uint8_t relay_key[static KEY_SIZE], struct evidence *ret);
 
-/* The same for who is given one: and its entry stands in the evidence log whose key is in the card. *ret_head: the head that it came
- * with, size 0 where there is no entry. E_MISSING_FIELD: no checkpoint or proof; E_MALFORMED: one without an entry, or a head
- * with other lines than the log's; E_OUT_OF_RANGE: the head is older than the record; E_BAD_PROOF; head_open's errors. That
- * the head is one of the log that others were shown, its reader finds out. */
+/* The same for who is given one: and its entry stands in the evidence log whose key is in the card. *ret_head: the
+ * head that it came with, size 0 where there is no entry. E_MISSING_FIELD: no checkpoint or proof; E_MALFORMED: one
+ * without an entry, or a head with other lines than the log's; E_OUT_OF_RANGE: the head is older than the record;
+ * E_BAD_PROOF; head_open's errors. That the head is one of the log that others were shown, its reader finds out. */
 CHECKED enum error evidence_open_logged(struct bytes receipt, const struct card *card, struct evidence *ret,
                                         struct head *ret_head);
 /* Its two halves, of a receipt that has an entry: the head that came with it; and that the entry stands in that. */
@@ -64,13 +64,14 @@ CHECKED enum error evidence_checkpoint(const struct receipt *receipt, const stru
 CHECKED enum error evidence_in_log(const struct receipt *receipt, const struct evidence *evidence,
                                    const struct head *head);
 
-/* The entry continues the leg whose last entry had this ordinal and hash (first: ordinal -1, hash = leg id): E_BAD_PROOF. */
+/* The entry continues the leg whose last entry had this ordinal and hash (first: ordinal -1, hash = leg id):
+ * E_BAD_PROOF. */
 CHECKED enum error evidence_follows(const struct evidence *evidence, int64_t last_ordinal,
                                     const uint8_t last_hash[static HASH_SIZE]);
 
-/* A relay that goes on after a declared loss has other keys than before (directory.h): the card with those that it had when it
- * made this receipt, as the receipt itself says by its entry's directory size; one without an entry is tried under all. What does
- * not decode gets the newest. */
+/* A relay that goes on after a declared loss has other keys than before (directory.h): the card with those that it
+ * had when it made this receipt, as the receipt itself says by its entry's directory size; one without an entry is
+ * tried under all. What does not decode gets the newest. */
 void evidence_card(const struct directory *directory, struct bytes receipt, const struct card *given, struct card *ret);
 /* The relay's statement key at the time of opened evidence. */
 void evidence_relay_key(const struct directory *directory, const struct evidence *evidence, const struct card *given,

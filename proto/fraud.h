@@ -2,9 +2,10 @@
  *
  * The object `fraud` holds the card, in the form that card_format gives, and signed words of the relay that cannot
  * all be true. Four kinds:
- *   heads    two heads of the directory, or two of the evidence log, that no append-only log has: `older` of n entries, `newer`
- *            of at least as many. `root` is what the newer head's log has at n entries, shown by `path` (RFC 9162 section 2.1.4), and is not
- *            the older head's. Of equal sizes: other roots; neither root nor path
+ *   heads    two heads of the directory, or two of the evidence log, that no append-only log has: `older` of n
+ *            entries, `newer` of at least as many. `root` is what the newer head's log has at n entries, shown by
+ *            `path` (RFC 9162 section 2.1.4), and is not the older head's. Of equal sizes: other roots; neither root
+ *            nor path
  *   entries  two receipts whose signed records put different entries at one ordinal of one leg, the one with the
  *            smaller entry hash first
  *   promise  the relay's promise that statements stand in the directory at a size with a root, and a head (`newer`)
@@ -45,13 +46,13 @@ struct fraud_view {
     enum error why;          /* leaves: what is wrong with it */
 };
 
-/* From two heads' notes, both of one log, and, where they are of different sizes, the leaf hashes of the newer one's log. Which of the
- * two is older is found out. E_NO_PROOF: they are of one log; E_BAD_PROOF: the hashes are not the newer one's. Append
- * to `out`. */
+/* From two heads' notes, both of one log, and, where they are of different sizes, the leaf hashes of the newer one's
+ * log. Which of the two is older is found out. E_NO_PROOF: they are of one log; E_BAD_PROOF: the hashes are not the
+ * newer one's. Append to `out`. */
 CHECKED enum error fraud_make_heads(const struct card *card, struct bytes a, struct bytes b, struct bytes newer_hashes,
                                     struct buf *out);
-/* The same of either log, with the root that the newer one's log has at the older one's size and the path that shows it, in place
- * of hashes; of equal sizes: neither. */
+/* The same of either log, with the root that the newer one's log has at the older one's size and the path that shows
+ * it, in place of hashes; of equal sizes: neither. */
 CHECKED enum error fraud_make_heads_by(const struct card *card, struct bytes older, struct bytes newer,
                                        const uint8_t root[static HASH_SIZE], struct bytes path, struct buf *out);
 CHECKED enum error fraud_make_entries(const struct card *card, struct bytes a, struct bytes b, struct buf *out);

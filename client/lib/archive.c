@@ -395,10 +395,27 @@ static enum error read_key(sqlite3_stmt *query, struct archive_key *ret) {
     return E_OK;
 }
 
+static bool increase(uint8_t *number, size_t n) {
+    while (n > 0)
+        if (++number[--n] != 0) return true;
+    return false;
+}
+
+/* To the next key there can be; a number may come from a peer, and be the largest. False after the last. */
+static bool step(struct archive_key *key) {
+    if (key->n < INT64_MAX) {
+        key->n++;
+        return true;
+    }
+    key->n = 0;
+    return increase(key->b, sizeof key->b) || increase(key->a, sizeof key->a);
+}
+
 enum error archive_next(struct archive *archive, struct archive_cursor *cursor, struct buf *out, bool *ret_found) {
     buf_clear(out);
     struct archive_key from = cursor->key, key;
-    if (cursor->begun) from.n++;
+    *ret_found = false;
+    if (cursor->begun && !step(&from)) return E_OK;
     sqlite3_stmt *query;
     TRY(query_begin(archive, cursor->table, QUERY_NEXT, &from, &query));
     int code = sqlite3_step(query);

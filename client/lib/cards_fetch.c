@@ -233,13 +233,27 @@ static enum error take_card(struct fetching *fetching, const struct directory_po
 
 /* ---- asking ---- */
 
+/* No card at all: named once, and asked for again. */
+static enum error bad_answer(struct fetching *fetching, const struct wanted *wanted, struct bytes body,
+                             enum error why) {
+    struct archive *archive = fetching->home->archive;
+    uint8_t hash[HASH_SIZE];
+    bool known = false;
+    stamp_hash(body, hash);
+    TRY(archive_has(archive, TABLE_META, archive_key(hash, NULL, 0), &known));
+    if (known) return E_OK;
+    TRY(archive_set(archive, TABLE_META, archive_key(hash, NULL, 0), (struct bytes){0}));
+    return kept_alarm(archive, "the relay's answer for the contact card of %s: %s", wanted->name, error_row(why)->text);
+}
+
 static enum error take_answer(struct fetching *fetching, const struct relay_answer *answer) {
     struct wanted *wanted = &fetching->wanted[answer->tag];
     struct contactcard card;
     enum error error = answer->error;
-    if (error == E_OK) error = contactcard_decode(answer->body, &card);
     if (error != E_OK)
         return outbox_is_fatal(error) ? fail(fetching->failure, error, "the contact card of %s", wanted->name) : E_OK;
+    error = contactcard_decode(answer->body, &card);
+    if (error != E_OK) return in_store(bad_answer(fetching, wanted, answer->body, error), fetching->failure);
     wanted->foreign = !all_committed(wanted->post, card.sheets);
     return wanted->foreign ? E_OK : in_store(take_card(fetching, wanted->post, card.sheets), fetching->failure);
 }

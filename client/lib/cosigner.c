@@ -94,7 +94,8 @@ void cosigner_close(struct cosigner *cosigner) { keystore_free(&cosigner->keys);
 
 /* ---- the state ---- */
 
-/* Name and key: a relay that goes on after a declared loss signs another log under another key, and its card says so. */
+/* Name and key: a relay that goes on after a declared loss signs another log under another key, and its card says
+ * so. */
 static enum error state_path(const char *path, const struct note_key *log, char *ret, size_t size,
                              struct failure *failure) {
     uint8_t hash[HASH_SIZE];

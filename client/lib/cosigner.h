@@ -1,5 +1,5 @@
-/* cosigner.h - a witness: a party's key that cosigns the heads of a relay's two logs which it found consistent, each with the one
- * before it of its log.
+/* cosigner.h - a witness: a party's key that cosigns the heads of a relay's two logs which it found consistent, each
+ * with the one before it of its log.
  *
  * Its folder:
  *   witness.key    the key, sealed (keystore.h)
@@ -8,8 +8,8 @@
  *   proofs/        proofs of fraud (fraud.h)
  *   lock           held while one head is judged and its state written
  *
- * The state is on disk before the signature is given away: killed at any moment, a witness never cosigns two roots of
- * one size, nor a smaller head after a larger one. */
+ * The state is on disk before the signature is given away: killed at any moment, a witness never cosigns two roots
+ * of one size, nor a smaller head after a larger one. */
 #ifndef COSIGNER_H
 #define COSIGNER_H
 
@@ -51,9 +51,10 @@ struct cosigner_state {
 CHECKED enum error cosigner_states(const char *path, void (*each)(void *context, const struct cosigner_state *state),
                                    void *context, struct failure *failure);
 
-/* An add-checkpoint request (witness.h), judged and cosigned: the head's note with the log's line and this witness's is
- * appended. Which log it is of, its origin tells. relay may be NULL; it is asked for the leaves where they prove fraud. A proof is written into `proofs`,
- * and the failure names it. E_UNKNOWN_WITNESS: the card does not name this witness; and the errors of witness_judge. */
+/* An add-checkpoint request (witness.h), judged and cosigned: the head's note with the log's line and this witness's
+ * is appended. Which log it is of, its origin tells. relay may be NULL; it is asked for the leaves where they prove
+ * fraud. A proof is written into `proofs`, and the failure names it. E_UNKNOWN_WITNESS: the card does not name this
+ * witness; and the errors of witness_judge. */
 CHECKED enum error cosigner_sign(const struct cosigner *cosigner, const struct card *card, struct relay *relay,
                                  struct bytes request, struct buf *ret_note, struct cosigner_state *ret,
                                  struct failure *failure);

@@ -20,7 +20,8 @@ static struct archive_key seen_key(uint64_t size) { return row_key("evidence see
 
 /* ---- rows ---- */
 
-/* A root that the log has, or is said to have, at a size; `note`: who signed it so, nobody where a loss was declared. */
+/* A root that the log has, or is said to have, at a size; `note`: who signed it so, nobody where a loss was
+ * declared. */
 struct mark {
     uint64_t size;
     uint8_t root[HASH_SIZE];
@@ -110,8 +111,7 @@ enum error evlog_see(struct home *home, const struct head *head, struct bytes no
 }
 
 static void say_forked(uint64_t a, uint64_t b, char *out, size_t room) {
-    (void)snprintf(out, room,
-                   "the relay has signed two evidence logs that cannot be one: of %llu and of %llu entries",
+    (void)snprintf(out, room, "the relay has signed two evidence logs that cannot be one: of %llu and of %llu entries",
                    (unsigned long long)a, (unsigned long long)b);
 }
 
@@ -132,11 +132,13 @@ enum error evlog_accuse(struct home *home, struct bytes note, bool *ret_proven) 
 
 /* ---- a loss that the registrars have declared ---- */
 
-/* What was seen beyond the size that they name was lost, and told (news.h). Before that size nothing may have changed. */
+/* What was seen beyond the size that they name was lost, and told (news.h). Before that size nothing may have
+ * changed. */
 static enum error forget_lost(struct archive *archive, uint64_t size) {
     AUTO_MARK mark = {0};
     TRY(load_anchor(archive, &mark));
     if (mark.size > size) TRY(archive_delete(archive, TABLE_HEAD, anchor_key(mark.size)));
+    if (size == INT64_MAX) return E_OK; /* nothing can be beyond it */
     struct archive_cursor cursor = archive_cursor(TABLE_HEAD, SCOPE_A, seen_key(size + 1));
     for (;;) {
         TRY(next_mark(archive, &cursor, &mark));
@@ -200,8 +202,9 @@ enum error evlog_greet(struct home *home, struct relay *relay) {
     bool proven = false;
     if (error != E_EVIDENCE_FORKED) return error;
     TRY(evlog_accuse(home, buf_bytes(&bare), &proven));
-    return proven ? E_OK : proofs_suspect(home, error, "the relay shows another evidence log of %llu entries",
-                                          (unsigned long long)head.size);
+    return proven ? E_OK
+                  : proofs_suspect(home, error, "the relay shows another evidence log of %llu entries",
+                                   (unsigned long long)head.size);
 }
 
 /* ---- how it has grown ---- */
@@ -300,7 +303,8 @@ static enum error keep_newest(struct settling *work) {
 
 /* ---- what does not fit ---- */
 
-/* The root over the first `size` leaves that the relay shows now. Nothing is believed: a path must lead from it to a head. */
+/* The root over the first `size` leaves that the relay shows now. Nothing is believed: a path must lead from it to a
+ * head. */
 static enum error root_shown(struct settling *work, uint64_t size, uint8_t ret[static HASH_SIZE]) {
     struct merkle_frontier frontier = {0};
     while (frontier.size < size) {

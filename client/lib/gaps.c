@@ -51,16 +51,18 @@ static bool has_passed(struct instant since, struct instant now) {
 static enum error is_over(struct home *home, const struct keptgap *gap, bool *ret) {
     struct keptrelay relay;
     TRY(kept_relay(home->archive, &relay));
-    *ret = gap->syncs >= GAP_SYNCS && (has_passed(gap->since, moment_now()) || has_passed(gap->since_ledger, relay.time));
+    *ret =
+        gap->syncs >= GAP_SYNCS && (has_passed(gap->since, moment_now()) || has_passed(gap->since_ledger, relay.time));
     return E_OK;
 }
 
 static enum error name(struct home *home, const struct keptgap *gap, uint64_t first, uint64_t missing) {
-    return proofs_suspect(home, E_GAP,
-                          "%.*s: %llu of the numbers %llu to %llu of one of its devices have not arrived: kept back, or "
-                          "lost, or not sent after all; ask them",
-                          (int)gap->from.n, (const char *)gap->from.p, (unsigned long long)missing,
-                          (unsigned long long)first, (unsigned long long)gap->last);
+    return proofs_suspect(
+        home, E_GAP,
+        "%.*s: %llu of the numbers %llu to %llu of one of its devices have not arrived: kept back, or "
+        "lost, or not sent after all; ask them",
+        (int)gap->from.n, (const char *)gap->from.p, (unsigned long long)missing, (unsigned long long)first,
+        (unsigned long long)gap->last);
 }
 
 static enum error judge(struct home *home, struct archive_key row, const struct keptgap *read) {
@@ -75,8 +77,7 @@ static enum error judge(struct home *home, struct archive_key row, const struct 
     if (over) TRY(name(home, &gap, row.n, missing));
     gap.named = over;
     /* Before it is an alarm the relay gets the chance to show what it may have passed over. */
-    if (gap.syncs <= GAP_SYNCS)
-        TRY(kept_number_set(home->archive, TABLE_META, archive_named(KEPT_FEED_GAP), 1));
+    if (gap.syncs <= GAP_SYNCS) TRY(kept_number_set(home->archive, TABLE_META, archive_named(KEPT_FEED_GAP), 1));
     return save(home, row, &gap);
 }
 

@@ -1,7 +1,7 @@
-/* gaps.h - numbers that have not come (table GAP). Each device counts what it sends to a post (section 8 of PROTOCOL.md), and says
- * within the seal which numbers never will come. A number that is skipped may still be on its way: the feed is read anew
- * (KEPT_FEED_GAP), and only what is missing after several syncs and GAP_WAIT_MS is an alarm, once: something was kept back or
- * lost. It is no alarm any more when it comes, or is declared void, before. */
+/* gaps.h - numbers that have not come (table GAP). Each device counts what it sends to a post (section 8 of
+ * PROTOCOL.md), and says within the seal which numbers never will come. A number that is skipped may still be on its
+ * way: the feed is read anew (KEPT_FEED_GAP), and only what is missing after several syncs and GAP_WAIT_MS is an
+ * alarm, once: something was kept back or lost. It is no alarm any more when it comes, or is declared void, before. */
 #ifndef GAPS_H
 #define GAPS_H
 

@@ -19,8 +19,8 @@ CHECKED enum error gossip_settle(struct home *home);
 CHECKED enum error gossip_seen(struct home *home, struct bytes from, const uint8_t leg[static HASH_SIZE],
                                const uint8_t seen[static HASH_SIZE]);
 
-/* At the end of a sync, once all was fetched: heads and entries that others were shown and this home was not. relay: asked for the
- * legs where something is missing, whether it contradicts itself there; may be NULL. */
+/* At the end of a sync, once all was fetched: heads and entries that others were shown and this home was not. relay:
+ * asked for the legs where something is missing, whether it contradicts itself there; may be NULL. */
 CHECKED enum error gossip_end(struct home *home, struct relay *relay);
 
 #endif

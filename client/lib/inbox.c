@@ -67,8 +67,7 @@ static const char *kind_name(uint64_t kind) {
 }
 
 /* What does not continue the leg may contradict it: then the relay's own answers prove it. */
-static enum error compare(struct home *home, struct relay *relay, const uint8_t leg[static HASH_SIZE],
-                          enum error why) {
+static enum error compare(struct home *home, struct relay *relay, const uint8_t leg[static HASH_SIZE], enum error why) {
     return why == E_BAD_PROOF || why == E_GAP ? proofs_compare_leg(home, relay, leg) : E_OK;
 }
 
@@ -93,6 +92,8 @@ static enum error remember(struct home *home, struct relay *relay, const struct 
     static const char text[] = "item %llu of the feed, %s, does not hold: %s";
     unsigned long long number = item->number;
     bool is_change = item->kind == ITEM_CHANGED && changed_decode(item->body, &changed) == E_OK;
+    /* Had it another number than it was shown under, trying this number again would not bring it. */
+    if (is_change) TRY(kept_number_set(home->archive, TABLE_META, archive_named(KEPT_FEED_GAP), 1));
     if (is_change) TRY(compare(home, relay, changed.leg, error));
     if (is_change)
         return proofs_receipt(home, changed.receipt, error, text, number, kind_name(item->kind), error_text(error));
@@ -156,7 +157,7 @@ static enum error read_page(struct home *home, struct relay *relay, uint64_t *cu
     TRY(relay_call(relay, MESSAGE_GETFEED, &(struct getfeed){.after = *cursor, .max = FEED_MAX}, &answer, failure));
     TRY(feed_decode(answer.body, &feed));
     *ret_more = feed.items.count > 0;
-    if (!*ret_more) return E_OK;
+    if (!*ret_more) return feed.newest > *cursor ? left_out(home, *cursor + 1, failure) : E_OK;
     TRY(mirror_update(home, relay, failure));
     return take_page(home, relay, &feed, cursor, summary, failure);
 }
@@ -214,6 +215,8 @@ enum error inbox_read(struct home *home, struct relay *relay, struct sync_summar
     enum error error = first_cursor(home, &cursor);
     if (error == E_OK) error = retry_items(home, relay, summary, failure);
     for (bool more = true; error == E_OK && more;) error = read_page(home, relay, &cursor, &more, summary, failure);
+    const struct welcome *welcome = relay_welcome(relay);
+    if (error == E_OK && welcome->has_newest && cursor < welcome->newest) error = left_out(home, cursor + 1, failure);
     if (error != E_OK && failure && failure->error != error) fail(failure, error, "the feed");
     return error;
 }
@@ -276,11 +279,8 @@ static enum error say_cannot_open(struct home *home, const struct archive_key *d
     record->has_told = true;
     record->told = record->generation;
     TRY(kept_leg_save(home->archive, duty->a, duty->b, record));
-    struct saying saying = {.event = EVENT_CANNOT_OPEN,
-                            .header = duty->a,
-                            .leg = duty->b,
-                            .has_reason = true,
-                            .reason = (unsigned)why};
+    struct saying saying = {
+        .event = EVENT_CANNOT_OPEN, .header = duty->a, .leg = duty->b, .has_reason = true, .reason = (unsigned)why};
     return outbox_say(home, &saying, 1, NULL);
 }
 

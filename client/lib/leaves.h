@@ -1,5 +1,5 @@
-/* leaves.h - hashes of a log's leaves, for roots at earlier sizes and for proofs: of this home's mirror, or of the log that a
- * relay shows now. */
+/* leaves.h - hashes of a log's leaves, for roots at earlier sizes and for proofs: of this home's mirror, or of the
+ * log that a relay shows now. */
 #ifndef LEAVES_H
 #define LEAVES_H
 
@@ -15,7 +15,8 @@ CHECKED enum error leaves_of_relay(struct relay *relay, uint64_t size, struct bu
 /* The same of either log. E_TOO_LARGE. */
 CHECKED enum error leaves_of_log(struct relay *relay, enum relay_log log, uint64_t size, struct buf *ret,
                                  struct failure *failure);
-/* The next of them from `from` on, as many as the relay gives at once, appended: at most `size` in all. E_WITHHELD: none. */
+/* The next of them from `from` on, as many as the relay gives at once, appended: at most `size` in all. E_WITHHELD:
+ * none. */
 CHECKED enum error leaves_some(struct relay *relay, enum relay_log log, uint64_t from, uint64_t size, struct buf *ret,
                                struct failure *failure);
 /* The root over the first `size`; false when there are not that many. */

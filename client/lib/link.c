@@ -288,7 +288,9 @@ static bool put_off(struct relay *relay, struct pending *pending, const struct f
 }
 
 static void read_failure(const struct failed *failed, struct relay_answer *ret) {
-    ret->error = failed->error == E_OK ? E_MALFORMED : error_row((enum error)failed->error)->error;
+    enum error said = (enum error)failed->error;
+    bool known = said != E_OK && error_row(said)->error == said; /* an unknown one is no error of this program's */
+    ret->error = known ? said : E_MALFORMED;
     if (failed->has_detail) memcpy(ret->detail, failed->detail.p, failed->detail.n);
     if (failed->has_refusal) ret->refusal = failed->refusal;
 }

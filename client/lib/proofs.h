@@ -19,14 +19,15 @@ CHECKED enum error proofs_write(const char *folder, struct bytes proof, char ret
  * file, not the alarm, which then holds the proof itself. */
 CHECKED enum error proofs_accuse(struct home *home, struct bytes proof, const char *what);
 
-/* A receipt that did not hold, and why: an alarm in these words, with the receipt, and the home's breach. When it puts another entry
- * where one is kept, or comes with a head that contradicts one that is kept, that is fraud, and is accused too. */
+/* A receipt that did not hold, and why: an alarm in these words, with the receipt, and the home's breach. When it
+ * puts another entry where one is kept, or comes with a head that contradicts one that is kept, that is fraud, and
+ * is accused too. */
 CHECKED enum error proofs_contradictions(struct home *home, struct bytes receipt); /* only this last */
 CHECKED enum error proofs_receipt(struct home *home, struct bytes receipt, enum error why, const char *text, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Something of a leg does not fit: what the relay shows of it now, held against what is kept. Whatever else it says is passed over;
- * errors are the link's and this machine's own. */
+/* Something of a leg does not fit: what the relay shows of it now, held against what is kept. Whatever else it says
+ * is passed over; errors are the link's and this machine's own. */
 CHECKED enum error proofs_compare_leg(struct home *home, struct relay *relay, const uint8_t leg[static HASH_SIZE]);
 
 /* A breach without proof: an alarm, and the next sync ends with `error`. */

@@ -14,11 +14,11 @@ enum trail_outcome {
     TRAIL_NOTE,  /* a device receipt: kept, moves nothing */
 };
 
-/* The receipt must speak of this leg of this request; its speaker must have the right to, and its entry a place in the evidence log
- * (E_EVIDENCE_FORKED: in another one than this home is shown). A receipt that is refused is for proofs_receipt, once what
- * was written with it has been rolled back. An accepted leg with a body,
- * sent to this post, becomes a duty (to fetch the body and say so). E_BAD_PROOF: it contradicts an entry that is here,
- * or does not continue it. */
+/* The receipt must speak of this leg of this request; its speaker must have the right to, and its entry a place in
+ * the evidence log (E_EVIDENCE_FORKED: in another one than this home is shown). A receipt that is refused is for
+ * proofs_receipt, once what was written with it has been rolled back. An accepted leg with a body, sent to this
+ * post, becomes a duty (to fetch the body and say so). E_BAD_PROOF: it contradicts an entry that is here, or does
+ * not continue it. */
 CHECKED enum error trail_apply(struct home *home, const uint8_t digest[static HASH_SIZE],
                                const struct kept_request *request, struct kept_leg *leg, struct bytes receipt,
                                enum trail_outcome *ret);

@@ -1,8 +1,9 @@
 /* liar_evidence.c - the real client against a relay whose operator lies about the evidence.
  *
- * Goal: whatever he shows, with all of the relay's keys in his hands - a log that was rewritten, one that went back, two logs
- * for two members, receipts out of another log, no receipts, a request kept back, two histories of one leg - the client says so
- * in plain words, exits with 4, and keeps the proof where there is one; and with an honest relay it goes on. */
+ * Goal: whatever he shows, with all of the relay's keys in his hands - a log that was rewritten, one that went back,
+ * two logs for two members, receipts out of another log, no receipts, a request kept back, two histories of one leg
+ * - the client says so in plain words, exits with 4, and keeps the proof where there is one; and with an honest
+ * relay it goes on. */
 #include <dirent.h>
 #include <stdio.h>
 
@@ -40,11 +41,13 @@ static void writes(struct actor *from, const char *post) {
     assert_ok((enum error)result.error);
 }
 
+static void no_rate(struct config *config) { config->rate_guest = config->rate_member = 10000; }
+
 static int raise_curtain(void **state) {
     (void)state;
     AUTO_RAN ran = {0};
     char id[2 * TEXT_ID_BYTES + 1];
-    stage_open(NULL);
+    stage_open(no_rate);
     snprintf(note, sizeof note, "%s/note.txt", stage_papers);
     scene_write_file(note, bytes_text("Please look at this at once.\n"));
     stage_make_user(&ann);
@@ -131,7 +134,8 @@ static bool has_proof(const struct user *user, const char *wanted) {
 static void assert_alarm(const struct user *user, const char *word) {
     AUTO_RAN ran = {0};
     POUCH(user, &ran, "--offline", "status");
-    if (!strstr((const char *)ran.out.p, word)) fail_msg("status says nothing of \"%s\": %s", word, (const char *)ran.out.p);
+    if (!strstr((const char *)ran.out.p, word))
+        fail_msg("status says nothing of \"%s\": %s", word, (const char *)ran.out.p);
 }
 
 static void assert_no_alarm(const struct user *user, const char *word) {
@@ -195,8 +199,8 @@ static void a_log_that_went_back(void **state) {
     assert_goes_on(&bob);
 }
 
-/* Bob is shown one log, by itself as it should be; ann is shown the real one. The day on which he is shown hers, too, there is
- * proof. */
+/* Bob is shown one log, by itself as it should be; ann is shown the real one. The day on which he is shown hers,
+ * too, there is proof. */
 static void two_logs_for_two_members(void **state) {
     (void)state;
     AUTO_RAN ran = {0};

@@ -1,5 +1,5 @@
-/* fuzz_evidence.c - receipts: what opens under the relay's key is what the relay signed; and with its place in the evidence log, that
- * it is there. */
+/* fuzz_evidence.c - receipts: what opens under the relay's key is what the relay signed; and with its place in the
+ * evidence log, that it is there. */
 #include "fuzz.h"
 #include "made.h"
 

@@ -1,5 +1,6 @@
-/* test_evlog.c - heads of the evidence log as they come with receipts: all of one log, or refused; with the proof that remains of a
- * relay that signed two. How the log has grown between them is asked of a relay (tests/adversary, tests/flow). */
+/* test_evlog.c - heads of the evidence log as they come with receipts: all of one log, or refused; with the proof
+ * that remains of a relay that signed two. How the log has grown between them is asked of a relay (tests/adversary,
+ * tests/flow). */
 #include "client_fixture.h"
 
 #include <sodium.h>
@@ -16,7 +17,8 @@ static int set_up(void **state) {
     memcpy(archive_path, sender.path, sizeof archive_path);
     (void)snprintf(sender.path, sizeof sender.path, "%s/home", folder);
     assert_int_equal(mkdir(sender.path, 0700), 0);
-    sender.card.address_count = sender.card.registrar_count = sender.card.threshold = 1; /* a proof has the whole card */
+    sender.card.address_count = sender.card.registrar_count = sender.card.threshold =
+        1; /* a proof has the whole card */
     (void)snprintf(sender.card.addresses[0], sizeof sender.card.addresses[0], "tcp://127.0.0.1:5870");
     memcpy(sender.card.registrars[0], pair_of(REGISTRAR).public, KEY_SIZE);
     transport_of(LOG_KEY, sender.card.curve);
