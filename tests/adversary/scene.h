@@ -56,8 +56,8 @@ struct scene_relay {
 void scene_relay_start(struct scene_relay *relay, void (*adjust)(struct config *config));
 /* The same; `words`, ended by NULL, go to `pouchd init` as well. */
 void scene_relay_start_with(struct scene_relay *relay, void (*adjust)(struct config *config), const char *const *words);
-/* All of a relay's files as they are now, while it is at rest, elsewhere and for another port; and the relay that serves
- * them, keys and all. */
+/* All of a relay's files as they are now, while it is at rest, elsewhere and for another port; and the relay that
+ * serves them, keys and all. */
 void scene_relay_copy(const struct scene_relay *relay, struct scene_relay *ret);
 void scene_relay_go_on(struct scene_relay *relay);
 /* In order, with exit code 0. Removes everything. */

@@ -44,7 +44,7 @@ void stage_put_back(const struct user *user) { stage_copy_tree(user->saved, user
 
 /* ---- making the parties ---- */
 
-static void fingerprint_of_card(char ret[static TEXT_FINGERPRINT_SIZE]) {
+void stage_fingerprint(char ret[static TEXT_FINGERPRINT_SIZE]) {
     struct card as_given;
     AUTO_BUF text = {0};
     uint8_t hash[HASH_SIZE];
@@ -57,7 +57,7 @@ static void fingerprint_of_card(char ret[static TEXT_FINGERPRINT_SIZE]) {
 void stage_join(const struct user *user, struct ran *ran) {
     char certificate[SCENE_PATH], fingerprint[TEXT_FINGERPRINT_SIZE];
     snprintf(certificate, sizeof certificate, "%s.cert", user->party);
-    fingerprint_of_card(fingerprint);
+    stage_fingerprint(fingerprint);
     POUCH(user, ran, "join", "--card", stage_card, "--cert", certificate, "--fingerprint", fingerprint);
 }
 

@@ -36,6 +36,8 @@ void stage_run(const char *home, struct ran *ran, const char *const *words_of);
 
 /* Authority, admission, post and certificate; the user has not joined yet. */
 void stage_make_user(struct user *user);
+/* Of the card that leads to the double. */
+void stage_fingerprint(char ret[static TEXT_FINGERPRINT_SIZE]);
 void stage_join(const struct user *user, struct ran *ran);
 
 /* A home as it is now, and as it was then. */

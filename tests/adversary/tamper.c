@@ -10,7 +10,7 @@
 #include "joint.h"
 #include "note.h"
 
-const char *const change_names[CHANGE_COUNT] = {"flip", "remove", "empty", "other", "plus",   "minus",
+const char *const change_names[CHANGE_COUNT] = {"flip", "remove", "empty", "other",   "plus", "minus",
                                                 "zero", "most",   "twice", "reverse", "add"};
 
 static const struct field note_fields[] = {
@@ -436,9 +436,7 @@ static void walk_object(struct walk *walk, const struct object *object, struct b
     buf_add_bytes(out, buf_bytes(&pairs));
 }
 
-static const struct object *object_of(enum message type) {
-    return message_row(type)->object;
-}
+static const struct object *object_of(enum message type) { return message_row(type)->object; }
 
 static struct walk walk_of(struct tamper *tamper, struct tamper_aim *aim, enum message type) {
     struct walk walk = {.tamper = tamper, .aim = aim, .type = type};
@@ -475,7 +473,8 @@ bool tamper_fits(const struct tamper_field *field, enum change change) {
     case FIELD_BYTES: return change == CHANGE_FLIP || change == CHANGE_EMPTY;
     case FIELD_FIXED: return change == CHANGE_FLIP || change == CHANGE_ZERO || change == CHANGE_EMPTY;
     case FIELD_SUB: return false;
-    default: return change == CHANGE_FLIP || change == CHANGE_EMPTY || change == CHANGE_TWICE || change == CHANGE_REVERSE;
+    default:
+        return change == CHANGE_FLIP || change == CHANGE_EMPTY || change == CHANGE_TWICE || change == CHANGE_REVERSE;
     }
 }
 
@@ -508,7 +507,8 @@ static void find(struct found *found, const struct object *object) {
         for (size_t i = 0; i < LENGTH(item_insides); i++) find_inside(found, &item_insides[i]);
 }
 
-void tamper_every_field(void (*each)(const struct object *object, const struct field *field, void *context), void *context) {
+void tamper_every_field(void (*each)(const struct object *object, const struct field *field, void *context),
+                        void *context) {
     struct found found = {0};
     for (unsigned type = 101; type < 256; type++)
         if (message_row((enum message)type)) find(&found, message_row((enum message)type)->object);

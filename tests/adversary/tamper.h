@@ -1,13 +1,12 @@
 /* tamper.h - changes one field of one object inside an answer, whatever it lies in.
  *
- * The protocol's tables are walked: an answer's object, the objects in it, and what lies in byte strings - signed payloads,
- * receipts, records, entries, heads, leaves, wrap sets, feed items. Everything around a changed field is put together again
- * as it was, so that the change gets as far as the check it is meant for. What the relay signs itself (records, promises, its own
- * statements, heads) is left with the signature it had or signed anew with the relay's own key.
+ * The protocol's tables are walked: an answer's object, the objects in it, and what lies in byte strings - signed
+ * payloads, receipts, records, entries, heads, leaves, wrap sets, feed items. Everything around a changed field is put
+ * together again as it was, so that the change gets as far as the check it is meant for. What the relay signs itself
+ * (records, promises, its own statements, heads) keeps the signature it had, or is signed anew with the relay's key.
  *
- * A field is named by where it lies: "FEED/feed.items/item.body/offered.receipt/receipt.record/record.entry/entry.to".
- * First an honest session is looked at (tamper_look): all fields that there are, and values of each to put in the place of
- * others. */
+ * A field is named by where it lies: "FEED/feed.items/item.body/offered.receipt/receipt.record". First an honest
+ * session is looked at (tamper_look): all fields that there are, and values of each to put in the place of others. */
 #ifndef TAMPER_H
 #define TAMPER_H
 
@@ -73,6 +72,7 @@ bool tamper_fits(const struct tamper_field *field, enum change change);
 /* A signed head as an object, so that it can be walked like others. */
 extern const struct object tamper_note_object;
 /* Everything that a walk can come to from the relay's answers: calls `each` for every field of every such object. */
-void tamper_every_field(void (*each)(const struct object *object, const struct field *field, void *context), void *context);
+void tamper_every_field(void (*each)(const struct object *object, const struct field *field, void *context),
+                        void *context);
 
 #endif
