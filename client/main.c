@@ -354,7 +354,7 @@ static const struct command_row {
      "reason and the place when anything does not hold. --card: the relay's card, got from its operator or another "
      "member,\n"
      "not from whoever gave you the file. --key: instead, keys of it that you know (the lines statement, log, "
-     "registrar).\n"
+     "and every registrar).\n"
      "--html: of evidence, a page to read and print.",
      ROW(verify_verify), &verify_verify_count},
     {"news", "[--all]", "what has changed in the directory", "pouch news\npouch news --all --json",

@@ -6,7 +6,7 @@
  *   recover apply [ORDER]   once enough registrars have signed: puts the new keys in the old ones' place, the new relay.card, and
  *                        the statement where the relay finds it at its next start (relay.recover)
  *
- * The old keys stay as NAME.lost: what they have signed is still evidence, and nobody has to trust them any more. Both may be
+ * The first keys stay as NAME.lost: what they have signed is still evidence, and nobody has to trust them any more. Both may be
  * repeated after a crash. */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "cbor.h"
+#include "directory.h"
 #include "fault.h"
 #include "joint.h"
 #include "keys.h"
@@ -28,6 +29,7 @@
 
 #define ORDER_NAME "recover.order"
 #define STATEMENT_NAME "relay.recover"
+#define TAKEN_NAME "relay.recovered" /* once the relay has gone on */
 
 static const char *const key_names[] = {"log.key", "statement.key"};
 enum { LOG_KEY, STATEMENT_KEY, KEYS, NAME_ROOM = 32 };
@@ -80,7 +82,70 @@ static enum error measure_evidence(struct store *store, struct relaychange *chan
     return merkle_source_root(&source, change->entries, change->entries_root);
 }
 
-static int measure(const struct task *task, struct relaychange *change) {
+/* ---- whose signatures are in it ---- */
+
+/* Members have followed the last loss: a copy that goes further and does not know of it is another log than theirs. */
+static enum error check_lineage(const struct task *task, const struct directory *directory) {
+    char path[PATH_MAX];
+    AUTO_BUF joint = {0};
+    struct bytes payload;
+    struct relaychange last;
+    if (!path_in(task, TAKEN_NAME, path)) return E_USAGE;
+    if (access(path, F_OK) != 0) return E_OK; /* the first one */
+    TRY(task_read(path, TASK_FILE_MAX, &joint));
+    TRY(directory_peek(LEAF_RELAY, buf_bytes(&joint), &payload));
+    TRY(relaychange_decode(payload, &last));
+    bool knows = directory_holds(directory, LEAF_RELAY, buf_bytes(&joint));
+    return knows || directory_size(directory) <= last.size ? E_OK : E_DIRECTORY_FORKED;
+}
+
+/* relay.card names the keys of the last order that was applied, and the store may be older than that. */
+static enum error keys_in_store(const struct task *task, struct store *store, const struct card *card,
+                                struct relaychange *change, bool *ret_found) {
+    const struct directory_relay *relay;
+    struct directory *directory = directory_new(card);
+    if (!directory) return E_NO_MEMORY;
+    enum error error = E_OK;
+    for (uint64_t n = 0; n < change->size && error == E_OK; n++) {
+        AUTO_BUF leaf = {0};
+        error = store->ops->leaf_get(store, n, &leaf);
+        if (error == E_OK) error = directory_apply(directory, buf_bytes(&leaf));
+    }
+    *ret_found = false;
+    for (size_t n = 0; error == E_OK && (relay = directory_relay_nth(directory, n)); n++) {
+        if (relay->action != RELAY_RECOVERED) continue;
+        memcpy(change->old_log, relay->log, KEY_SIZE);
+        memcpy(change->old_statement, relay->statement, KEY_SIZE);
+        *ret_found = true;
+    }
+    if (error == E_OK) error = check_lineage(task, directory);
+    directory_free(directory);
+    return error;
+}
+
+/* Without a loss in the store its keys are the first that the relay has had: those of NAME.lost, if there was one since. */
+static enum error first_key(const struct task *task, const char *name, const uint8_t now[static KEY_SIZE],
+                            uint8_t ret[static KEY_SIZE]) {
+    uint8_t seed[KEY_SIZE];
+    char lost[NAME_ROOM];
+    snprintf(lost, sizeof lost, "%s.lost", name);
+    enum error error = keys_read(task->config.folder, lost, seed);
+    if (error == E_OK) public_of(seed, ret);
+    if (error == E_IO) memcpy(ret, now, KEY_SIZE);
+    sodium_memzero(seed, sizeof seed);
+    return error == E_IO ? E_OK : error;
+}
+
+static enum error old_keys(const struct task *task, struct store *store, const struct card *card,
+                           struct relaychange *change) {
+    bool found;
+    TRY(keys_in_store(task, store, card, change, &found));
+    if (found) return E_OK;
+    TRY(first_key(task, key_names[LOG_KEY], card->log, change->old_log));
+    return first_key(task, key_names[STATEMENT_KEY], card->statement, change->old_statement);
+}
+
+static int measure(const struct task *task, const struct card *card, struct relaychange *change) {
     struct store *store;
     char path[PATH_MAX];
     bool absolute = task->config.store_file[0] == '/';
@@ -92,7 +157,12 @@ static int measure(const struct task *task, struct relaychange *change) {
     if (error != E_OK) return cli_fail(&task->cli, error, "%s", path);
     error = measure_directory(store, change);
     if (error == E_OK) error = measure_evidence(store, change);
+    if (error == E_OK) error = old_keys(task, store, card, change);
     store->ops->close(store);
+    if (error == E_DIRECTORY_FORKED)
+        return cli_fail_hint(&task->cli, error,
+                             "take a copy made after the last loss, or the one that was declared then",
+                             "%s knows nothing of the last loss and goes further than members have followed", path);
     return error == E_OK ? 0 : cli_fail(&task->cli, error, "%s", path);
 }
 
@@ -129,12 +199,10 @@ static int fill(const struct task *task, const struct card *card, struct relaych
                                    .has_entries_root = true,
                                    .has_old_log = true,
                                    .has_old_statement = true};
-    memcpy(change->old_log, card->log, KEY_SIZE);
-    memcpy(change->old_statement, card->statement, KEY_SIZE);
     for (size_t i = 0; i < card->address_count; i++) cbor_put_bytes(addresses, bytes_text(card->addresses[i]));
     change->addresses = list_of(addresses, card->address_count);
     memcpy(change->curve, card->curve, KEY_SIZE);
-    int code = measure(task, change);
+    int code = measure(task, card, change);
     if (code) return code;
     enum error error = next_key(task, key_names[LOG_KEY], change->log);
     if (error == E_OK) error = next_key(task, key_names[STATEMENT_KEY], change->statement);

@@ -219,6 +219,18 @@ static void print_leg(const struct findings *findings, const struct look *look, 
     print_line(look, "showing it", text);
 }
 
+/* Each line stands behind a bar: whoever wrote it could else write what looks like ours. */
+static void print_quoted(const struct look *look, struct bytes text) {
+    for (size_t from = 0; from < text.n;) {
+        const uint8_t *line = text.p + from, *end = memchr(line, '\n', text.n - from);
+        size_t n = end ? (size_t)(end - line) : text.n - from;
+        fputs("| ", stdout);
+        present_text(stdout, look, STYLE_NONE, bytes_of(line, n), true);
+        putchar('\n');
+        from += n + 1;
+    }
+}
+
 static void print_opened(const struct findings *findings, const struct look *look) {
     const struct disclosed *disclosed = findings->disclosed;
     struct file file;
@@ -234,15 +246,12 @@ static void print_opened(const struct findings *findings, const struct look *loo
         printf("showing it  %s\n", offer->has_disclosure && offer->disclosure
                                        ? "its sender asked that both sides agree first"
                                        : "its sender did not ask that both sides agree first");
-        if (offer->summary.n) putchar('\n');
-        present_text(stdout, look, STYLE_NONE, offer->summary, true);
-        if (offer->summary.n) putchar('\n');
+        print_quoted(look, offer->summary);
         return;
     }
     for (size_t i = 0; disclosed_file(disclosed, i, &file, &text); i++) {
         if (!file.has_name) {
-            present_text(stdout, look, STYLE_NONE, text, true);
-            putchar('\n');
+            print_quoted(look, text);
             continue;
         }
         fputs("attachment  ", stdout);
@@ -298,8 +307,9 @@ static void print_trust(const struct findings *findings) {
     printf("relay       %s\ncard        %s%s\n", report->card.name, fingerprint,
            report->card_given ? " (its keys are those of --card)" : "");
     if (findings->pinned_log || findings->pinned_statement || findings->pinned_registrars)
-        printf("your keys   %s%s%zu of its registrars\n", findings->pinned_log ? "the log's, " : "",
-               findings->pinned_statement ? "the statements', " : "", findings->pinned_registrars);
+        printf("your keys   %s%s%zu of its %zu registrars, of whom %u must sign\n",
+               findings->pinned_log ? "the log's, " : "", findings->pinned_statement ? "the statements', " : "",
+               findings->pinned_registrars, report->card.registrar_count, report->card.threshold);
     print_hex("file", report->file_digest);
 }
 

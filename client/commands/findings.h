@@ -19,7 +19,8 @@ struct findings {
 };
 
 /* ---- words ---- */
-enum { FINDING_SIZE = 512 };
+/* Room for a sentence that names two parties: titles have up to 256 bytes, as few as 85 signs. */
+enum { FINDING_SIZE = 2048 };
 /* "fj/national (Fiji)"; "the relay" for an empty name. What the directory calls the party is foreign text. */
 void findings_who(const struct findings *findings, struct bytes post, char ret[static FINDING_SIZE]);
 /* "officer", "machine"; empty for the relay. */

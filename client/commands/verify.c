@@ -162,29 +162,37 @@ static enum error verify_fraud(struct run *run, struct verifying *work) {
 
 /* ---- evidence ---- */
 
-/* Which of the card's keys the reader has named; one that is not the card's tells that it is another relay's. */
-static bool pin(struct findings *findings, const uint8_t key[static KEY_SIZE]) {
+/* Which of the card's keys the reader has named; one that is not the card's tells that it is another relay's.
+ * again: it was named before. */
+static bool pin(struct findings *findings, const uint8_t key[static KEY_SIZE], bool again) {
     const struct card *card = &findings->report->card;
     bool log = memcmp(card->log, key, KEY_SIZE) == 0, statement = memcmp(card->statement, key, KEY_SIZE) == 0;
     size_t registrars = 0;
     for (size_t i = 0; i < card->registrar_count; i++) registrars += memcmp(card->registrars[i], key, KEY_SIZE) == 0;
     findings->pinned_log |= log;
     findings->pinned_statement |= statement;
-    findings->pinned_registrars += registrars;
+    if (!again) findings->pinned_registrars += registrars;
     return log || statement || registrars > 0;
 }
 
-/* Who knows the log's key, the statements' and those of as many registrars as must sign needs no card. */
+static bool named_before(const struct verifying *work, size_t which) {
+    for (size_t i = 0; i < which; i++)
+        if (memcmp(work->keys[i], work->keys[which], KEY_SIZE) == 0) return true;
+    return false;
+}
+
+/* Who knows the log's key, the statements' and those of all registrars needs no card. As many registrars as must sign
+ * would not do: the others in the file's card could be made up, and admit whom the relay likes. */
 static enum error pin_keys(struct run *run, const struct verifying *work, struct findings *findings) {
     char hex[2 * KEY_SIZE + 1];
     for (size_t i = 0; i < work->key_count; i++) {
         text_hex(work->keys[i], KEY_SIZE, hex);
-        if (!pin(findings, work->keys[i]))
+        if (!pin(findings, work->keys[i], named_before(work, i)))
             return fail(&run->failure, E_WRONG_FINGERPRINT, "%s: the key %s is none of the relay's that it is about",
                         work->file, hex);
     }
     if (findings->pinned_log && findings->pinned_statement &&
-        findings->pinned_registrars >= findings->report->card.threshold)
+        findings->pinned_registrars == findings->report->card.registrar_count)
         findings->gaps[GAP_CARD] = false;
     return E_OK;
 }

@@ -10,7 +10,7 @@
 #include "label.h"
 
 enum {
-    SCHEMA_VERSION = 2, /* 1 had fewer tables */
+    SCHEMA_VERSION = 3, /* 1 and 2 had fewer tables */
     STATEMENT_KINDS = 10,
     BUSY_MS = 5000,
     DEPTH_MAX = 8,
@@ -41,14 +41,14 @@ struct archive {
 };
 
 static const char *const table_names[TABLE_COUNT] = {
-    [TABLE_META] = "meta",    [TABLE_LEAF] = "leaf",     [TABLE_PREKEY] = "prekey", [TABLE_REQUEST] = "request",
-    [TABLE_ORDER] = "orders", [TABLE_LEG] = "leg",       [TABLE_ENTRY] = "entry",   [TABLE_NOTE] = "note",
-    [TABLE_CHUNK] = "chunk",  [TABLE_OUTBOX] = "outbox", [TABLE_DUTY] = "duty",     [TABLE_SEQUENCE] = "sequence",
-    [TABLE_VOID] = "void",    [TABLE_HEARD] = "heard",   [TABLE_THREAD] = "thread", [TABLE_ALARM] = "alarm",
-    [TABLE_SPOOL] = "spool",  [TABLE_AGAIN] = "again",   [TABLE_HEAD] = "head",     [TABLE_PROMISE] = "promise",
-    [TABLE_NEWS] = "news",    [TABLE_PAIR] = "pair",     [TABLE_HANDED] = "handed", [TABLE_CONTACT] = "contact",
-    [TABLE_SHEETKEY] = "sheetkey", [TABLE_PARCEL] = "parcel", [TABLE_SEEN] = "seen",
-    [TABLE_POLICY] = "policy", [TABLE_GAP] = "gap", [TABLE_LOST] = "lost",
+    [TABLE_META] = "meta",         [TABLE_LEAF] = "leaf",     [TABLE_PREKEY] = "prekey", [TABLE_REQUEST] = "request",
+    [TABLE_ORDER] = "orders",      [TABLE_LEG] = "leg",       [TABLE_ENTRY] = "entry",   [TABLE_NOTE] = "note",
+    [TABLE_CHUNK] = "chunk",       [TABLE_OUTBOX] = "outbox", [TABLE_DUTY] = "duty",     [TABLE_SEQUENCE] = "sequence",
+    [TABLE_VOID] = "void",         [TABLE_HEARD] = "heard",   [TABLE_THREAD] = "thread", [TABLE_ALARM] = "alarm",
+    [TABLE_SPOOL] = "spool",       [TABLE_AGAIN] = "again",   [TABLE_HEAD] = "head",     [TABLE_PROMISE] = "promise",
+    [TABLE_NEWS] = "news",         [TABLE_PAIR] = "pair",     [TABLE_HANDED] = "handed", [TABLE_CONTACT] = "contact",
+    [TABLE_SHEETKEY] = "sheetkey", [TABLE_PARCEL] = "parcel", [TABLE_SEEN] = "seen",     [TABLE_POLICY] = "policy",
+    [TABLE_GAP] = "gap",           [TABLE_LOST] = "lost",
 };
 
 static const char *const query_texts[STATEMENT_KINDS] = {
@@ -102,10 +102,11 @@ struct archive_key archive_named(const char *name) {
 static enum error create_tables(struct archive *archive) {
     for (int i = 0; i < TABLE_COUNT; i++) {
         char sql[256];
-        (void)snprintf(sql, sizeof sql,
-                       "CREATE TABLE IF NOT EXISTS %s(a BLOB NOT NULL,b BLOB NOT NULL,n INTEGER NOT NULL,v BLOB NOT NULL,"
-                       "PRIMARY KEY(a,b,n)) WITHOUT ROWID",
-                       table_names[i]);
+        (void)snprintf(
+            sql, sizeof sql,
+            "CREATE TABLE IF NOT EXISTS %s(a BLOB NOT NULL,b BLOB NOT NULL,n INTEGER NOT NULL,v BLOB NOT NULL,"
+            "PRIMARY KEY(a,b,n)) WITHOUT ROWID",
+            table_names[i]);
         TRY(run(archive, sql));
     }
     char sql[64];

@@ -7,8 +7,9 @@
 #include "evlog.h"
 #include "files.h"
 #include "guest.h"
-#include "loss.h"
+#include "joint.h"
 #include "kept.h"
+#include "loss.h"
 #include "mirror.h"
 #include "moment.h"
 #include "promises.h"
@@ -383,11 +384,46 @@ static enum error forget_mirror(struct home *home) {
     return error;
 }
 
-static enum error join(struct home *home, const struct dossier *dossier, struct bytes certificate,
-                       const struct client_options *options, struct failure *failure) {
+static bool same_relay(const struct card *a, const struct card *b) {
+    return memcmp(a->statement, b->statement, KEY_SIZE) == 0 && memcmp(a->log, b->log, KEY_SIZE) == 0;
+}
+
+static bool same_registrars(const struct card *a, const struct card *b) {
+    return a->registrar_count == b->registrar_count && a->threshold == b->threshold &&
+           memcmp(a->registrars, b->registrars, a->registrar_count * KEY_SIZE) == 0;
+}
+
+static enum error is_another(const struct card *before, struct failure *failure) {
+    return fail(failure, E_CONFLICT, "this home has joined %s; another relay needs another home", before->name);
+}
+
+/* Other keys than this home knows are those of its relay only if its registrars have said so, after a loss. */
+static bool is_successor(const struct card *before, const struct card *card, struct bytes recovery) {
+    struct relaychange change;
+    struct bytes payload;
+    return joint_verify(LABEL_RELAY, before->registrars, before->registrar_count, before->threshold, recovery,
+                        &payload) == E_OK &&
+           relaychange_decode(payload, &change) == E_OK && change.action == RELAY_RECOVERED &&
+           memcmp(change.log, card->log, KEY_SIZE) == 0 && memcmp(change.statement, card->statement, KEY_SIZE) == 0;
+}
+
+/* Who joins again with a new card may have slept through a loss. before: the card until now. */
+static enum error catch_up(struct home *home, const struct card *before, const struct client_options *options,
+                           struct relay **relay, struct failure *failure) {
+    bool lost = false;
+    if (!home->joined) return E_OK;
+    if (!same_relay(before, &home->card) && !is_successor(before, &home->card, relay_recovery(*relay)))
+        return is_another(before, failure);
+    enum error error = loss_greet(home, *relay, &lost, failure);
+    return error == E_OK && lost ? follow_loss(home, options, relay, failure) : error;
+}
+
+static enum error join(struct home *home, const struct card *before, const struct dossier *dossier,
+                       struct bytes certificate, const struct client_options *options, struct failure *failure) {
     struct relay *relay = NULL;
     TRY(enrol_connect(home, options, &relay, failure));
-    enum error error = mirror_update(home, relay, failure);
+    enum error error = catch_up(home, before, options, &relay, failure);
+    if (error == E_OK) error = mirror_update(home, relay, failure);
     if (error == E_OK) error = enrol(home, relay, dossier, failure);
     if (error == E_OK) error = mirror_update(home, relay, failure);
     if (error == E_OK) error = check_enrolled(home, relay, failure);
@@ -399,10 +435,6 @@ static enum error join(struct home *home, const struct dossier *dossier, struct 
         error = home_join(home, &card, certificate, failure);
     }
     return error;
-}
-
-static bool same_relay(const struct card *a, const struct card *b) {
-    return memcmp(a->statement, b->statement, KEY_SIZE) == 0 && memcmp(a->log, b->log, KEY_SIZE) == 0;
 }
 
 /* Who has joined has it: only the card is another one. */
@@ -430,15 +462,16 @@ enum error client_join_card(struct home *home, const struct card *card, struct b
     struct card before = home->card, given = home->given;
     struct dossier dossier;
     TRY(home_check_certificate(home, certificate, &dossier, failure));
-    if (home->joined && !same_relay(card, &home->card))
-        return fail(failure, E_CONFLICT, "this home has joined %s; another relay needs another home", home->card.name);
+    if (home->joined && !same_relay(card, &before) && !same_registrars(card, &before))
+        return is_another(&before, failure);
     enum error error = home->joined ? E_OK : forget_mirror(home);
     if (error != E_OK) return fail(failure, error, "the local store");
     home->card = home->given = *card;
-    error = join(home, &dossier, certificate, options, failure);
+    error = join(home, &before, &dossier, certificate, options, failure);
     if (error == E_OK) return E_OK;
     home->card = before;
     home->given = given;
+    if (home->joined) home_follow_relay(home);
     if (!home->joined && home->directory) {
         directory_free(home->directory);
         home->directory = NULL;

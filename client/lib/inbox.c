@@ -20,6 +20,7 @@
 enum { RETRIES_PER_SYNC = 64 };
 
 static struct archive_key cursor_key(void) { return archive_named("feed cursor"); }
+static struct archive_key proofs_key(void) { return archive_named("feed read with proofs"); }
 static struct archive_key retried_key(void) { return archive_named("feed item tried again last"); }
 
 /* ---- one item ---- */
@@ -193,13 +194,16 @@ static enum error retry_items(struct home *home, struct relay *relay, struct syn
 
 /* ---- the feed ---- */
 
-/* Where to go on; from the beginning, once, after something was found missing. */
+/* Where to go on; from the beginning, once, after something was found missing, and in a home that an older version of this
+ * program has read it for: it kept receipts without their places in the evidence log, and no paths to the headers' roots. */
 static enum error first_cursor(struct home *home, uint64_t *ret) {
-    uint64_t missing;
+    uint64_t missing, proofs;
     TRY(kept_number(home->archive, TABLE_META, archive_named(KEPT_FEED_GAP), &missing));
-    if (!missing) return kept_number(home->archive, TABLE_META, cursor_key(), ret);
+    TRY(kept_number(home->archive, TABLE_META, proofs_key(), &proofs));
+    if (!missing && proofs) return kept_number(home->archive, TABLE_META, cursor_key(), ret);
     TRY(archive_begin(home->archive));
     enum error error = kept_number_set(home->archive, TABLE_META, archive_named(KEPT_FEED_GAP), 0);
+    if (error == E_OK) error = kept_number_set(home->archive, TABLE_META, proofs_key(), 1);
     if (error == E_OK) error = kept_number_set(home->archive, TABLE_META, cursor_key(), 0);
     if (error == E_OK)
         error = archive_commit(home->archive);

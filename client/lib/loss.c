@@ -5,6 +5,7 @@
 #include "enrol.h"
 #include "fault.h"
 #include "kept.h"
+#include "leaves.h"
 #include "mirror.h"
 #include "outbox.h"
 #include "stamp.h"
@@ -61,9 +62,26 @@ static enum error set_aside(struct home *home, uint64_t size) {
     return E_OK;
 }
 
+/* Legs go back to where the earliest of all losses says that is not made up for yet. */
+static enum error await_entries(struct archive *archive, uint64_t entries) {
+    uint64_t pending = 0; /* 0: nothing to follow */
+    TRY(kept_number(archive, TABLE_META, entries_key(), &pending));
+    if (pending > 0 && pending <= entries + 1) return E_OK;
+    return kept_number_set(archive, TABLE_META, entries_key(), entries + 1);
+}
+
+/* A recovery that is set aside itself has had entries of its own, from where it went on. */
+static enum error undo_recoveries(struct home *home, uint64_t size) {
+    const struct directory_relay *relay;
+    for (size_t n = 0; (relay = directory_relay_nth(home->directory, n)); n++)
+        if (relay->action == RELAY_RECOVERED && relay->index >= size) TRY(await_entries(home->archive, relay->entries));
+    return E_OK;
+}
+
 static enum error go_back(struct home *home, struct directory *there) {
     TRY(archive_begin(home->archive));
     enum error error = set_aside(home, directory_size(there));
+    if (error == E_OK) error = undo_recoveries(home, directory_size(there));
     if (error == E_OK) error = mirror_mark(home, there);
     FAULT("loss.set-aside");
     if (error == E_OK) return archive_commit(home->archive);
@@ -91,20 +109,55 @@ static enum error truncate(struct home *home, const struct relaychange *change, 
     return E_OK;
 }
 
+/* Of several losses the last one counts. Whoever has the keys of an earlier one cannot show that again. */
+static bool is_repeated(const struct directory *directory, const struct relaychange *change) {
+    const struct directory_relay *relay;
+    for (size_t n = 0; (relay = directory_relay_nth(directory, n)); n++)
+        if (relay->action == RELAY_RECOVERED && relay->created.ms >= change->created.ms) return true;
+    return false;
+}
+
+static enum error take_back(struct home *home, struct bytes statement, struct instant now, uint64_t *ret_size) {
+    struct relaychange change;
+    TRY(open_statement(statement, &change));
+    *ret_size = change.size;
+    if (is_repeated(home->directory, &change)) return E_STALE_STATEMENT;
+    return change.size < directory_size(home->directory) ? truncate(home, &change, statement, now) : E_OK;
+}
+
+/* The relay may have lost something more than once meanwhile, and tells of the last loss only: here it goes back to the first
+ * one that this home does not know. */
+static enum error take_back_first(struct home *home, struct relay *relay, struct bytes newest, uint64_t *ret_size) {
+    AUTO_BUF items = {0};
+    size_t count = 0;
+    struct relaychange change;
+    TRY(open_statement(newest, &change));
+    *ret_size = change.size;
+    uint64_t size = directory_size(home->directory);
+    enum error error = leaves_from_relay(relay, change.size < size ? change.size : size, &items, &count);
+    if (error != E_OK && error != E_TOO_LARGE) return error;
+    struct list list = list_of(&items, count);
+    for (struct bytes bytes; list_next_bytes(&list, &bytes);) {
+        struct leaf leaf;
+        TRY(leaf_decode(bytes, &leaf));
+        if (leaf.kind != LEAF_RELAY || open_statement(leaf.statement, &change) != E_OK) continue;
+        if (directory_holds(home->directory, LEAF_RELAY, leaf.statement)) continue;
+        return take_back(home, leaf.statement, relay_welcome(relay)->time, ret_size);
+    }
+    return take_back(home, newest, relay_welcome(relay)->time, ret_size);
+}
+
 enum error loss_greet(struct home *home, struct relay *relay, bool *ret, struct failure *failure) {
     struct bytes statement = relay_recovery(relay);
-    struct relaychange change;
-    uint64_t pending = 0;
+    uint64_t pending = 0, size = 0;
     enum error error = kept_number(home->archive, TABLE_META, entries_key(), &pending);
     if (error != E_OK) return fail(failure, error, "the local store");
     *ret = pending > 0;
     if (statement.n == 0 || directory_holds(home->directory, LEAF_RELAY, statement)) return E_OK;
-    error = open_statement(statement, &change);
-    if (error == E_OK && change.size < directory_size(home->directory))
-        error = truncate(home, &change, statement, relay_welcome(relay)->time);
+    error = take_back_first(home, relay, statement, &size);
     if (error != E_OK)
         return fail(failure, error, "the relay says that it has lost what came after %llu directory entries",
-                    (unsigned long long)change.size);
+                    (unsigned long long)size);
     *ret = true;
     return E_OK;
 }
@@ -121,7 +174,7 @@ enum error loss_take_leaf(struct home *home, struct bytes bytes) {
     TRY(archive_delete_all(home->archive, TABLE_PROMISE, SCOPE_ALL, archive_key(NULL, NULL, 0)));
     TRY(archive_delete_all(home->archive, TABLE_SEEN, SCOPE_ALL, archive_key(NULL, NULL, 0)));
     TRY(kept_number_set(home->archive, TABLE_META, until_key(), leaf.time.ms + LOSS_OFFERS_MS));
-    return kept_number_set(home->archive, TABLE_META, entries_key(), change.entries + 1); /* 0: nothing to follow */
+    return await_entries(home->archive, change.entries);
 }
 
 /* ---- legs go back ---- */
@@ -270,8 +323,10 @@ static enum error settle(struct home *home, struct failure *failure) {
     if (error != E_OK) return fail(failure, error, "the local store");
     error = settle_all(home, entries - 1);
     FAULT("loss.settled");
-    if (error == E_OK) error = archive_commit(home->archive);
-    else archive_rollback(home->archive);
+    if (error == E_OK)
+        error = archive_commit(home->archive);
+    else
+        archive_rollback(home->archive);
     return error == E_OK ? E_OK : fail(failure, error, "going back to what the relay still has");
 }
 

@@ -16,7 +16,8 @@
 #include "link.h"
 
 /* The relay shows a declared loss that this home has not followed yet. The statement is checked; *ret: there is one, and
- * loss_follow is to be called. E_DIRECTORY_FORKED: it goes back to a log that this home does not know. */
+ * loss_follow is to be called. E_DIRECTORY_FORKED: it goes back to a log that this home does not know. E_STALE_STATEMENT:
+ * it is not younger than a loss that was followed. Of several losses that this home has slept through the first comes first. */
 CHECKED enum error loss_greet(struct home *home, struct relay *relay, bool *ret, struct failure *failure);
 /* Steps 2 to 4, by way of a mirror_update. Afterwards the connection is made anew: this device may have been unknown. */
 CHECKED enum error loss_follow(struct home *home, struct relay *relay, struct failure *failure);

@@ -34,14 +34,19 @@ static enum error entry_of(struct bytes receipt, uint8_t ret_hash[static HASH_SI
     return E_OK;
 }
 
-/* The entry with this ordinal is here: another one with the same ordinal is a proof of the relay's fraud. */
-static enum error compare_known(struct home *home, const struct kept_leg *leg, const struct evidence *evidence) {
+/* The entry with this ordinal is here: another one with the same ordinal is a proof of the relay's fraud. *ret_bare: it
+ * was kept before there was an evidence log, without its place there. */
+static enum error compare_known(struct home *home, const struct kept_leg *leg, const struct evidence *evidence,
+                                bool *ret_bare) {
     AUTO_BUF bytes = {0};
     uint8_t hash[HASH_SIZE];
+    struct receipt receipt;
     bool found = false;
     TRY(archive_get(home->archive, TABLE_ENTRY, archive_key(leg->leg, NULL, evidence->entry.ordinal), &bytes, &found));
     if (!found || entry_of(buf_bytes(&bytes), hash) != E_OK) return E_CORRUPT;
-    return memcmp(hash, evidence->entry_hash, HASH_SIZE) == 0 ? E_OK : E_BAD_PROOF;
+    if (memcmp(hash, evidence->entry_hash, HASH_SIZE) != 0) return E_BAD_PROOF;
+    *ret_bare = receipt_decode(buf_bytes(&bytes), &receipt) == E_OK && !receipt.has_checkpoint;
+    return E_OK;
 }
 
 /* As far as the leg has come. */
@@ -114,6 +119,21 @@ static void follow_words(const struct kept_request *request, struct keptleg *rec
     record->consents |= bytes_equal(statement->post, request->header.from) ? CONSENT_SENDER : CONSENT_RECIPIENT;
 }
 
+/* What an older version of this program kept gets its proof, and what that version did not follow. */
+static enum error make_up(struct home *home, const uint8_t digest[static HASH_SIZE], const struct kept_request *request,
+                          struct kept_leg *leg, const struct evidence *evidence, struct bytes receipt) {
+    struct keptleg *record = &leg->record;
+    bool had_spoken = record->has_spoken;
+    uint64_t spoken = record->spoken;
+    follow_words(request, record, evidence);
+    if (evidence->entry.to != record->state) { /* it has gone on since */
+        record->has_spoken = had_spoken;
+        record->spoken = spoken;
+    }
+    TRY(archive_set(home->archive, TABLE_ENTRY, archive_key(leg->leg, NULL, evidence->entry.ordinal), receipt));
+    return kept_leg_save(home->archive, digest, leg->leg, record);
+}
+
 static enum error reload(struct home *home, const uint8_t digest[static HASH_SIZE], struct kept_leg *leg) {
     struct kept_leg fresh = {0};
     TRY(kept_leg_load(home->archive, digest, leg->leg, &fresh));
@@ -143,8 +163,10 @@ static enum error move(struct home *home, const uint8_t digest[static HASH_SIZE]
     }
     TRY(kept_leg_save(home->archive, digest, leg->leg, record));
     TRY(seal_duties(home, digest, request, leg, evidence));
-    if (evidence->statement.event == EVENT_FORWARDED) TRY(reload(home, digest, leg)); /* its views end with the receipt */
-    bool ours = !leg->record.away && !request->record.mine && record->state == STATE_ACCEPTED && request->header.has_body;
+    if (evidence->statement.event == EVENT_FORWARDED)
+        TRY(reload(home, digest, leg)); /* its views end with the receipt */
+    bool ours =
+        !leg->record.away && !request->record.mine && record->state == STATE_ACCEPTED && request->header.has_body;
     return ours ? trail_duty_add(home, digest, leg->leg, EVENT_HANDED_OVER) : E_OK;
 }
 
@@ -175,11 +197,29 @@ static enum error check_note(const struct home *home, const struct kept_request 
     return statement_may_on(&evidence->statement, home->directory, key, &posts);
 }
 
+/* The ledger's time of the leg's last entry: what goes back behind it would spoil the evidence for others (bundle.h). */
+static enum error last_time(const struct home *home, const struct kept_leg *leg, struct instant *ret) {
+    AUTO_BUF bytes = {0};
+    struct receipt receipt;
+    struct bytes payload;
+    struct record record;
+    bool found = false;
+    if (leg->record.entries == 0) return E_OK;
+    struct archive_key row = archive_key(leg->leg, NULL, leg->record.entries - 1);
+    TRY(archive_get(home->archive, TABLE_ENTRY, row, &bytes, &found));
+    if (!found) return E_OK;
+    if (receipt_decode(buf_bytes(&bytes), &receipt) != E_OK) return E_CORRUPT;
+    if (stamp_peek(receipt.record, &payload) != E_OK || record_decode(payload, &record) != E_OK) return E_CORRUPT;
+    *ret = record.time;
+    return E_OK;
+}
+
 /* The rules of history.h. */
 static enum error check_entry(const struct home *home, const struct kept_request *request, const struct kept_leg *leg,
                               const struct evidence *evidence) {
     struct history history = history_here(request, leg);
     uint8_t key[KEY_SIZE];
+    TRY(last_time(home, leg, &history.time));
     loss_key(home, evidence, key);
     TRY(history_check_speaker(&history, evidence, home->directory, key));
     return history_check_step(&history, evidence);
@@ -212,8 +252,10 @@ enum error trail_apply(struct home *home, const uint8_t digest[static HASH_SIZE]
         return E_OK;
     }
     if (evidence.entry.ordinal < leg->record.entries) {
-        TRY(compare_known(home, leg, &evidence));
+        bool bare = false;
+        TRY(compare_known(home, leg, &evidence, &bare));
         TRY(see_head(home, &head, receipt));
+        if (bare) TRY(make_up(home, digest, request, leg, &evidence, receipt));
         *ret = TRAIL_KNOWN;
         return E_OK;
     }

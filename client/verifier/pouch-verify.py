@@ -1347,8 +1347,15 @@ def utc(ms):
         return "-"
 
 
+STEERING = "\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # what steers a terminal or a text
+
+
 def words(data):
-    return data.decode("utf-8", "replace")
+    """As it stands, if it is text; else without what steers, and each byte that is no text is one replacement."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return re.sub(f"[{STEERING}\udc80-\udcff]", "\ufffd", data.decode("utf-8", "surrogateescape"))
 
 
 def fingerprint(hashed):
@@ -1440,8 +1447,13 @@ def facts(work):
 # ---- 12 the program ----
 
 def plain(value):
-    """Foreign text, for a terminal: nothing in it that a terminal or a direction of writing would obey."""
-    return re.sub("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]", "\ufffd", str(value))
+    """Foreign text, for one line of a terminal."""
+    return re.sub(f"[\t\n{STEERING}]", "\ufffd", str(value))
+
+
+def quoted(value):
+    """Foreign text of many lines: each stands behind a bar, so that none passes for one of ours."""
+    return "".join(f"\n  | {plain(line)}" for line in value.split("\n"))
 
 
 def show(found):
@@ -1461,7 +1473,7 @@ def show(found):
     if found["opened"]:
         print("\nopened")
         for name, value in found["opened"].items():
-            print(f"  {name}: {plain(value)}")
+            print(f"  {name}: {quoted(value) if name in ('summary', 'text') and value else plain(value)}")
     print(f"\nrelay {found['relay']}, card {found['card_fingerprint']}"
           f"{' (of --card)' if found['card_matches'] else ''}")
     print(f"directory of {found['directory']['size']} entries, witnesses: "
@@ -1502,7 +1514,7 @@ def main(argv):
         print(f"pouch-verify: {error}", file=sys.stderr)
         return 1
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps(found))  # in ASCII: nothing steers a terminal
     else:
         show(found)
     return 0

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fault.h"
+#include "head.h"
 #include "headfile.h"
 #include "log.h"
 #include "logs.h"
@@ -36,8 +37,18 @@ static enum error check(const struct book *book, struct bytes statement) {
     TRY(relaychange_decode(payload, &change));
     if (change.action != RELAY_RECOVERED) return E_MALFORMED;
     TRY(logs_now(book, LOG_EVIDENCE, &evidence));
-    bool same = change.entries == evidence.size && memcmp(change.entries_root, evidence.root, HASH_SIZE) == 0;
-    if (!same) return E_MISMATCH;
+    uint64_t size = directory_size(book->directory);
+    bool same = change.size == size && change.entries == evidence.size &&
+                memcmp(change.entries_root, evidence.root, HASH_SIZE) == 0;
+    if (!same) {
+        log_line(
+            LOG_ERR,
+            "the registrars have declared a loss after %llu entries of the directory and %llu of evidence; this store "
+            "has %llu and %llu: bring back that one, or have this one declared by `pouchctl recover`",
+            (unsigned long long)change.size, (unsigned long long)change.entries, (unsigned long long)size,
+            (unsigned long long)evidence.size);
+        return E_MISMATCH;
+    }
     bool keys = memcmp(change.statement, book->statement_key, KEY_SIZE) == 0 &&
                 memcmp(change.log, book->card.log, KEY_SIZE) == 0;
     return keys ? E_OK : E_WRONG_FINGERPRINT;
@@ -65,11 +76,36 @@ static enum error set_aside(void) {
     return rename(LOSS_FILE, LOSS_DONE) == 0 ? E_OK : E_IO;
 }
 
+/* A head under the new keys: this loss was made up for before, and the relay has signed since. */
+static enum error signed_since(const struct book *book, bool *ret) {
+    static const enum relay_log logs[] = {LOG_DIRECTORY, LOG_EVIDENCE};
+    *ret = false;
+    for (size_t i = 0; i < LENGTH(logs); i++) {
+        AUTO_BUF note = {0};
+        struct head head;
+        TRY(headfile_read(logs[i], &note));
+        *ret = *ret || (note.n > 0 && head_open_log(&book->card, logs[i], buf_bytes(&note), &head) == E_OK);
+    }
+    return E_OK;
+}
+
+/* Applied again by mistake: the heads stay, for they tell whether the store is an older one. */
+static enum error pass_over(bool held) {
+    if (held) return rename(LOSS_FILE, LOSS_DONE) == 0 ? E_OK : E_IO;
+    log_line(LOG_ERR,
+             "the relay has gone on after this loss before, and this store is older than that: a loss of its own. "
+             "Nothing is signed; bring back the newer store, or begin with `pouchctl recover` again");
+    return E_CORRUPT;
+}
+
 enum error loss_take(struct book *book) {
     AUTO_BUF statement = {0};
     AUTO_BUF leaf = {0};
+    bool since;
     TRY(read_statement(&statement));
     if (statement.n == 0) return E_OK;
+    TRY(signed_since(book, &since));
+    if (since) return pass_over(directory_holds(book->directory, LEAF_RELAY, buf_bytes(&statement)));
     if (!directory_holds(book->directory, LEAF_RELAY, buf_bytes(&statement))) {
         TRY(check(book, buf_bytes(&statement)));
         TRY(directory_make_leaf(book->directory, LEAF_RELAY, buf_bytes(&statement), book->now, &leaf));

@@ -170,6 +170,8 @@ static void answer_welcome(struct falsifier *falsifier, struct bytes body, struc
     welcome.time.ms += falsifier->ahead_ms;
     head_at(falsifier, shown(falsifier), &note);
     if (falsifier->heads) welcome.evidence = buf_bytes(&note);
+    if (falsifier->recovery.n) welcome.recovery = falsifier->recovery;
+    welcome.has_recovery = welcome.recovery.n > 0;
     welcome_encode(&welcome, out);
 }
 

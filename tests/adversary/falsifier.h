@@ -28,6 +28,7 @@ struct falsifier {
     uint64_t hidden;               /* this item of the feed is the one before it; 0: none */
     uint64_t left_out;             /* this item of the feed is not there; 0: none */
     uint64_t last_item;            /* the largest number of an item that went by */
+    struct bytes recovery;         /* WELCOME declares this loss; empty: none */
     uint64_t ahead_ms;             /* by how much his clock is ahead */
     uint64_t sizes[LOG_SIZES_MAX]; /* that GETLOG asked for */
     size_t size_count;

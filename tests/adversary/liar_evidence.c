@@ -1,13 +1,14 @@
 /* liar_evidence.c - the real client against a relay whose operator lies about the evidence.
  *
  * Goal: whatever he shows, with all of the relay's keys in his hands - a log that was rewritten, one that went back,
- * two logs for two members, receipts out of another log, no receipts, a request kept back, two histories of one leg
- * - the client says so in plain words, exits with 4, and keeps the proof where there is one; and with an honest
- * relay it goes on. */
+ * two logs for two members, receipts out of another log, no receipts, a request kept back, two histories of one leg,
+ * a loss that no registrar has declared - the client says so in plain words, exits with 4, and keeps the proof where
+ * there is one; and with an honest relay it goes on. */
 #include <dirent.h>
 #include <stdio.h>
 
 #include "falsifier.h"
+#include "joint.h"
 #include "stage.h"
 
 static struct user ann = {.party = "fj", .post = "fj/technical"}, bob = {.party = "de", .post = "de/technical"};
@@ -357,6 +358,91 @@ static void a_number_of_the_feed_that_is_left_out(void **state) {
     assert_non_null(strstr((const char *)ran.out.p, "Left out"));
 }
 
+/* ---- a loss that nobody has declared ---- */
+
+/* The last `lost` entries of the directory, and all evidence, are to be forgotten, under keys of his own. */
+static void declare_loss(uint64_t lost, struct relaychange *ret, struct buf *addresses) {
+    AUTO_REPLY reply = {0};
+    struct leaves leaves;
+    struct bytes leaf;
+    uint8_t hashes[LEAVES_MAX * HASH_SIZE];
+    struct scene_keys log = scene_keys(), statement = scene_keys();
+    const struct card *card = &stage_relay.card;
+    actor_call(&liar.anybody, MESSAGE_GETLEAVES, &(struct getleaves){.max = LEAVES_MAX}, &reply);
+    assert_ok(leaves_decode(reply.body, &leaves));
+    assert_int_equal(leaves.leaves.count, leaves.size);
+    for (size_t i = 0; list_next_bytes(&leaves.leaves, &leaf); i++) merkle_leaf(leaf, hashes + i * HASH_SIZE);
+    for (size_t i = 0; i < card->address_count; i++) cbor_put_bytes(addresses, bytes_text(card->addresses[i]));
+    *ret = (struct relaychange){.action = RELAY_RECOVERED,
+                                .addresses = list_of(addresses, card->address_count),
+                                .created = {scene_now_ms()},
+                                .has_log = true,
+                                .has_statement = true,
+                                .has_size = true,
+                                .size = leaves.size - lost,
+                                .has_root = true,
+                                .has_entries = true,
+                                .has_entries_root = true,
+                                .has_old_log = true,
+                                .has_old_statement = true};
+    merkle_root(hashes, (size_t)ret->size, ret->root);
+    memcpy(ret->curve, card->curve, KEY_SIZE);
+    memcpy(ret->log, log.public, KEY_SIZE);
+    memcpy(ret->statement, statement.public, KEY_SIZE);
+    memcpy(ret->old_log, card->log, KEY_SIZE);
+    memcpy(ret->old_statement, card->statement, KEY_SIZE);
+}
+
+static void sign_loss(const struct relaychange *change, const struct scene_keys *signer, struct buf *out) {
+    AUTO_BUF payload = {0}, begun = {0};
+    relaychange_encode(change, &payload);
+    assert_ok(joint_begin(buf_bytes(&payload), &begun));
+    if (signer)
+        assert_ok(joint_sign(LABEL_RELAY, signer->secret, buf_bytes(&begun), out));
+    else
+        buf_add_bytes(out, buf_bytes(&begun));
+}
+
+static void assert_no_such_loss(struct bytes statement, const char *error) {
+    AUTO_RAN ran = {0};
+    liar.recovery = statement;
+    for (int i = 0; i < 2; i++) { /* it does not wear out */
+        lie();
+        POUCH(&bob, &ran, "sync");
+        assert_refused(&ran, error, "lost");
+    }
+    liar.recovery = (struct bytes){0};
+    assert_goes_on(&bob);
+}
+
+static void a_loss_that_no_registrar_has_declared(void **state) {
+    (void)state;
+    AUTO_RAN ran = {0};
+    struct relaychange change;
+    struct scene_keys himself = scene_keys(), registrar = scene_relay_key(&stage_relay, "registrar.key");
+    AUTO_BUF addresses = {0}, by_himself = {0}, by_nobody = {0}, spoiled = {0}, another_log = {0}, not_yet = {0};
+    declare_loss(2, &change, &addresses);
+    sign_loss(&change, &himself, &by_himself);
+    assert_no_such_loss(buf_bytes(&by_himself), "unknown-registrar");
+    sign_loss(&change, NULL, &by_nobody);
+    assert_no_such_loss(buf_bytes(&by_nobody), "too-few-signers");
+    sign_loss(&change, &registrar, &spoiled);
+    spoiled.p[spoiled.n - 1] ^= 1;
+    assert_no_such_loss(buf_bytes(&spoiled), "bad-signature");
+    change.root[0] ^= 1;
+    sign_loss(&change, &registrar, &another_log); /* of another relay with the same registrars */
+    assert_no_such_loss(buf_bytes(&another_log), "directory-forked");
+    change.root[0] ^= 1;
+    change.size = 1000000;
+    sign_loss(&change, &himself, &not_yet); /* of more than there is: only to be heard */
+    liar.recovery = buf_bytes(&not_yet);
+    lie();
+    POUCH(&bob, &ran, "sync");
+    assert_refused(&ran, "withheld", "loss");
+    liar.recovery = (struct bytes){0};
+    assert_goes_on(&bob);
+}
+
 int main(void) {
 #define ACT(act) cmocka_unit_test_setup_teardown(act, begin, end)
     const struct CMUnitTest acts[] = {
@@ -371,6 +457,7 @@ int main(void) {
         ACT(two_histories_of_one_leg),
         ACT(a_letter_that_is_kept_back),
         ACT(a_number_of_the_feed_that_is_left_out),
+        ACT(a_loss_that_no_registrar_has_declared),
     };
     return cmocka_run_group_tests_name("a relay that lies about the evidence", acts, raise_curtain, lower_curtain);
 }

@@ -60,8 +60,10 @@ class Loss(house.FlowTest):
         copy = cls.keep_copy()
         cls.go_on()
         assert cls.relay.stop() == 0
+        lost = cls.house.folder / "lost"
+        lost.mkdir()
         for path in cls.store_files():
-            path.unlink()
+            path.rename(lost / path.name)
         for path in copy.iterdir():
             shutil.copy(path, cls.relay.folder / path.name)
 
@@ -178,6 +180,142 @@ class Loss(house.FlowTest):
         running = self.relay.ctl("recover", "--reason", "again")
         self.assertEqual((running.code, running.error["error"]), (3, "locked"), str(running))
         self.all_is_there()
+
+
+class Again(Loss):
+    """Losses one after the other; an order that is applied once more, by mistake."""
+
+    def put_back(self, copy):
+        for path in self.store_files():
+            path.unlink()
+        for path in copy.iterdir():
+            shutil.copy(path, self.relay.folder / path.name)
+
+    def declare(self, reason):
+        made = self.relay.ctl("recover", "--reason", reason)
+        self.assertEqual(made.code, 0, str(made))
+        applied = self.relay.ctl("recover", "apply")
+        self.assertEqual(applied.code, 0, str(applied))
+        self.joiners_get_the_new_card(applied.json["card_fingerprint"])
+
+    def refuses_to_start(self):
+        self.assertNotEqual(self.start_in_vain(), 0)
+        self.assertIn("older", self.relay.log())
+
+    def settles(self, *homes):
+        for _ in range(3):
+            for home in homes:
+                home.ok("sync", timeout=60)
+
+    def test_nothing_that_was_answered_is_lost(self):
+        de, fj, my = self.homes
+        first = self.house.folder / "copy"
+        self.declare("the first disk failed")
+        self.relay.start()
+        self.settles(de, fj)  # my/technical sleeps
+        stolen = self.house.folder / "stolen"
+        second = self.house.folder / "second"
+        second.mkdir()
+        self.assertEqual(self.relay.stop(), 0)
+        for path in self.store_files():
+            shutil.copy(path, second / path.name)
+        shutil.copytree(self.relay.folder, stolen)
+        self.relay.start()
+        between = de.send("fj/technical", b"between two losses", subject="between")
+        fj.ok("accept", between)
+        self.settles(de, fj)
+        self.assertEqual(self.relay.stop(), 0)
+
+        # An older store is one, also when somebody applies the order of the last time again.
+        for older in (second, first):
+            self.put_back(older)
+            again = self.relay.ctl("recover", "apply")
+            self.assertEqual(again.code, 0, str(again))
+            self.refuses_to_start()
+        # The store that was believed to be lost: too late, members have followed.
+        self.put_back(self.house.folder / "lost")
+        self.refuses_to_start()
+        late = self.relay.ctl("recover", "--reason", "here it is")
+        self.assertEqual((late.code, late.error["error"]), (4, "directory-forked"), str(late))
+        self.put_back(second)
+        self.refuses_to_start()
+        self.declare("the second disk failed")
+        self.relay.start()
+        self.settles(de, fj, my)  # both losses at once
+        self.assertEqual(de.state(between), "handed_over")
+        self.assertEqual(fj.body(between), b"between two losses")
+
+        # And once more, from before all of them: the keys of then have signed what is in that store.
+        self.assertEqual(self.relay.stop(), 0)
+        self.put_back(first)
+        self.refuses_to_start()
+        self.declare("nothing newer than the first copy is left")
+        self.relay.start()
+        self.settles(*self.homes)
+        for home, request in ((de, self.half), (de, self.whole), (de, self.declined), (my, self.late)):
+            before = self.before[request]
+            self.assert_ladder(home, request, [event["event"] for event in before["events"]
+                                               if event["ordinal"] is not None], before["state"])
+        self.assertEqual(de.state(self.settled), "acknowledged")
+        for home in self.homes:
+            self.assertEqual(home.ok("status").json.get("alarms", []), [], home.name)
+        bundle = self.house.folder / "settled.bundle"
+        de.ok("evidence", self.settled, "-o", bundle)
+        de.ok("verify", bundle)
+        verified = self.relay.ctl("verify")
+        self.assertEqual(verified.code, 0, str(verified))
+        joined = self.house.member("nz", name="New Zealand")
+        joined.ok("sync")
+
+        # Whoever has the keys of the first loss shows its statement again, which the registrars did sign.
+        self.assertEqual(self.relay.stop(), 0)
+        now = self.house.folder / "now"
+        self.relay.folder.rename(now)
+        shutil.copytree(stolen, self.relay.folder)
+        self.relay.start()
+        for home in (de, my):
+            refused = home.fails(4, "stale-statement", "sync")
+            self.assertIn("lost", refused.error["message"])
+        self.assertEqual(self.relay.stop(), 0)
+        shutil.rmtree(self.relay.folder)
+        now.rename(self.relay.folder)
+        self.relay.start()
+        self.settles(*self.homes)
+
+
+class Elsewhere(Again):
+    """The relay goes on after a loss, and then moves; one member has slept through both, and is given the new card."""
+
+    def test_nothing_that_was_answered_is_lost(self):
+        de, fj, my = self.homes
+        self.declare("the first disk failed")
+        self.relay.start()
+        self.settles(de, fj)
+        address = f"tcp://127.0.0.1:{house.random_port()}"
+        moved = self.relay.ctl("move", "--address", address)
+        self.assertEqual(moved.code, 0, str(moved))
+        self.settles(de, fj)
+        self.assertEqual(self.relay.stop(), 0)
+        applied = self.relay.ctl("move", "apply")
+        self.assertEqual(applied.code, 0, str(applied))
+        self.relay.config.write_text(re.sub(r"tcp://127\.0\.0\.1:\d+", address, self.relay.config.read_text()))
+        self.relay.start()
+        my.fails(3, "unreachable", "sync", timeout=60)
+        card = self.house.papers / "other.card"  # somebody else's relay, that says it has the same registrars
+        other = house.Relay(self.house.folder / "other").start()
+        try:
+            registrar = re.search(r"(?m)^registrar .*$", self.relay.card.read_text()).group()
+            card.write_text(re.sub(r"(?m)^registrar .*$", registrar, other.card.read_text()))
+            my.fails(4, "conflict", "join", "--card", card, "--yes")
+        finally:
+            self.assertEqual(other.stop(), 0)
+        my.ok("join", "--card", self.relay.card, "--fingerprint", applied.json["card_fingerprint"])
+        self.settles(*self.homes)
+        before = self.before[self.late]
+        self.assert_ladder(my, self.late, [event["event"] for event in before["events"] if event["ordinal"] is not None],
+                           before["state"])
+        for home in self.homes:
+            self.assertEqual(home.ok("status").json.get("alarms", []), [], home.name)
 
 
 @unittest.skipUnless(os.environ.get("POUCH_FAULTS"), "built without fault points")

@@ -118,10 +118,10 @@ class Request:
 
 
 class World:
-    def __init__(self, witnesses=2, registrars=2, threshold=2):
+    def __init__(self, witnesses=2, registrars=2, threshold=2, title=None):
         self.time = BEGIN
         self.registrars = [SignKey() for _ in range(registrars)]
-        self.threshold, self.name = threshold, "relay.example"
+        self.threshold, self.name, self.title = threshold, "relay.example", title
         self.log_key, self.statement = SignKey(), SignKey()
         self.witnesses = []
         for n in range(witnesses):
@@ -166,7 +166,7 @@ class World:
         party = self.parties[name] = Party(name)
         next_ = labelled("NEXT_KEY", party.next.public)
         party.charter = self.declare("charter", party.authority,
-                                     {"party": name, "name": name.upper(), "kind": 0, "next": next_,
+                                     {"party": name, "name": self.title or name.upper(), "kind": 0, "next": next_,
                                       "authority": party.authority.public, "recovery": party.recovery.public})
         self.declare("admission", None, {"party": name, "action": 0, "charter": party.charter})
         return party

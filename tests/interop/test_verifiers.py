@@ -4,6 +4,7 @@ for the same reason, at the same place.
 
 POUCH_JUDGE names the program that asks the library (judge.c). Forged bundles come from forge.py, which has all keys."""
 
+import hmac
 import importlib.util
 import json
 import os
@@ -13,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 import unittest
+
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 import cbor
 import forge
@@ -1406,6 +1409,82 @@ class Verifiers(unittest.TestCase):
             made, reason = missing_receipt_in_the_middle(Scene())
             path.write_bytes(forge.file(made))
             self.assertEqual(programs.refusal(self, path), reason)
+
+    def test_what_hostile_people_wrote_reads_the_same_and_steers_nothing(self):
+        """Words that are no UTF-8, and texts that would pass for the verifier's own lines or steer a terminal."""
+        forged = "x\n\nnot proven:\n- nothing\x1b[2J \u202e\u009b2J\u2028{\"id\": \"forged\"}"
+        with tempfile.TemporaryDirectory() as folder:
+            programs, path = Programs(folder), pathlib.Path(folder, "file")
+            for sealed in (b"a\xe2\x82b\xff\x1b[1m\xc3", b"\xed\xa0\x80", b"ok\n  2026-01-01T00:00:00Z  accepted", forged.encode()):
+                with self.subTest(sealed=sealed):
+                    for made in (self.with_words(sealed), self.with_text(sealed), self.with_subject(forged)):
+                        path.write_bytes(forge.file(made))
+                        programs.facts(self, path)
+                        for argv in (house.program("POUCH") + ["verify"], [sys.executable, str(SMALL)]):
+                            shown = house.run(argv + [str(path)], folder).out.decode()
+                            self.assertEqual(shown.split("\n").count("not proven:"), 1, shown)
+                            self.assertNotIn("- nothing", shown.split("\n"))
+                            self.assertNotRegex(shown, "\n  2026-01-01T00:00:00Z  accepted(\n|$)")
+                            for word in ("\x1b", "\u202e", "\u009b", "\u2028"):
+                                self.assertNotIn(word, shown)
+                            steered = house.run(argv + ["--json", str(path)], folder).out
+                            self.assertTrue(steered.isascii(), "JSON is in ASCII, so that it steers nothing")
+
+    def with_words(self, words):
+        scene, nonce = Scene(), os.urandom(16)
+        request = scene.notified()
+        leg = request.legs[0]
+        prk = hmac.digest(nonce, request.keys[1], "sha256")
+        key = hmac.digest(prk, b"pouch/0 note\0" + request.digest + leg.id + b"\1", "sha256")
+        padded = words + bytes(max(64, -(-len(words) // 64) * 64) - len(words))
+        note = ChaCha20Poly1305(key).encrypt(bytes(12), padded, b"")
+        scene.world.say(leg, "DECLINED", "DECLINED", scene.decider, nonce=nonce, note=note)
+        return scene.world.bundle(request, opened=1)
+
+    def with_content(self, part, name, inside, more=b""):
+        scene = Scene()
+        request = scene.request()
+        common = {"from": "fj/technical", "request": request.header["request"], "exercise": False}
+        plain = cbor.encode(name, {**common, **inside}) + more
+        request.chunks[part], request.header[("offer", "body")[part - 1]] = forge.seal_part(
+            request.header, part, request.keys[part], plain)
+        request.seal()
+        return scene.world.bundle(request, opened=part)
+
+    def with_text(self, data):
+        return self.with_content(2, "manifest", {"files": [{"length": len(data)}]}, data)
+
+    def with_subject(self, forged):
+        return self.with_content(1, "offer", {"kind": 0, "subject": forged, "summary": forged})
+
+    def test_keys_stand_for_the_card_only_if_they_are_all_of_its_registrars(self):
+        """One registrar named twice is one; and those that the reader does not know could be anybody's."""
+        scene = Scene()
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "file")
+            path.write_bytes(forge.file(scene.world.bundle(scene.stored())))
+            relay = [scene.world.log_key.public.hex(), scene.world.statement.public.hex()]
+            one, other = (key.public.hex() for key in scene.world.registrars)
+            for named, open_ in (([one], True), ([one, one], True), ([one, other], False), ([one, other, one], False)):
+                words = [word for key in relay + named for word in ("--key", key)]
+                ran = house.run(house.program("POUCH") + ["verify", "--json", str(path), *words], folder)
+                self.assertEqual("card" in ran.json["gaps"], open_, named)
+
+    def test_long_names_of_parties_cut_nothing_off(self):
+        """Titles as long as the directory takes them; the sentences around them stand to their end."""
+        scene = Scene(title="\u0e01" * 85)
+        request = scene.acknowledged()
+        scene.world.say(request.legs[0], "CONSENTED", "ACKNOWLEDGED", scene.sender)
+        scene.world.say(request.legs[0], "CLOSED", "CLOSED", scene.sender)
+        with tempfile.TemporaryDirectory() as folder:
+            path, page = pathlib.Path(folder, "file"), pathlib.Path(folder, "page.html")
+            path.write_bytes(forge.file(scene.world.bundle(request)))
+            argv = house.program("POUCH") + ["verify", str(path), "--html", str(page)]
+            shown = house.run(argv, folder).out.decode()
+            for text in (shown, page.read_text()):
+                self.assertRegex(text, r"Now closed \(.*\): said by an officer of fj/technical \((\u0e01){85}\) on "
+                                       r".*, position \d+ of the relay.{1,6}s log")
+                self.assertRegex(text, r"the recipient, de/technical \((\u0e01){85}\), agreed on 2026-")
 
     def test_every_lie_is_refused_by_both_for_the_same_reason_at_the_same_place(self):
         self.assertGreater(len(FALSE), 100)

@@ -86,6 +86,7 @@ struct told { /* one step of a leg, or (entry false) a device receipt */
     enum leg_state from, to;
     unsigned relay; /* who signs the record; 0: RELAY */
     const uint8_t *seen;
+    uint64_t back; /* by so much the ledger's time goes back */
 };
 
 /* The evidence log that the relay's receipts stand in. */
@@ -121,14 +122,14 @@ UNUSED static void make_receipt(const struct told *told, struct buf *out, uint8_
     randombytes_buf(statement.nonce, sizeof statement.nonce);
     statement_encode(&statement, &payload);
     assert_ok(stamp_sign_one(LABEL_STATEMENT, speaker.secret, buf_bytes(&payload), &stamped));
-    struct record value = {.time = {clock}};
+    struct record value = {.time = {clock - told->back}};
     statement_hash(buf_bytes(&payload), value.statement);
     if (told->entry) {
         struct entry step = {.ordinal = told->ordinal,
                              .from = told->from,
                              .to = told->to,
                              .size = directory_size(world.directory),
-                             .time = {clock}};
+                             .time = value.time};
         memcpy(step.leg, told->leg, HASH_SIZE);
         memcpy(step.previous, told->previous, HASH_SIZE);
         memcpy(step.statement, value.statement, HASH_SIZE);
@@ -232,7 +233,7 @@ struct offering {    /* how the wrap set is made; zeros: as it should be */
     const uint64_t *voids;
     size_t void_count;
     bool wrong_key, no_wrap;
-    bool paired; /* under the newest secret that the sender shares with the recipient's party */
+    bool paired;               /* under the newest secret that the sender shares with the recipient's party */
     uint32_t generation;       /* 0: the first */
     const struct buf *receipt; /* NULL: that it was stored */
 };

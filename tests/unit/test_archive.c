@@ -388,6 +388,22 @@ static void a_full_disk_leaves_the_store_as_it_was(void **state) {
     archive_close(&archive);
 }
 
+static void an_older_versions_file_gets_the_tables_that_it_lacks(void **state) {
+    (void)state;
+    struct archive *archive = open_archive(true);
+    put(archive, TABLE_REQUEST, row(1, 0), "kept");
+    archive_close(&archive);
+    meddle("DROP TABLE policy; DROP TABLE gap; DROP TABLE lost; PRAGMA user_version=2");
+    archive = open_archive(false);
+    static const enum archive_table younger[] = {TABLE_POLICY, TABLE_GAP, TABLE_LOST};
+    for (size_t i = 0; i < LENGTH(younger); i++) {
+        put(archive, younger[i], row(1, 0), "new");
+        assert_true(holds(archive, younger[i], row(1, 0), "new"));
+    }
+    assert_true(holds(archive, TABLE_REQUEST, row(1, 0), "kept"));
+    archive_close(&archive);
+}
+
 int main(void) {
     if (sodium_init() < 0) return 1;
     const struct CMUnitTest tests[] = {
@@ -404,6 +420,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_rollback_undoes_only_its_own_level, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_kill_during_commit_leaves_the_state_before_or_after, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_disk_leaves_the_store_as_it_was, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_older_versions_file_gets_the_tables_that_it_lacks, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

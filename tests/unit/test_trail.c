@@ -145,6 +145,70 @@ static void an_entry_from_another_state_is_refused(void **state) {
     assert_error(apply(&receipt, &outcome), E_BAD_PROOF);
 }
 
+static void the_ledgers_time_does_not_go_back(void **state) {
+    (void)state;
+    assert_ok(take_step(EVENT_STORED, RELAY, NULL, STATE_STORED));
+    for (uint64_t n = 0; n < 20; n++) (void)take_step(EVENT_STORED, RELAY, NULL, STATE_STORED); /* time passes */
+    assert_ok(take_step(EVENT_NOTIFIED, RECIPIENT, "fj/national", STATE_NOTIFIED));
+    AUTO_BUF receipt = {0}, again = {0};
+    enum trail_outcome outcome;
+    struct told told = {.event = EVENT_ACCEPTED,
+                        .speaker = RECIPIENT,
+                        .post = "fj/national",
+                        .header = digest,
+                        .leg = leg.leg,
+                        .previous = leg.record.head,
+                        .entry = true,
+                        .ordinal = 2,
+                        .from = STATE_NOTIFIED,
+                        .to = STATE_ACCEPTED,
+                        .back = 5}; /* after it was stored, before it was notified */
+    make_receipt(&told, &receipt, NULL);
+    assert_error(apply(&receipt, &outcome), E_OUT_OF_RANGE);
+    told.back = 0;
+    make_receipt(&told, &again, NULL);
+    assert_ok(apply(&again, &outcome));
+}
+
+static void an_entry_kept_before_there_was_a_log_gets_its_proof_when_it_is_shown_again(void **state) {
+    (void)state;
+    static const struct {
+        enum leg_event event;
+        unsigned speaker;
+        const char *post;
+        enum leg_state to;
+    } steps[] = {{EVENT_STORED, RELAY, NULL, STATE_STORED}, {EVENT_NOTIFIED, RECIPIENT, "fj/national", STATE_NOTIFIED}};
+    struct buf proven[LENGTH(steps)] = {{0}};
+    enum trail_outcome outcome;
+    for (size_t i = 0; i < LENGTH(steps); i++) {
+        AUTO_BUF bare = {0};
+        struct receipt parts;
+        next_receipt(&leg, digest, steps[i].event, steps[i].speaker, steps[i].post, steps[i].to, &proven[i]);
+        assert_ok(apply(&proven[i], &outcome));
+        assert_ok(receipt_decode(buf_bytes(&proven[i]), &parts));
+        parts.has_proof = parts.has_checkpoint = false; /* as an older version has kept it */
+        receipt_encode(&parts, &bare);
+        assert_ok(archive_set(sender.archive, TABLE_ENTRY, archive_key(leg.leg, NULL, i), buf_bytes(&bare)));
+    }
+    leg.record.has_spoken = false;
+    leg.record.spoken = 0;
+    assert_ok(kept_leg_save(sender.archive, digest, leg.leg, &leg.record));
+    for (size_t i = 0; i < LENGTH(steps); i++) {
+        AUTO_BUF kept = {0};
+        bool found = false;
+        assert_ok(apply(&proven[i], &outcome));
+        assert_int_equal(outcome, TRAIL_KNOWN);
+        assert_ok(archive_get(sender.archive, TABLE_ENTRY, archive_key(leg.leg, NULL, i), &kept, &found));
+        assert_true(found && bytes_equal(buf_bytes(&kept), buf_bytes(&proven[i])));
+        buf_free(&proven[i]);
+    }
+    AUTO_LEG read = {0};
+    only_leg(&sender, digest, &read);
+    assert_true(read.record.has_spoken); /* who brought it to where it is */
+    assert_int_equal(read.record.state, STATE_NOTIFIED);
+    assert_int_equal(read.record.entries, LENGTH(steps));
+}
+
 static void an_entry_further_on_waits_for_the_feed(void **state) {
     (void)state;
     AUTO_BUF receipt = {0};
@@ -274,6 +338,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(two_entries_with_one_ordinal_are_found_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_entry_that_does_not_continue_the_last_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_entry_from_another_state_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_ledgers_time_does_not_go_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_entry_kept_before_there_was_a_log_gets_its_proof_when_it_is_shown_again,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_entry_further_on_waits_for_the_feed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_speaks_for_another, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_record_by_another_relay_is_refused, set_up, tear_down),
