@@ -17,7 +17,7 @@
 
 #include "log.h"
 
-enum { QUICK_DEATHS = 3, PAUSE_FIRST_MS = 20, LIVED_MS = 1000, EXIT_TRANSIENT = 3 };
+enum { QUICK_DEATHS = 3, PAUSE_FIRST_MS = 20, LIVED_MS = 1000, EXIT_REFUSED = 1, EXIT_TRANSIENT = 3 };
 
 /* A child. pid 0: not running; then it is due at start_ms. */
 struct child {
@@ -171,8 +171,9 @@ static void gate_ended(struct parent *parent, int status) {
 static void ledger_ended(struct parent *parent, int status) {
     signal_child(&parent->gate, SIGKILL); /* it holds snapshots and promises of the one that is gone */
     if (parent->stopping) return;
-    if (hopeless(status))
-        begin_stop(parent, WEXITSTATUS(status));
+    bool never = !parent->ever_ready && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_TRANSIENT;
+    if (never || hopeless(status))
+        begin_stop(parent, never ? EXIT_REFUSED : WEXITSTATUS(status));
     else
         plan_restart(&parent->ledger);
 }

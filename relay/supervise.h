@@ -1,12 +1,18 @@
 /* supervise.h - the parent of the relay's two processes. It opens no socket to the world and holds no key; it starts
  * the ledger and the gate, and starts them again.
  *
- *   gate ends, however                     restarted: the first deaths at once, later ones after a pause that grows up
- * to SUPERVISE_PAUSE_MAX_MS; the count starts over when one has lived a second. Exit code 1, 2 or 4 before any gate was
- * ever ready: stop with that code, since the configuration cannot work ledger ends by a signal, 0, 3, other   the gate
- * is killed, both are started again, with the same pauses ledger ends with exit code 1, 2 or 4   the gate is killed;
- * stop with that code SIGTERM, SIGINT                        SIGTERM to the gate, then to the ledger; after stop_ms
- * SIGKILL; 0 SIGHUP                                 a line in the log: the configuration is read at start only
+ *   gate ends, however          restarted: the first deaths at once, later ones after a pause that grows up to
+ *                               SUPERVISE_PAUSE_MAX_MS; the count starts over when one has lived a second
+ *   ... with 1, 2 or 4, before any gate was ever ready
+ *                               stop with that code, since the configuration cannot work
+ *   ledger ends by a signal, 0, 3, other
+ *                               the gate is killed, both are started again, with the same pauses
+ *   ... with 3, before any gate was ever ready
+ *                               stop with 1: what fails from the beginning is the operator's to look at; what has worked
+ *                               and fails at a restart, a disk for instance, may pass
+ *   ... with 1, 2 or 4          the gate is killed; stop with that code
+ *   SIGTERM, SIGINT             SIGTERM to the gate, then to the ledger; after stop_ms SIGKILL; 0
+ *   SIGHUP                      a line in the log: the configuration is read at start only
  *
  * A child gets default signal handling with SIGINT, SIGHUP and SIGPIPE ignored (a terminal's Ctrl-C reaches the whole
  * group, but the parent decides the order), and is sent death_signal when its parent dies. The parent must have one

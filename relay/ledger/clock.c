@@ -11,9 +11,11 @@ static uint64_t ms_of(clockid_t id) {
     return (uint64_t)at.tv_sec * 1000 + (uint64_t)at.tv_nsec / 1000000;
 }
 
+uint64_t clock_steady_ms(void) { return ms_of(CLOCK_BOOTTIME); }
+
 void clock_start(struct ledger_clock *clock, struct instant last) {
     uint64_t wall = ms_of(CLOCK_REALTIME);
-    *clock = (struct ledger_clock){.last_ms = last.ms, .steady_ms = ms_of(CLOCK_BOOTTIME)};
+    *clock = (struct ledger_clock){.last_ms = last.ms, .steady_ms = clock_steady_ms()};
     if (wall + CLOCK_JUMP_MS < last.ms) {
         clock->halted = true;
         log_line(LOG_ERR,
@@ -30,7 +32,7 @@ void clock_start(struct ledger_clock *clock, struct instant last) {
 }
 
 struct instant clock_read(struct ledger_clock *clock) {
-    uint64_t wall = ms_of(CLOCK_REALTIME), steady = ms_of(CLOCK_BOOTTIME);
+    uint64_t wall = ms_of(CLOCK_REALTIME), steady = clock_steady_ms();
     uint64_t expected = clock->last_ms + (steady - clock->steady_ms);
     clock->steady_ms = steady;
     bool jumped = wall > expected + CLOCK_JUMP_MS || wall + CLOCK_JUMP_MS < expected;

@@ -25,4 +25,7 @@ struct ledger_clock {
 void clock_start(struct ledger_clock *clock, struct instant last);
 struct instant clock_read(struct ledger_clock *clock);
 
+/* Counts on whatever anybody sets; of no day and no year. For pauses, not for what is recorded. */
+uint64_t clock_steady_ms(void);
+
 #endif

@@ -32,6 +32,7 @@ enum {
     CONTROLS = 8,
     TICK_MS = 250, /* how late a deadline may be noticed */
     HOUSEKEEPING_MS = 60 * 1000,
+    SETTLE_MS = 50, /* so often the store is settled while it is written to */
     CARD_MAX = 64 * 1024,
 };
 
@@ -52,7 +53,9 @@ struct ledger {
     size_t count;
     struct pulse pulse;
     struct instant started, housekept;
+    uint64_t settled_ms;   /* steady clock */
     bool stop, more, full; /* full: said so in the log */
+    bool unsettled;        /* something was committed since */
 };
 
 /* ---- start ---- */
@@ -322,6 +325,7 @@ static enum error try_batch(struct ledger *ledger) {
         error = book->store->ops->commit(book->store);
         if (error == E_OK) {
             FAULT("ledger.committed");
+            ledger->unsettled = true;
             heads_keep_outside(book);
             tell_outage(book);
             return E_OK;
@@ -601,6 +605,19 @@ static void run_batch(struct ledger *ledger) {
     send_all(ledger);
 }
 
+/* After the answers, so that nobody waits for it; little and often, so that no batch waits long. A full disk leaves it for later:
+ * the journal holds everything. */
+static void settle(struct ledger *ledger) {
+    struct store *store = ledger->book.store;
+    uint64_t now_ms = clock_steady_ms();
+    if (!ledger->unsettled || now_ms - ledger->settled_ms < SETTLE_MS) return;
+    enum error error = store->ops->settle(store);
+    if (error != E_OK && error != E_STORE_FULL) give_up(error);
+    ledger->unsettled = error != E_OK;
+    ledger->settled_ms = now_ms;
+    FAULT("ledger.settled");
+}
+
 /* ---- gathering ---- */
 
 static struct task *task_new(struct ledger *ledger) {
@@ -714,6 +731,7 @@ static void poll_once(struct ledger *ledger, int timeout_ms) {
     if (fds[POLL_CONTROL_LISTEN].revents) accept_control(ledger);
     flush(&ledger->gate);
     for (size_t i = 0; i < CONTROLS; i++) flush(&ledger->controls[i]);
+    settle(ledger);
 }
 
 /* More waits in the buffer than one batch took: go on at once. */
@@ -764,7 +782,7 @@ int ledger_run(const struct config *config, int gate_fd, int control_fd) {
     if (error != E_OK) {
         log_line(LOG_ERR, "%s: %s; %s", what, error_row(error)->text, error_row(error)->hint);
         close_all(&ledger);
-        return error_row(error)->exit == 3 ? 1 : error_row(error)->exit; /* 3 would ask for another try */
+        return error_row(error)->exit;
     }
     ledger.started = ledger.book.now = clock_read(&ledger.book.clock);
     loop(&ledger);

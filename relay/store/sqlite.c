@@ -168,6 +168,13 @@ static enum error sq_commit(struct store *store) {
     if (sq_self(store)->erased) empty_journal(sq_self(store));
     return E_OK;
 }
+
+/* PASSIVE waits for nobody; the journal begins anew with the next commit when all of it was brought over. */
+static enum error sq_settle(struct store *store) {
+    int code = sqlite3_wal_checkpoint_v2(sq_self(store)->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return code == SQLITE_BUSY || code == SQLITE_LOCKED ? E_OK : sq_error(code);
+}
+
 static void sq_rollback(struct store *store) {
     /* SQLite may have rolled back by itself (SQLITE_FULL); then there is nothing to do. */
     if (!sqlite3_get_autocommit(sq_self(store)->db)) (void)!sq_run(sq_bind(store, SQL_ROLLBACK, ""));
@@ -216,6 +223,7 @@ static const struct store_ops core_ops = {
     .begin = sq_begin,
     .commit = sq_commit,
     .rollback = sq_rollback,
+    .settle = sq_settle,
     .meta_get = sq_meta_get,
     .meta_put = sq_meta_put,
     .quota_get = sq_quota_get,
@@ -268,7 +276,7 @@ static enum error open_file(struct sqlite_store *sq, const char *path, bool crea
     sqlite3_busy_timeout(sq->db, BUSY_MS);
     TRY(sq_execute(sq, "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                        "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA secure_delete = FAST;"
-                       "PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 67108864;"));
+                       "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864;"));
     TRY(upgrade(sq, create));
     return prepare(sq);
 }

@@ -76,6 +76,9 @@ struct store_ops {
     enum error (*begin)(struct store *store);
     enum error (*commit)(struct store *store);
     void (*rollback)(struct store *store);
+    /* Between transactions: brings what is durable already to its final place, in small helpings, so that no commit ever has to.
+     * Changes nothing that can be read. E_STORE_FULL: later, perhaps. */
+    enum error (*settle)(struct store *store);
 
     enum error (*meta_get)(struct store *store, const char *key, uint64_t *ret); /* 0 when never put */
     enum error (*meta_put)(struct store *store, const char *key, uint64_t value);

@@ -14,7 +14,8 @@ from house import (DECLINED, NOTIFIED, PATIENCE, SETTLED, SOURCE, STORED, FlowTe
                    main, until)
 from logbook import Logbook
 
-RELAY_POINTS = ("ledger.applied", "ledger.signed", "ledger.before-commit", "ledger.committed", "ledger.answered")
+RELAY_POINTS = ("ledger.applied", "ledger.signed", "ledger.before-commit", "ledger.committed", "ledger.answered",
+                "ledger.settled")
 LOG_POINTS = ("ledger.tiles", "ledger.head", "ledger.proven")  # reached with every batch that has entries
 HEAD_POINT = "ledger.head"  # reached when the directory has grown, too
 CLIENT_POINTS = ("outbox.committed", "outbox.unanswered", "statement.committed", "statement.unanswered",

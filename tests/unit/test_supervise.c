@@ -30,6 +30,7 @@ struct report {
 
 struct scenario {
     int ledger_exits, gate_exits; /* -1: runs until SIGTERM */
+    unsigned ledger_lives_ms;     /* before it exits so */
     _Bool gate_is_deaf, gate_is_never_ready;
     uint32_t stop_ms;
     int out;
@@ -65,6 +66,7 @@ static int ledger(void *user) {
     const struct scenario *scenario = user;
     block_term();
     tell(scenario, LEDGER);
+    nanosleep(&(struct timespec){.tv_nsec = scenario->ledger_lives_ms * 1000000L}, NULL);
     if (scenario->ledger_exits >= 0) return scenario->ledger_exits;
     wait_for_term();
     tell(scenario, LEDGER_TERM);
@@ -239,6 +241,15 @@ static void ledger_that_dies_takes_the_gate_along_and_both_return(void **state) 
     assert_int_equal(finish(&run), 0);
 }
 
+static void ledger_exit_3_before_anything_worked_is_for_the_operator(void **state) {
+    (void)state;
+    struct scenario scenario = calm;
+    scenario.ledger_exits = 3;
+    scenario.gate_is_never_ready = 1;
+    struct run run = start(scenario);
+    assert_int_equal(finish(&run), 1);
+}
+
 static void ledger_exit_3_is_restarted_and_1_2_or_4_stop_the_relay(void **state) {
     (void)state;
     static const int final[] = {1, 2, 4};
@@ -251,6 +262,7 @@ static void ledger_exit_3_is_restarted_and_1_2_or_4_stop_the_relay(void **state)
     }
     struct scenario scenario = calm;
     scenario.ledger_exits = 3;
+    scenario.ledger_lives_ms = 300; /* a gate was ready by then */
     struct run run = start(scenario);
     for (unsigned ledgers = 0; ledgers < 4;) {
         struct report report = next(&run, WAIT_MS);
@@ -331,6 +343,7 @@ int main(void) {
         cmocka_unit_test(killed_gate_is_restarted_at_once_and_the_ledger_stays),
         cmocka_unit_test(gate_that_keeps_dying_is_restarted_with_growing_pauses),
         cmocka_unit_test(ledger_that_dies_takes_the_gate_along_and_both_return),
+        cmocka_unit_test(ledger_exit_3_before_anything_worked_is_for_the_operator),
         cmocka_unit_test(ledger_exit_3_is_restarted_and_1_2_or_4_stop_the_relay),
         cmocka_unit_test(gate_that_cannot_start_stops_the_relay_but_not_once_one_was_ready),
         cmocka_unit_test(hup_changes_nothing),
