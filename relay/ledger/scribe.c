@@ -10,14 +10,64 @@ static void pending_free(struct scribe_pending *pending) {
     buf_free(&pending->receipt);
 }
 
+/* ---- finding what is pending ---- */
+
+static size_t bucket(const struct scribe *scribe, const void *bytes, size_t n) {
+    uint64_t hash;
+    _Static_assert(sizeof hash == crypto_shorthash_BYTES && sizeof scribe->bucket_key >= crypto_shorthash_KEYBYTES,
+                   "SipHash");
+    crypto_shorthash((uint8_t *)&hash, bytes, n, scribe->bucket_key);
+    return hash & (scribe->cap - 1);
+}
+static size_t bucket_of_hash(const struct scribe *scribe, const uint8_t hash[static HASH_SIZE]) {
+    return bucket(scribe, hash, HASH_SIZE);
+}
+static size_t bucket_of_entry(const struct scribe *scribe, int64_t leg, int64_t ordinal) {
+    int64_t both[2] = {leg, ordinal};
+    return bucket(scribe, both, sizeof both);
+}
+
+static void index_one(struct scribe *scribe, size_t number) {
+    struct scribe_pending *pending = &scribe->pending[number];
+    int *hash = &scribe->by_hash[bucket_of_hash(scribe, pending->hash)];
+    int *entry = &scribe->by_entry[bucket_of_entry(scribe, pending->leg, pending->ordinal)];
+    pending->same_hash = *hash;
+    pending->same_entry = *entry;
+    *hash = *entry = (int)number;
+}
+
+static void index_all(struct scribe *scribe) {
+    for (size_t i = 0; i < scribe->cap; i++) scribe->by_hash[i] = scribe->by_entry[i] = -1;
+    for (size_t i = 0; i < scribe->count; i++) index_one(scribe, i);
+}
+
+/* cap stays a power of two, and there are as many buckets. */
+static bool grow(struct scribe *scribe) {
+    size_t cap = scribe->cap ? scribe->cap * 2 : 64;
+    struct scribe_pending *pending = realloc(scribe->pending, cap * sizeof *pending);
+    if (pending) scribe->pending = pending;
+    int *by_hash = realloc(scribe->by_hash, cap * sizeof *by_hash);
+    if (by_hash) scribe->by_hash = by_hash;
+    int *by_entry = realloc(scribe->by_entry, cap * sizeof *by_entry);
+    if (by_entry) scribe->by_entry = by_entry;
+    if (!pending || !by_hash || !by_entry) return false;
+    if (scribe->cap == 0) randombytes_buf(scribe->bucket_key, sizeof scribe->bucket_key);
+    scribe->cap = cap;
+    index_all(scribe);
+    return true;
+}
+
 static void scribe_clear(struct scribe *scribe) {
     for (size_t i = 0; i < scribe->count; i++) pending_free(&scribe->pending[i]);
     scribe->count = 0;
+    index_all(scribe);
 }
 
 void scribe_free(struct scribe *scribe) {
     scribe_clear(scribe);
     free(scribe->pending);
+    free(scribe->by_hash);
+    free(scribe->by_entry);
     *scribe = (struct scribe){0};
 }
 
@@ -29,13 +79,7 @@ enum error scribe_begin(struct scribe *scribe, struct store *store, uint64_t dir
 }
 
 static struct scribe_pending *pending_new(struct scribe *scribe) {
-    if (scribe->count == scribe->cap) {
-        size_t cap = scribe->cap ? scribe->cap * 2 : 64;
-        struct scribe_pending *grown = realloc(scribe->pending, cap * sizeof *grown);
-        if (!grown) return NULL;
-        scribe->pending = grown;
-        scribe->cap = cap;
-    }
+    if (scribe->count == scribe->cap && !grow(scribe)) return NULL;
     struct scribe_pending *pending = &scribe->pending[scribe->count];
     *pending = (struct scribe_pending){.ordinal = -1, .index = -1, .kept = true};
     return pending;
@@ -53,6 +97,7 @@ static enum error keep(struct scribe *scribe, const struct scribe_note *note, co
         return E_NO_MEMORY;
     }
     pending->id = pending->kept ? scribe->next_id++ : -1;
+    index_one(scribe, scribe->count);
     *ret = (int)scribe->count++;
     return E_OK;
 }
@@ -107,15 +152,16 @@ enum error scribe_refusal(struct scribe *scribe, const struct scribe_note *note,
 }
 
 int scribe_find(const struct scribe *scribe, const uint8_t hash[static HASH_SIZE]) {
-    for (size_t i = 0; i < scribe->count; i++)
-        if (memcmp(scribe->pending[i].hash, hash, HASH_SIZE) == 0) return (int)i;
-    return -1;
+    int at = scribe->cap ? scribe->by_hash[bucket_of_hash(scribe, hash)] : -1;
+    while (at >= 0 && memcmp(scribe->pending[at].hash, hash, HASH_SIZE) != 0) at = scribe->pending[at].same_hash;
+    return at;
 }
 
 int scribe_find_entry(const struct scribe *scribe, int64_t leg, int64_t ordinal) {
-    for (size_t i = 0; i < scribe->count; i++)
-        if (scribe->pending[i].leg == leg && scribe->pending[i].ordinal == ordinal) return (int)i;
-    return -1;
+    int at = scribe->cap ? scribe->by_entry[bucket_of_entry(scribe, leg, ordinal)] : -1;
+    while (at >= 0 && (scribe->pending[at].leg != leg || scribe->pending[at].ordinal != ordinal))
+        at = scribe->pending[at].same_entry;
+    return at;
 }
 
 int64_t scribe_id(const struct scribe *scribe, int pending) { return scribe->pending[pending].id; }

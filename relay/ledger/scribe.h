@@ -17,11 +17,14 @@ struct scribe_pending {
     bool own;                                  /* the relay's own statement, not signed yet */
     struct buf statement;                      /* own: payload; else the stamped statement */
     struct buf record, receipt;
+    int same_hash, same_entry; /* the one before it in the same bucket, or -1 */
 };
 
 struct scribe {
     struct scribe_pending *pending;
     size_t count, cap;
+    int *by_hash, *by_entry;      /* cap buckets each: the newest pending in it, or -1 */
+    uint8_t bucket_key[KEY_SIZE]; /* peers choose the statements, so what falls into one bucket is not theirs to say */
     int64_t next_id;
     uint64_t next_index, directory_size;
 };
