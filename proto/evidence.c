@@ -5,16 +5,22 @@ void statement_hash(struct bytes payload, uint8_t ret[static HASH_SIZE]) { stamp
 
 void entry_hash(struct bytes entry, uint8_t ret[static HASH_SIZE]) { merkle_leaf(entry, ret); }
 
-enum error statement_open(struct bytes stamped, struct statement *ret, uint8_t ret_hash[static HASH_SIZE]) {
+static enum error open_statement(struct bytes stamped, struct stamp_cache *cache, struct statement *ret,
+                                 uint8_t ret_hash[static HASH_SIZE]) {
     struct bytes payload;
     struct statement statement;
     TRY(stamp_peek(stamped, &payload));
     TRY(statement_decode(payload, &statement));
     if (!leg_event_row(statement.event)) return E_OUT_OF_RANGE;
-    TRY(stamp_verify(LABEL_STATEMENT, statement.device, stamped, NULL));
+    TRY(stamp_verify_cached(LABEL_STATEMENT, statement.device, stamped, cache, NULL));
     statement_hash(payload, ret_hash);
     *ret = statement;
     return E_OK;
+}
+
+enum error statement_open(struct bytes stamped, struct statement *ret, uint8_t ret_hash[static HASH_SIZE]) {
+    struct stamp_cache none = {0};
+    return open_statement(stamped, &none, ret, ret_hash);
 }
 
 static enum error relay_may(const struct statement *statement, const uint8_t relay_key[static KEY_SIZE]) {
@@ -95,18 +101,20 @@ static enum error check_entry(const struct evidence *evidence) {
     return check_beginning(entry);
 }
 
-static enum error open_record(struct bytes stamped, const uint8_t relay_key[static KEY_SIZE], struct record *ret) {
+static enum error open_record(struct bytes stamped, const uint8_t relay_key[static KEY_SIZE], struct stamp_cache *cache,
+                              struct record *ret) {
     struct bytes payload;
-    TRY(stamp_verify(LABEL_RECORD, relay_key, stamped, &payload));
+    TRY(stamp_verify_cached(LABEL_RECORD, relay_key, stamped, cache, &payload));
     return record_decode(payload, ret);
 }
 
-enum error evidence_open(struct bytes bytes, const uint8_t relay_key[static KEY_SIZE], struct evidence *ret) {
+static enum error open_with(struct bytes bytes, const uint8_t relay_key[static KEY_SIZE], struct stamp_cache *cache,
+                            struct evidence *ret) {
     struct receipt receipt;
     struct evidence evidence = {0};
     TRY(receipt_decode(bytes, &receipt));
-    TRY(open_record(receipt.record, relay_key, &evidence.record));
-    TRY(statement_open(receipt.statement, &evidence.statement, evidence.statement_hash));
+    TRY(open_record(receipt.record, relay_key, cache, &evidence.record));
+    TRY(open_statement(receipt.statement, cache, &evidence.statement, evidence.statement_hash));
     if (memcmp(evidence.record.statement, evidence.statement_hash, HASH_SIZE) != 0) return E_MISMATCH;
     if (evidence.record.has_entry != evidence.record.has_index) return E_MALFORMED;
     if (evidence.record.has_entry) {
@@ -117,6 +125,11 @@ enum error evidence_open(struct bytes bytes, const uint8_t relay_key[static KEY_
     }
     *ret = evidence;
     return E_OK;
+}
+
+enum error evidence_open(struct bytes bytes, const uint8_t relay_key[static KEY_SIZE], struct evidence *ret) {
+    struct stamp_cache none = {0};
+    return open_with(bytes, relay_key, &none, ret);
 }
 
 /* As the relay made it: whatever else stood in the note, nothing signed would cover. */
@@ -152,29 +165,49 @@ enum error evidence_in_log(const struct receipt *receipt, const struct evidence 
                                    bytes_of(head->root, HASH_SIZE));
 }
 
-static enum error check_place(const struct receipt *receipt, const struct evidence *evidence, const struct card *card,
-                              struct head *ret) {
-    struct head head;
-    TRY(evidence_checkpoint(receipt, evidence, card, &head));
-    TRY(evidence_in_log(receipt, evidence, &head));
-    *ret = head;
-    return E_OK;
+/* The same bytes under the same card's log say the same: the head that they were opened as. */
+static enum error checkpoint_cached(const struct receipt *receipt, const struct evidence *evidence,
+                                    const struct card *card, struct evidence_cache *cache, struct head *ret) {
+    bool known = receipt->has_checkpoint && cache->checkpoint.n > 0 &&
+                 bytes_equal(receipt->checkpoint, buf_bytes(&cache->checkpoint)) &&
+                 memcmp(cache->log, card->log, KEY_SIZE) == 0 && strcmp(cache->name, card->name) == 0;
+    if (known) {
+        *ret = cache->head;
+        return cache->head.time.ms < evidence->record.time.ms ? E_OUT_OF_RANGE : E_OK;
+    }
+    TRY(evidence_checkpoint(receipt, evidence, card, ret));
+    buf_clear(&cache->checkpoint);
+    buf_add_bytes(&cache->checkpoint, receipt->checkpoint);
+    cache->head = *ret;
+    memcpy(cache->log, card->log, KEY_SIZE);
+    memcpy(cache->name, card->name, sizeof cache->name);
+    return buf_error(&cache->checkpoint);
 }
 
-enum error evidence_open_logged(struct bytes bytes, const struct card *card, struct evidence *ret,
-                                struct head *ret_head) {
+enum error evidence_open_cached(struct bytes bytes, const struct card *card, struct evidence_cache *cache,
+                                struct evidence *ret, struct head *ret_head) {
     struct receipt receipt;
     struct evidence evidence;
     struct head head = {0};
-    TRY(evidence_open(bytes, card->statement, &evidence));
+    TRY(open_with(bytes, card->statement, &cache->stamps, &evidence));
     TRY(receipt_decode(bytes, &receipt));
-    if (evidence.has_entry)
-        TRY(check_place(&receipt, &evidence, card, &head));
-    else if (receipt.has_checkpoint || receipt.has_proof)
+    if (evidence.has_entry) {
+        TRY(checkpoint_cached(&receipt, &evidence, card, cache, &head));
+        TRY(evidence_in_log(&receipt, &evidence, &head));
+    } else if (receipt.has_checkpoint || receipt.has_proof) {
         return E_MALFORMED;
+    }
     *ret = evidence;
     *ret_head = head;
     return E_OK;
+}
+
+void evidence_cache_free(struct evidence_cache *cache) { buf_free(&cache->checkpoint); }
+
+enum error evidence_open_logged(struct bytes bytes, const struct card *card, struct evidence *ret,
+                                struct head *ret_head) {
+    AUTO_EVIDENCE_CACHE none = {0};
+    return evidence_open_cached(bytes, card, &none, ret, ret_head);
 }
 
 enum error evidence_follows(const struct evidence *evidence, int64_t last_ordinal,

@@ -58,6 +58,19 @@ CHECKED enum error evidence_open(struct bytes receipt, const uint8_t relay_key[s
  * E_BAD_PROOF; head_open's errors. That the head is one of the log that others were shown, its reader finds out. */
 CHECKED enum error evidence_open_logged(struct bytes receipt, const struct card *card, struct evidence *ret,
                                         struct head *ret_head);
+/* The same for who opens many: of one batch they share their signatures and their head, and what has held is not computed
+ * again. Begin with zeros; what is in it has been verified, so it may be kept as long as one likes. */
+struct evidence_cache {
+    struct stamp_cache stamps;
+    struct buf checkpoint; /* as it came last, and what it says under this log's key */
+    struct head head;
+    uint8_t log[KEY_SIZE];
+    char name[CARD_NAME_SIZE];
+};
+void evidence_cache_free(struct evidence_cache *cache);
+#define AUTO_EVIDENCE_CACHE __attribute__((cleanup(evidence_cache_free))) struct evidence_cache
+CHECKED enum error evidence_open_cached(struct bytes receipt, const struct card *card, struct evidence_cache *cache,
+                                        struct evidence *ret, struct head *ret_head);
 /* Its two halves, of a receipt that has an entry: the head that came with it; and that the entry stands in that. */
 CHECKED enum error evidence_checkpoint(const struct receipt *receipt, const struct evidence *evidence,
                                        const struct card *card, struct head *ret_head);

@@ -364,15 +364,23 @@ static void refuse_batch(struct ledger *ledger) {
 
 /* ---- answers, after the commit ---- */
 
+static bool is_question(const struct task *task) { return !task->control && task->response.type == MESSAGE_NONE; }
+
 static void answer_questions(struct ledger *ledger) {
+    struct store *store = ledger->book.store;
+    size_t questions = 0;
+    for (size_t i = 0; i < ledger->count; i++) questions += is_question(&ledger->tasks[i]);
+    if (questions == 0) return;
+    if (store->ops->view_begin(store) != E_OK) give_up(E_IO);
     for (size_t i = 0; i < ledger->count; i++) {
         struct task *task = &ledger->tasks[i];
-        if (task->control || task->response.type != MESSAGE_NONE) continue;
+        if (!is_question(task)) continue;
         enum error error =
             handover_answer(&ledger->book, &task->job, task->row->type, task->frame.body, &task->response);
         if (error == E_IO || error == E_CORRUPT || error == E_NO_MEMORY || error == E_INTERNAL) give_up(error);
         if (error != E_OK) response_fail(&task->response, error, task->row->object->name);
     }
+    if (store->ops->view_end(store) != E_OK) give_up(E_IO);
 }
 
 static struct bytes receipt_of(const struct book *book, const struct outcome *outcome) {
@@ -553,7 +561,6 @@ static void send_wakes(struct ledger *ledger) {
 }
 
 static void send_all(struct ledger *ledger) {
-    publish_growth(ledger);
     for (size_t i = 0; i < ledger->count; i++) {
         struct task *task = &ledger->tasks[i];
         if (task->control)
@@ -601,6 +608,7 @@ static void run_batch(struct ledger *ledger) {
         else
             ledger->full = false;
     }
+    publish_growth(ledger); /* first: an answer has the directory and the head of one moment */
     answer_questions(ledger);
     send_all(ledger);
 }

@@ -169,6 +169,10 @@ static enum error sq_commit(struct store *store) {
     return E_OK;
 }
 
+/* A read transaction: the file's locks are taken once. */
+static enum error sq_view_begin(struct store *store) { return sq_run(sq_bind(store, SQL_VIEW, "")); }
+static enum error sq_view_end(struct store *store) { return sq_run(sq_bind(store, SQL_COMMIT, "")); }
+
 /* PASSIVE waits for nobody; the journal begins anew with the next commit when all of it was brought over. */
 static enum error sq_settle(struct store *store) {
     int code = sqlite3_wal_checkpoint_v2(sq_self(store)->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
@@ -223,6 +227,8 @@ static const struct store_ops core_ops = {
     .begin = sq_begin,
     .commit = sq_commit,
     .rollback = sq_rollback,
+    .view_begin = sq_view_begin,
+    .view_end = sq_view_end,
     .settle = sq_settle,
     .meta_get = sq_meta_get,
     .meta_put = sq_meta_put,
@@ -274,9 +280,10 @@ static enum error open_file(struct sqlite_store *sq, const char *path, bool crea
     if (code != SQLITE_OK) return sq_error(code);
     sqlite3_extended_result_codes(sq->db, 1);
     sqlite3_busy_timeout(sq->db, BUSY_MS);
-    TRY(sq_execute(sq, "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                       "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA secure_delete = FAST;"
-                       "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864;"));
+    TRY(sq_execute(sq,
+                   "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                   "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA secure_delete = FAST;"
+                   "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -65536; PRAGMA journal_size_limit = 67108864;"));
     TRY(upgrade(sq, create));
     return prepare(sq);
 }

@@ -76,6 +76,9 @@ struct store_ops {
     enum error (*begin)(struct store *store);
     enum error (*commit)(struct store *store);
     void (*rollback)(struct store *store);
+    /* Around many reads outside a transaction: they see one moment, and cost less than each by itself. */
+    enum error (*view_begin)(struct store *store);
+    enum error (*view_end)(struct store *store);
     /* Between transactions: brings what is durable already to its final place, in small helpings, so that no commit ever has to.
      * Changes nothing that can be read. E_STORE_FULL: later, perhaps. */
     enum error (*settle)(struct store *store);

@@ -217,8 +217,7 @@ static void sample_heads(struct samples *samples) {
     add_sample(samples, &eve, MESSAGE_GETCHECKPOINT, &(struct getcheckpoint){.old = 1});
     cbor_put_uint(&sizes, 1);
     cbor_put_uint(&sizes, 2);
-    add_sample(samples, &eve, MESSAGE_GETLOG,
-               &(struct getlog){.log = LOG_DIRECTORY, .sizes = list_of(&sizes, 2)});
+    add_sample(samples, &eve, MESSAGE_GETLOG, &(struct getlog){.log = LOG_DIRECTORY, .sizes = list_of(&sizes, 2)});
     add_sample(samples, &eve, MESSAGE_GETHASHES, &(struct gethashes){.log = LOG_EVIDENCE, .max = 3});
     cosign_newest(&eve, &note);
     add_sample(samples, &eve, MESSAGE_COSIGN, &(struct cosign){.note = buf_bytes(&note)});
@@ -1146,6 +1145,33 @@ static void a_member_that_never_reads_is_cut_off_and_others_go_on(void **state) 
     actor_call(&eve, MESSAGE_HELLO, &(struct hello){0}, &reply);
 }
 
+/* Asked in the same breath as the directory grows: what is answered is of one moment. */
+static void a_welcome_has_the_size_of_its_head_also_while_the_directory_grows(void **state) {
+    (void)state;
+    for (unsigned i = 0; i < 10; i++) {
+        AUTO_BUF statements = {0}, prekeys = {0};
+        AUTO_REPLY reply = {0};
+        struct actor newcomer;
+        struct enrol enrol;
+        struct welcome welcome;
+        struct note note;
+        struct checkpoint checkpoint;
+        actor_sister(&eve, &newcomer);
+        newcomer.poster = scene_keys();
+        snprintf(newcomer.post, sizeof newcomer.post, "%s/breath-%u", eve.party, i);
+        actor_connect(&newcomer);
+        actor_enrolment(&newcomer, &statements, &prekeys, &enrol);
+        actor_send(&newcomer, MESSAGE_ENROL, &enrol);
+        actor_call(&newcomer, MESSAGE_HELLO, &(struct hello){0}, &reply);
+        assert_ok(welcome_decode(reply.body, &welcome));
+        assert_ok(note_parse(welcome.checkpoint, &note));
+        assert_ok(checkpoint_parse(note.text, &checkpoint));
+        assert_int_equal(welcome.size, checkpoint.size);
+        assert_memory_equal(welcome.root, checkpoint.root, HASH_SIZE);
+        actor_free(&newcomer);
+    }
+}
+
 /* ---- floods, with the rates that a relay has by itself ---- */
 
 static void a_flooding_member_is_slowed_and_others_are_served(void **state) {
@@ -1276,6 +1302,7 @@ int main(void) {
         cmocka_unit_test(who_expects_another_relays_key_hears_nothing),
         cmocka_unit_test(multipart_empty_and_oversized_messages_of_a_member_are_harmless),
         cmocka_unit_test(one_key_on_fifty_connections_is_one_session),
+        cmocka_unit_test(a_welcome_has_the_size_of_its_head_also_while_the_directory_grows),
         cmocka_unit_test(a_member_that_never_reads_is_cut_off_and_others_go_on),
     };
     const struct CMUnitTest floods[] = {

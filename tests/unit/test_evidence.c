@@ -366,6 +366,33 @@ static void what_has_no_entry_has_no_place(void **state) {
     assert_error(open_logged(&receipt), E_MALFORMED);
 }
 
+static void what_held_before_makes_nothing_else_hold(void **state) {
+    (void)state;
+    AUTO_BUF bytes = {0};
+    AUTO_EVIDENCE_CACHE cache = {0};
+    struct evidence evidence;
+    struct head head, again;
+    placed_receipt(&bytes);
+    assert_ok(evidence_open_cached(buf_bytes(&bytes), &card, &cache, &evidence, &head));
+    for (size_t bit = 0; bit < bytes.n * 8; bit++) {
+        bytes.p[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        assert_int_not_equal(evidence_open_cached(buf_bytes(&bytes), &card, &cache, &evidence, &head), E_OK);
+        bytes.p[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    assert_ok(evidence_open_cached(buf_bytes(&bytes), &card, &cache, &evidence, &again));
+    assert_int_equal(again.size, head.size);
+    assert_memory_equal(again.root, head.root, HASH_SIZE);
+    struct card other = card; /* of another relay: what held for the first says nothing */
+    memcpy(other.log, pair_of(READER).public, KEY_SIZE);
+    assert_int_not_equal(evidence_open_cached(buf_bytes(&bytes), &other, &cache, &evidence, &again), E_OK);
+    other = card;
+    memcpy(other.statement, pair_of(READER).public, KEY_SIZE);
+    assert_error(evidence_open_cached(buf_bytes(&bytes), &other, &cache, &evidence, &again), E_BAD_SIGNATURE);
+    other = card;
+    other.name[0] ^= 1;
+    assert_int_not_equal(evidence_open_cached(buf_bytes(&bytes), &other, &cache, &evidence, &again), E_OK);
+}
+
 static void every_bit_flip_and_truncation_of_a_receipt_with_its_place_is_refused(void **state) {
     (void)state;
     AUTO_BUF bytes = {0};
@@ -508,6 +535,7 @@ int main(void) {
         cmocka_unit_test(a_place_that_is_not_shown_is_refused),
         cmocka_unit_test(another_index_than_the_path_shows_is_refused),
         cmocka_unit_test(what_has_no_entry_has_no_place),
+        cmocka_unit_test(what_held_before_makes_nothing_else_hold),
         cmocka_unit_test(every_bit_flip_and_truncation_of_a_receipt_with_its_place_is_refused),
         cmocka_unit_test(every_bit_flip_and_truncation_of_a_receipt_is_refused),
         cmocka_unit_test(statement_opens_to_what_was_signed),
