@@ -74,7 +74,7 @@ static enum error check_sealer(const struct arrival *arrival, const struct wraps
     struct evidence evidence;
     bool first = set->generation == 1;
     if ((first || !arrival->leg) && !bytes_are(arrival->header.from, signer->post->name)) return E_NOT_ALLOWED;
-    if (!arrival->leg) return E_OK;
+    if (!arrival->leg) return first ? E_OK : E_MISMATCH; /* the own post's is never sealed anew */
     TRY(find_seal(arrival, set->generation, &receipt, &evidence));
     if (first) return directory_live_at(signer, evidence.entry.size, evidence.entry.time);
     return memcmp(evidence.statement.device, set->signer, KEY_SIZE) == 0 ? E_OK : E_NOT_ALLOWED;
@@ -528,14 +528,20 @@ static enum error keep_sent(struct arrival *arrival, const struct sent *sent, co
     return E_OK;
 }
 
-/* A request of this post that is here sealed: a sister has given its keys since. */
-static enum error open_sent_later(struct arrival *arrival, const struct sent *sent) {
+/* Without a wrap set it stays closed for good, unless a sister has given its keys. */
+static enum error lack(const struct sent *sent, enum error sealed) {
+    return merely_sealed(sealed) && !sent->has_wrapset ? E_MISSING_FIELD : E_OK;
+}
+
+/* A request of this post that is here sealed: a sister has given its keys since, or the relay its wrap set. */
+static enum error open_sent_later(struct arrival *arrival, const struct sent *sent, enum error *ret_lack) {
     AUTO_REQUEST kept = {0};
     TRY(kept_load(arrival->home->archive, arrival->digest, &kept));
     if (kept.record.has_offer_key || kept.record.has_body_key) return E_OK;
     arrival->request.record = kept.record;
     if (sent->has_wrapset) TRY(check_wrapset(arrival, sent->wrapset));
     enum error sealed = open_wrap(arrival);
+    *ret_lack = lack(sent, sealed);
     if (merely_sealed(sealed)) return E_OK;
     TRY(sealed);
     TRY(fetch_offer(arrival, &sealed));
@@ -543,14 +549,16 @@ static enum error open_sent_later(struct arrival *arrival, const struct sent *se
     return kept_save(arrival->home->archive, arrival->digest, &arrival->request.record);
 }
 
-static enum error take_sent(struct arrival *arrival, const struct sent *sent, struct sent_legs *legs, bool *ret_new) {
+static enum error take_sent(struct arrival *arrival, const struct sent *sent, struct sent_legs *legs, bool *ret_new,
+                            enum error *ret_lack) {
     bool known = false;
     TRY(begin(arrival, sent->header, true, &known));
     if (!bytes_are(arrival->header.from, arrival->home->post)) return E_MISMATCH;
-    if (known) return open_sent_later(arrival, sent);
+    if (known) return open_sent_later(arrival, sent, ret_lack);
     TRY(check_legs(&arrival->header, sent, legs));
     enum error sealed = sent->has_wrapset ? check_wrapset(arrival, sent->wrapset) : E_OK;
     if (sealed == E_OK) sealed = open_wrap(arrival);
+    *ret_lack = lack(sent, sealed);
     if (sealed != E_OK && !merely_sealed(sealed)) return sealed;
     TRY(fetch_offer(arrival, &sealed));
     TRY(sealed);
@@ -560,10 +568,11 @@ static enum error take_sent(struct arrival *arrival, const struct sent *sent, st
 }
 
 enum error arrival_sent(struct home *home, struct relay *relay, const struct sent *sent, bool *ret_new,
-                        struct failure *failure) {
+                        enum error *ret_lack, struct failure *failure) {
     struct arrival arrival = {.home = home, .relay = relay, .failure = failure};
     AUTO_FREE(struct sent_legs) legs = calloc(1, sizeof *legs);
-    enum error error = legs ? take_sent(&arrival, sent, legs, ret_new) : E_NO_MEMORY;
+    *ret_lack = E_OK;
+    enum error error = legs ? take_sent(&arrival, sent, legs, ret_new, ret_lack) : E_NO_MEMORY;
     arrival_free(&arrival);
     return error;
 }

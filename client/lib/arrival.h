@@ -13,7 +13,8 @@
 /* Verifies and keeps it, in the caller's transaction. *ret_new: it was not here before. */
 CHECKED enum error arrival_offered(struct home *home, struct relay *relay, const struct offered *offered, bool *ret_new,
                                    bool *ret_reply, struct failure *failure);
+/* *ret_lack: E_OK, or E_MISSING_FIELD: it came without the wrap set that would open it, and is kept closed. */
 CHECKED enum error arrival_sent(struct home *home, struct relay *relay, const struct sent *sent, bool *ret_new,
-                                struct failure *failure);
+                                enum error *ret_lack, struct failure *failure);
 
 #endif

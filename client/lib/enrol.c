@@ -13,9 +13,14 @@
 #include "mirror.h"
 #include "moment.h"
 #include "promises.h"
+#include "proofs.h"
 #include "wrapping.h"
 
-enum { CARD_MAX = 64 * 1024, DOSSIER_MAX = 256 * 1024 };
+enum {
+    CARD_MAX = 64 * 1024,
+    DOSSIER_MAX = 256 * 1024,
+    PREKEY_DAYS_BACK = 2, /* older ones no relay takes (PROTOCOL.md section 10) */
+};
 
 /* ---- day keys ---- */
 
@@ -62,11 +67,18 @@ static enum error next_prekey(struct home *home, struct archive_cursor *cursor, 
     return keptprekey_decode(buf_bytes(bytes), ret) == E_OK ? E_OK : E_CORRUPT;
 }
 
-/* The last day that has a key. A relay that once told a time years ahead must not be the end of day keys: days beyond
- * what is made ahead do not count. */
+static enum error spend(struct home *home, struct archive_key key, struct keptprekey *record) {
+    AUTO_BUF changed = {0};
+    record->published = true;
+    keptprekey_encode(record, &changed);
+    TRY(buf_error(&changed));
+    return archive_set(home->archive, TABLE_PREKEY, key, buf_bytes(&changed));
+}
+
+/* The last day that has a key: a day never gets two. A relay that once told a time years ahead must not be the end of day
+ * keys: days beyond what is made ahead do not count. What no relay takes any more is not offered again; it may have been
+ * taken when it was, though no answer came. */
 static enum error last_day(struct home *home, uint64_t today, uint64_t *ret) {
-    TRY(kept_number(home->archive, TABLE_META, last_day_key(), ret));
-    if (*ret < today + 2 * PREKEY_DAYS_AHEAD) return E_OK;
     AUTO_BUF bytes = {0};
     struct archive_cursor cursor = archive_cursor(TABLE_PREKEY, SCOPE_ALL, archive_key(NULL, NULL, 0));
     struct keptprekey record;
@@ -75,9 +87,11 @@ static enum error last_day(struct home *home, uint64_t today, uint64_t *ret) {
         TRY(next_prekey(home, &cursor, &bytes, &record, &found));
         if (!found) break;
         if (record.day < today + PREKEY_DAYS_AHEAD && record.day > last) last = record.day;
-        bool refused =
-            record.day >= today + 2 * PREKEY_DAYS_AHEAD && !record.published; /* nobody has it, no relay would */
-        if (refused) TRY(archive_delete(home->archive, TABLE_PREKEY, cursor.key));
+        if (record.published) continue;
+        if (record.day >= today + 2 * PREKEY_DAYS_AHEAD) /* nobody has it, no relay would */
+            TRY(archive_delete(home->archive, TABLE_PREKEY, cursor.key));
+        else if (record.day + PREKEY_DAYS_BACK < today)
+            TRY(spend(home, cursor.key, &record));
     }
     sodium_memzero(&record, sizeof record);
     *ret = last;
@@ -224,13 +238,30 @@ enum error enrol_publish(struct home *home, struct relay *relay, struct failure 
     }
 }
 
+/* By how much a device's clock and the relay's may differ: more than any time zone that was set wrongly, less than the days
+ * that the relay takes before and after its own. */
+enum { CLOCKS_MS = 24 * 60 * 60 * 1000 };
+
+enum error enrol_time(const struct relay *relay, struct instant *ret, struct failure *failure) {
+    struct instant there = relay_now(relay), here = moment_now();
+    uint64_t apart = there.ms > here.ms ? there.ms - here.ms : here.ms - there.ms;
+    if (apart > CLOCKS_MS)
+        return fail(failure, E_CLOCKS_DIFFER, "the relay's clock is %s than this machine's",
+                    there.ms > here.ms ? "more than a day later" : "more than a day earlier");
+    *ret = there;
+    return E_OK;
+}
+
 enum error enrol_top_up(struct home *home, struct relay *relay, struct failure *failure) {
-    struct instant now = relay_now(relay);
-    enum error error = enrol_make_prekeys(home, now);
+    struct instant now = relay_now(relay), here = moment_now();
+    struct failure clocks = {0};
+    /* Destroying cannot be taken back: only what is old by the relay's clock and by this machine's. But it waits for nobody. */
+    enum error error = enrol_destroy_old(home, here.ms < now.ms ? here : now);
+    if (error == E_OK && enrol_time(relay, &now, &clocks) != E_OK)
+        return proofs_suspect_once(home, clocks.error, "%s: no day keys are made until that is explained",
+                                   clocks.where);
+    if (error == E_OK) error = enrol_make_prekeys(home, now);
     if (error == E_OK) error = enrol_publish(home, relay, failure);
-    /* Destroying cannot be taken back: only what is old by the relay's clock and by this machine's. */
-    struct instant here = moment_now();
-    if (error == E_OK) error = enrol_destroy_old(home, here.ms < now.ms ? here : now);
     if (error != E_OK && failure && failure->error != error) fail(failure, error, "day keys");
     return error;
 }
@@ -332,7 +363,9 @@ static enum error enrol(struct home *home, struct relay *relay, const struct dos
     AUTO_BUF items = {0};
     AUTO_ANSWER answer = {0};
     size_t count = 0;
-    enum error error = enrol_make_prekeys(home, relay_now(relay));
+    struct instant now;
+    TRY(enrol_time(relay, &now, failure));
+    enum error error = enrol_make_prekeys(home, now);
     if (error == E_OK) error = enrol_unpublished(home, &items, &count);
     if (error != E_OK) return fail(failure, error, "day keys");
     struct enrol ask = {.statements = certificate->statements, .prekeys = list_of(&items, count)};

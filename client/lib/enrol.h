@@ -24,7 +24,10 @@ CHECKED enum error enrol_forget_published(struct home *home);
 CHECKED enum error enrol_prekey_secret(struct home *home, const uint8_t id[static PREKEY_ID_SIZE], struct secret *ret);
 /* Destroys the secrets whose window is over. */
 CHECKED enum error enrol_destroy_old(struct home *home, struct instant now);
-/* The three together, over the link. */
+/* The relay's time, to make day keys and to renew a certificate by: of other days they are of no use to anybody, and in the way
+ * of the right ones. Nobody can say which of two clocks is right; E_CLOCKS_DIFFER: they are more than a day apart. */
+CHECKED enum error enrol_time(const struct relay *relay, struct instant *ret, struct failure *failure);
+/* Destroys, makes and publishes, over the link. While clocks differ nothing is made, and the home is in breach (home.h). */
 CHECKED enum error enrol_top_up(struct home *home, struct relay *relay, struct failure *failure);
 
 /* What a connection is opened with; remembers the relay's limits. */

@@ -181,6 +181,36 @@ enum error heads_take(struct home *home, const struct directory *directory, stru
     return error;
 }
 
+static enum error see(struct inspection *work, const struct heads_shown *shown) {
+    struct head head;
+    AUTO_BUF note = {0};
+    if (shown->size == 0 && shown->note.n == 0) return E_OK;
+    if (shown->note.n == 0)
+        return fail(work->failure, E_WITHHELD, "the relay shows %llu directory entries and no signed head of them",
+                    (unsigned long long)shown->size);
+    TRY(open_newest(work, shown->note, &head, &note));
+    work->behind = head.size > directory_size(work->directory);
+    if (work->behind) return E_OK;
+    TRY(compare(work, &head, buf_bytes(&note)));
+    if (head.size != shown->size)
+        return fail(work->failure, E_WITHHELD, "the relay shows %llu directory entries with a head of %llu",
+                    (unsigned long long)shown->size, (unsigned long long)head.size);
+    if (memcmp(head.root, shown->root, HASH_SIZE) != 0)
+        return fail(work->failure, E_DIRECTORY_FORKED,
+                    "the relay shows another root at %llu entries than it has signed", (unsigned long long)head.size);
+    return keep_words(work, &head, buf_bytes(&note));
+}
+
+enum error heads_see(struct home *home, const struct directory *directory, const struct heads_shown *shown,
+                     struct heads_charge *charge, bool *ret_behind, struct failure *failure) {
+    struct inspection work = {.home = home, .directory = directory, .charge = charge, .failure = failure};
+    enum error error = see(&work, shown);
+    buf_free(&work.hashes);
+    if (error != E_OK && failure && failure->error != error) fail(failure, error, "the directory's heads");
+    if (error == E_OK) *ret_behind = work.behind;
+    return error;
+}
+
 enum error heads_update(struct home *home, struct relay *relay, const struct directory *directory,
                         struct heads_charge *charge, bool *ret_behind, struct failure *failure) {
     AUTO_ANSWER answer = {0};

@@ -29,6 +29,16 @@ CHECKED enum error heads_update(struct home *home, struct relay *relay, const st
 CHECKED enum error heads_take(struct home *home, const struct directory *directory, struct list notes,
                               struct heads_charge *charge, bool *ret_behind, struct failure *failure);
 
+/* A head that came beside the size and root that it must be of (PROTOCOL.md section 22), after heads_update. It need not be
+ * the newest any more. E_WITHHELD: there is none, or one of other entries. */
+struct heads_shown {
+    uint64_t size;
+    const uint8_t *root;
+    struct bytes note;
+};
+CHECKED enum error heads_see(struct home *home, const struct directory *directory, const struct heads_shown *shown,
+                             struct heads_charge *charge, bool *ret_behind, struct failure *failure);
+
 /* The relay has contradicted itself in what it did not sign: do its signed heads prove it? Fills the charge if they
  * do. */
 void heads_investigate(struct home *home, struct relay *relay, struct heads_charge *charge);

@@ -50,14 +50,18 @@ static enum error take_offered(struct home *home, struct relay *relay, struct by
     return E_OK;
 }
 
-static enum error take_body(struct home *home, struct relay *relay, const struct item *item,
+/* *ret_lack: what it lacks, although it was taken. */
+static enum error take_body(struct home *home, struct relay *relay, const struct item *item, enum error *ret_lack,
                             struct sync_summary *summary, struct failure *failure) {
     struct sent sent;
     struct changed changed;
     bool fresh = false;
+    *ret_lack = E_OK;
     switch (item->kind) {
     case ITEM_OFFERED: return take_offered(home, relay, item->body, summary, failure);
-    case ITEM_SENT: TRY(sent_decode(item->body, &sent)); return arrival_sent(home, relay, &sent, &fresh, failure);
+    case ITEM_SENT:
+        TRY(sent_decode(item->body, &sent));
+        return arrival_sent(home, relay, &sent, &fresh, ret_lack, failure);
     case ITEM_CHANGED: TRY(changed_decode(item->body, &changed)); return take_changed(home, &changed, summary);
     default: return E_MALFORMED;
     }
@@ -104,13 +108,19 @@ static enum error remember(struct home *home, struct relay *relay, const struct 
     return kept_alarm_proof(home->archive, item->body, text, number, kind_name(item->kind), error_text(error));
 }
 
-/* What is wrong with the item stays with the item: its own writes are undone, an alarm tells, the cursor moves on. */
+/* What is wrong with the item stays with the item: its own writes are undone, an alarm tells, the cursor moves on. What only
+ * lacks something is kept, and asked for again all the same. */
 static enum error take_item(struct home *home, struct relay *relay, const struct item *item,
                             struct sync_summary *summary, struct failure *failure) {
+    enum error lack;
     TRY(archive_begin(home->archive));
-    enum error error = take_body(home, relay, item, summary, failure);
-    if (error == E_OK) error = archive_delete(home->archive, TABLE_AGAIN, archive_key(NULL, NULL, item->number));
-    if (error == E_OK) return archive_commit(home->archive);
+    enum error error = take_body(home, relay, item, &lack, summary, failure);
+    if (error == E_OK && lack == E_OK)
+        error = archive_delete(home->archive, TABLE_AGAIN, archive_key(NULL, NULL, item->number));
+    if (error == E_OK) {
+        TRY(archive_commit(home->archive));
+        return lack == E_OK ? E_OK : remember(home, relay, item, lack);
+    }
     archive_rollback(home->archive);
     return outbox_is_fatal(error) ? error : remember(home, relay, item, error);
 }

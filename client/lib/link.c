@@ -41,7 +41,8 @@ struct relay {
     unsigned connects; /* TCP connections since the last handshake */
     bool ready;
     struct welcome welcome;
-    struct buf recovery, evidence; /* of the welcome */
+    struct buf recovery, evidence, head; /* of the welcome */
+    bool head_taken;
     uint64_t welcome_ticks_ms;
 };
 
@@ -173,15 +174,17 @@ static enum error hello(struct relay *relay, struct failure *failure) {
     if (error != E_OK) return fail(failure, error, "the relay's welcome");
     if (welcome.version != WIRE_VERSION) return fail(failure, E_UNKNOWN_VERSION, "%s", relay->address);
     relay->welcome = welcome;
-    relay->welcome.checkpoint = (struct bytes){0}; /* its bytes go with the answer */
-    relay->welcome.has_checkpoint = false;
     buf_clear(&relay->recovery);
     buf_clear(&relay->evidence);
+    buf_clear(&relay->head);
     buf_add_bytes(&relay->recovery, welcome.recovery);
     buf_add_bytes(&relay->evidence, welcome.evidence);
-    if (relay->recovery.failed || relay->evidence.failed) return fail(failure, E_NO_MEMORY, "the relay's welcome");
-    relay->welcome.recovery = relay->welcome.evidence = (struct bytes){0};
-    relay->welcome.has_recovery = relay->welcome.has_evidence = false;
+    buf_add_bytes(&relay->head, welcome.checkpoint);
+    if (relay->recovery.failed || relay->evidence.failed || relay->head.failed)
+        return fail(failure, E_NO_MEMORY, "the relay's welcome");
+    /* The answer's bytes go. */
+    relay->welcome.recovery = relay->welcome.evidence = relay->welcome.checkpoint = (struct bytes){0};
+    relay->welcome.has_recovery = relay->welcome.has_evidence = relay->welcome.has_checkpoint = false;
     relay->welcome_ticks_ms = moment_ticks_ms();
     return E_OK;
 }
@@ -211,6 +214,7 @@ void relay_close(struct relay **relay) {
     relay_abandon(this);
     buf_free(&this->recovery);
     buf_free(&this->evidence);
+    buf_free(&this->head);
     close_socket(this);
     if (this->context) zmq_ctx_term(this->context);
     free(this);
@@ -420,9 +424,20 @@ enum error relay_call(struct relay *relay, enum message type, const void *value,
 
 /* ---- what is known of the relay ---- */
 
-struct bytes relay_recovery(const struct relay *relay) { return buf_bytes(&relay->recovery); }
+struct bytes relay_recovery(const struct relay *relay) {
+    return buf_bytes(&relay->recovery);
+}
 
-struct bytes relay_evidence(const struct relay *relay) { return buf_bytes(&relay->evidence); }
+struct bytes relay_evidence(const struct relay *relay) {
+    return buf_bytes(&relay->evidence);
+}
+
+bool relay_take_head(struct relay *relay, struct buf *ret) {
+    if (relay->head_taken) return false;
+    relay->head_taken = true;
+    buf_add_bytes(ret, buf_bytes(&relay->head));
+    return true;
+}
 
 const struct welcome *relay_welcome(const struct relay *relay) { return &relay->welcome; }
 
@@ -451,7 +466,9 @@ bool relay_taken_over(struct relay *relay) {
     return taken_over;
 }
 
-struct relay_hint relay_last_hint(const struct relay *relay) { return relay->hint; }
+struct relay_hint relay_last_hint(const struct relay *relay) {
+    return relay->hint;
+}
 
 enum error relay_wait(struct relay *relay, unsigned ms, struct failure *failure) {
     uint64_t deadline = moment_ticks_ms() + ms;

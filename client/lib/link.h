@@ -61,6 +61,8 @@ const struct welcome *relay_welcome(const struct relay *relay);
 struct bytes relay_recovery(const struct relay *relay);
 /* The note of the evidence log's newest head then; empty: none. */
 struct bytes relay_evidence(const struct relay *relay);
+/* The note of the directory's newest head then; empty: none. Once: who asks judges it. */
+bool relay_take_head(struct relay *relay, struct buf *ret);
 struct instant relay_now(const struct relay *relay);
 const struct client_options *relay_options(const struct relay *relay);
 void relay_progress(const struct relay *relay, const char *what, uint64_t done, uint64_t total);

@@ -81,9 +81,12 @@ static enum error asked_already(struct home *home, const uint8_t box[static HASH
 }
 
 /* One of the day keys that joining will publish. */
-static enum error own_prekey(struct home *home, struct relay *relay, struct buf *items, struct bytes *ret) {
+static enum error own_prekey(struct home *home, const struct relay *relay, struct buf *items, struct bytes *ret,
+                             struct failure *failure) {
     size_t count = 0;
-    TRY(enrol_make_prekeys(home, relay_now(relay)));
+    struct instant now;
+    TRY(enrol_time(relay, &now, failure));
+    TRY(enrol_make_prekeys(home, now));
     TRY(enrol_unpublished(home, items, &count));
     struct list list = list_of(items, count);
     return list_next_bytes(&list, ret) ? E_OK : E_PREKEY_GONE;
@@ -95,7 +98,8 @@ static enum error ask(struct home *home, struct relay *relay, const struct invit
     AUTO_BUF item = {0}, prekeys = {0};
     bool asked = false;
     enum error error = asked_already(home, keys->box_to_old, &asked);
-    if (error == E_OK && !asked) error = own_prekey(home, relay, &prekeys, &value.prekey);
+    if (error == E_OK && !asked) error = own_prekey(home, relay, &prekeys, &value.prekey, failure);
+    if (error == E_CLOCKS_DIFFER) return error;
     if (error != E_OK) return fail(failure, error, "the local store");
     if (asked) return E_OK;
     memcpy(value.device, home->device, KEY_SIZE);

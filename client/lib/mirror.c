@@ -120,8 +120,50 @@ static enum error take_leaves(struct home *home, struct directory *directory, co
     return E_OK;
 }
 
+/* The heads beside what the relay shows, to be judged when all leaves are here: each in a `leaves` without any. */
+struct showing {
+    struct buf items;
+    size_t count;
+};
+static void showing_free(struct showing *showing) { buf_free(&showing->items); }
+#define AUTO_SHOWING __attribute__((cleanup(showing_free))) struct showing
+
+static enum error show(struct showing *showing, uint64_t size, const uint8_t *root, struct bytes note) {
+    AUTO_BUF item = {0};
+    struct leaves shown = {.size = size, .has_checkpoint = note.n > 0, .checkpoint = note};
+    memcpy(shown.root, root, HASH_SIZE);
+    leaves_encode(&shown, &item);
+    TRY(buf_error(&item));
+    cbor_put_bytes(&showing->items, buf_bytes(&item));
+    showing->count++;
+    return buf_error(&showing->items);
+}
+
+static enum error show_welcome(struct showing *showing, struct relay *relay) {
+    const struct welcome *welcome = relay_welcome(relay);
+    AUTO_BUF note = {0};
+    if (!relay_take_head(relay, &note)) return E_OK;
+    TRY(buf_error(&note));
+    return show(showing, welcome->size, welcome->root, buf_bytes(&note));
+}
+
+static enum error judge(struct home *home, const struct directory *directory, const struct showing *showing,
+                        struct heads_charge *charge, bool *ret_behind, struct failure *failure) {
+    struct list list = list_of(&showing->items, showing->count);
+    struct bytes item;
+    while (list_next_bytes(&list, &item)) {
+        struct leaves shown;
+        bool behind = false;
+        if (leaves_decode(item, &shown) != E_OK) return E_INTERNAL;
+        const struct heads_shown head = {shown.size, shown.root, shown.checkpoint};
+        TRY(heads_see(home, directory, &head, charge, &behind, failure));
+        *ret_behind = *ret_behind || behind;
+    }
+    return E_OK;
+}
+
 static enum error fetch_all(struct home *home, struct relay *relay, struct directory *directory,
-                            struct failure *failure) {
+                            struct showing *showing, struct failure *failure) {
     for (;;) {
         AUTO_ANSWER answer = {0};
         struct getleaves ask = {.from = directory_size(directory), .max = LEAVES_MAX};
@@ -130,6 +172,8 @@ static enum error fetch_all(struct home *home, struct relay *relay, struct direc
         enum error error = leaves_decode(answer.body, &leaves);
         if (error != E_OK) return fail(failure, error, "the relay's directory");
         TRY(take_leaves(home, directory, &leaves, failure));
+        error = show(showing, leaves.size, leaves.root, leaves.checkpoint);
+        if (error != E_OK) return fail(failure, error, "the relay's directory");
         if (directory_size(directory) == leaves.size) return E_OK;
     }
 }
@@ -138,14 +182,18 @@ static enum error fetch_all(struct home *home, struct relay *relay, struct direc
 static enum error fetch_signed(struct home *home, struct relay *relay, struct directory *directory,
                                struct heads_charge *charge, struct failure *failure) {
     enum { CATCH_UP_MAX = 8 };
+    AUTO_SHOWING showing = {0};
     bool behind = true;
+    enum error error = show_welcome(&showing, relay);
+    if (error != E_OK) return fail(failure, error, "the relay's welcome");
     for (unsigned i = 0; behind; i++) {
         if (i == CATCH_UP_MAX)
             return fail(failure, E_WITHHELD, "the relay has signed more directory entries than the %llu that it shows",
                         (unsigned long long)directory_size(directory));
-        TRY(fetch_all(home, relay, directory, failure));
+        TRY(fetch_all(home, relay, directory, &showing, failure));
         directory_relay_card_at(directory, UINT64_MAX, &home->given, &home->card); /* whose log key signs now */
         TRY(heads_update(home, relay, directory, charge, &behind, failure));
+        if (!behind) TRY(judge(home, directory, &showing, charge, &behind, failure));
     }
     return E_OK;
 }

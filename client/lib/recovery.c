@@ -16,7 +16,9 @@ enum error recovery_begin(struct home *home, struct failure *failure) {
 }
 
 enum error recovery_replace_prekeys(struct home *home, struct relay *relay, struct failure *failure) {
-    enum error error = enrol_replace_prekeys(home, relay_now(relay));
+    struct instant now;
+    TRY(enrol_time(relay, &now, failure));
+    enum error error = enrol_replace_prekeys(home, now);
     if (error != E_OK) return fail(failure, error, "day keys");
     FAULT("recovery.prekeys-made");
     error = enrol_publish(home, relay, failure);

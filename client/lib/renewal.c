@@ -2,6 +2,7 @@
 #include "renewal.h"
 
 #include "chain.h"
+#include "enrol.h"
 #include "fault.h"
 #include "kept.h"
 #include "mirror.h"
@@ -84,9 +85,10 @@ static enum error declare(struct home *home, struct relay *relay, const struct b
 
 enum error renewal_due(struct home *home, struct relay *relay, struct failure *failure) {
     const struct directory_device *own = directory_device(home->directory, home->device);
-    struct instant now = relay_now(relay);
+    struct instant now;
     bool tried = false;
     AUTO_BUF statement = {0};
+    if (enrol_time(relay, &now, NULL) != E_OK) return E_OK; /* named with the day keys */
     if (!own || directory_live(own, now) != E_OK || own->not_after.ms - now.ms >= RENEWAL_LEFT_MS) return E_OK;
     enum error error = is_tried(home, now, &tried);
     if (error == E_OK && tried) return E_OK;

@@ -186,13 +186,15 @@ static enum error open_receipt(const struct home *home, const uint8_t digest[sta
     return E_OK;
 }
 
-/* A receipt without an entry is this post's own, and may have come too late, after the leg was forwarded from here. */
+/* A receipt without an entry is this post's own, and may have come too late, after the leg was forwarded from here. It speaks of
+ * a leg that was stored before; of when it was said there is nothing else but the relay's word. */
 static enum error check_note(const struct home *home, const struct kept_request *request, const struct kept_leg *leg,
                              const struct evidence *evidence) {
     struct leg_posts posts = {.sender = request->header.from, .recipient = leg->record.to};
     if (leg->record.has_forwarder) posts.forwarder = leg->record.forwarder;
     if (!request->record.mine) posts.recipient = bytes_text(home->post);
     uint8_t key[KEY_SIZE];
+    if (leg->record.has_stored && evidence->record.time.ms < leg->record.stored.ms) return E_OUT_OF_RANGE;
     loss_key(home, evidence, key);
     return statement_may_on(&evidence->statement, home->directory, key, &posts);
 }
@@ -281,6 +283,7 @@ enum error trail_check_refusal(const struct home *home, const uint8_t digest[sta
     TRY(statement_may(statement, home->directory, key, (struct bytes){0}, (struct bytes){0}));
     if (statement->event != EVENT_REFUSED || evidence.has_entry) return E_MISMATCH;
     if (memcmp(statement->header, digest, HASH_SIZE) != 0) return E_MISMATCH;
+    if (statement->time.ms != evidence.record.time.ms) return E_MISMATCH; /* one clock says both */
     if (statement->has_leg != (leg != NULL)) return E_MISMATCH;
     if (leg && memcmp(statement->leg, leg, HASH_SIZE) != 0) return E_MISMATCH;
     return statement->has_reason && statement->reason == (uint64_t)reason ? E_OK : E_MISMATCH;

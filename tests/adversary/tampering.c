@@ -53,15 +53,6 @@ static const struct unplayed {
 #undef UNPLAYED
 };
 
-/* Heads that the client does not judge: what they say comes again with HEADS. */
-static const char *const unread[] = {"WELCOME/welcome.checkpoint", "LEAVES/leaves.checkpoint"};
-
-static bool is_unread(const char *path) {
-    for (size_t i = 0; i < LENGTH(unread); i++)
-        if (strncmp(path, unread[i], strlen(unread[i])) == 0) return true;
-    return false;
-}
-
 static const struct row *row_of(const struct object *object, const struct field *field) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(rows[i].object, object->name) == 0 && strcmp(rows[i].field, field->name) == 0) return &rows[i];
@@ -303,7 +294,7 @@ static void tell(const struct act *act, struct tamper_aim *aim, struct told *tol
     bool named = is_named(&ran), sealed = aim->field->own && !aim->anew;
     told->named += named;
     const struct row *row = row_of(aim->field->object, aim->field->field);
-    bool may = is_unread(aim->field->path) || (!sealed && (row->quiet & 1U << aim->change));
+    bool may = !sealed && (row->quiet & 1U << aim->change);
     if (getenv("TAMPER_TELL"))
         print_message("%s: exit %d, %s: %s%s\n", named ? "NAMED" : "QUIET", ran.exit, what, (char *)ran.err.p,
                       (char *)ran.out.p);
@@ -312,6 +303,10 @@ static void tell(const struct act *act, struct tamper_aim *aim, struct told *tol
     json_t *shown = shown_to(act, true);
     assert_nothing_false(act, shown, what);
     json_decref(shown);
+    /* A false head that the log's own key has signed is proof; the home goes on saying so. */
+    if (aim->field->object == &tamper_note_object) stage_put_back(act->user);
+    double_script_set(&stage_double, NULL, NULL, NULL, act->mute);
+    assert_all_there(act, what);
 }
 
 static void tell_all_of(const struct act *act, const struct tamper_field *field, struct told *told) {
@@ -324,13 +319,7 @@ static void tell_all_of(const struct act *act, const struct tamper_field *field,
             if (!tamper_fits(field, aim.change) || turn++ % every != 0) continue;
             tell(act, &aim, told);
         }
-    if (told->changes == before) return;
-    told->fields++;
-    if (act->goes_on) return;
-    /* A false head that the log's own key has signed is proof; the home goes on saying so. */
-    if (field->object == &tamper_note_object) stage_put_back(act->user);
-    double_script_set(&stage_double, NULL, NULL, NULL, act->mute);
-    assert_all_there(act, field->path);
+    told->fields += told->changes > before;
 }
 
 static void play(struct act *act, unsigned least) {
@@ -518,6 +507,73 @@ static void what_is_answered_to_joining(void **state) {
          10);
 }
 
+/* ---- a time that is a lie ---- */
+
+struct clock_lie {
+    int64_t ms;
+    unsigned signed_by_it; /* day keys and certificates that the client has given out under it */
+};
+
+static bool another_time(struct double_relay *relay, const struct message_row *row, struct buf *frame, void *context) {
+    (void)relay;
+    const struct clock_lie *lie = context;
+    struct frame parts;
+    struct welcome welcome;
+    AUTO_BUF body = {0};
+    if (row->type != MESSAGE_WELCOME) return true;
+    assert_ok(frame_decode(buf_bytes(frame), &parts));
+    assert_ok(welcome_decode(parts.body, &welcome));
+    welcome.time.ms = lie->ms < 0 && (uint64_t)-lie->ms > welcome.time.ms ? 0 : welcome.time.ms + (uint64_t)lie->ms;
+    welcome_encode(&welcome, &body);
+    double_replace_body(frame, buf_bytes(&body));
+    return true;
+}
+
+static bool count_signed(struct double_relay *relay, const struct message_row *row, struct buf *frame, void *context) {
+    (void)relay;
+    (void)frame;
+    ((struct clock_lie *)context)->signed_by_it += row->type == MESSAGE_PUBLISH || row->type == MESSAGE_DECLARE;
+    return true;
+}
+
+static json_int_t days_with_keys(void) {
+    AUTO_RAN ran = {0};
+    json_error_t error;
+    POUCH_GOOD(&bob, &ran, "--offline", "status");
+    json_t *status = json_loads((const char *)ran.out.p, JSON_DISABLE_EOF_CHECK, &error);
+    json_t *days = json_object_get(status, "prekey_days");
+    assert_true(json_is_integer(days));
+    json_int_t count = json_integer_value(days);
+    json_decref(status);
+    return count;
+}
+
+/* One after the other in the same home: day keys are made for the right days, once, and nothing is renewed before its time,
+ * whatever the relay says of its own. */
+static void a_time_that_is_a_lie(void **state) {
+    (void)state;
+    enum { HOURS = 60 * 60 * 1000 };
+    static const int64_t hours[] = {-30,     -20,      20,         30,        20 * 24, -40 * 24,
+                                    40 * 24, 385 * 24, -4000 * 24, 4000 * 24, -1000000};
+    be_honest();
+    AUTO_RAN ran = {0};
+    POUCH_GOOD(&bob, &ran, "sync");
+    json_int_t days = days_with_keys();
+    for (size_t i = 0; i < LENGTH(hours); i++) {
+        struct clock_lie lie = {.ms = hours[i] * HOURS};
+        bool near = hours[i] > -24 && hours[i] < 24;
+        double_script_set(&stage_double, another_time, count_signed, &lie, false);
+        POUCH(&bob, &ran, "sync");
+        assert_int_equal(ran.exit, near ? 0 : 4);
+        if (!near) assert_non_null(strstr((const char *)ran.err.p, "\"clocks-differ\""));
+        if (!near) assert_int_equal(lie.signed_by_it, 0);
+        be_honest();
+        POUCH_GOOD(&bob, &ran, "sync");
+        assert_non_null(strstr((const char *)ran.out.p, "\"alarms\": 0"));
+        assert_in_range(days_with_keys(), days, days + 1);
+    }
+}
+
 /* ---- sending ---- */
 
 static bool not_now(struct double_relay *relay, const struct message_row *row, struct buf *frame, void *context) {
@@ -639,6 +695,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(what_is_answered_to_joining),
         cmocka_unit_test(whose_keys_a_request_is_sealed_for),
         cmocka_unit_test(what_an_auditor_reads),
+        cmocka_unit_test(a_time_that_is_a_lie),
         cmocka_unit_test(every_object_has_come_up),
     };
     return cmocka_run_group_tests_name("a relay that tampers", acts, raise_curtain, lower_curtain);

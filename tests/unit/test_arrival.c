@@ -407,6 +407,88 @@ static void a_time_years_ahead_is_not_the_end_of_day_keys(void **state) {
     }
 }
 
+static void one_day_never_gets_two_keys(void **state) {
+    (void)state;
+    AUTO_BUF items = {0};
+    size_t count = 0;
+    uint64_t before = count_rows(&recipient, TABLE_PREKEY);
+    assert_ok(enrol_published(&recipient));
+    assert_ok(enrol_make_prekeys(&recipient, (struct instant){WORLD_TIME - 40 * DAY_MS}));
+    assert_int_equal(count_rows(&recipient, TABLE_PREKEY), before + PREKEY_DAYS_AHEAD);
+    for (int again = 0; again < 2; again++) {
+        assert_ok(enrol_make_prekeys(&recipient, (struct instant){WORLD_TIME}));
+        assert_int_equal(count_rows(&recipient, TABLE_PREKEY), before + PREKEY_DAYS_AHEAD);
+    }
+    assert_ok(enrol_unpublished(&recipient, &items, &count)); /* no relay takes those of days that are long over */
+    assert_int_equal(count, 0);
+}
+
+/* ---- sent by this post, from another device ---- */
+
+/* how NULL: without a wrap set. */
+static enum error deliver_sent(const struct offering *how, enum error *ret_lack) {
+    AUTO_REQUEST request = {0};
+    AUTO_LEG leg = {0};
+    AUTO_BUF wrapset = {0}, places = {0};
+    bool fresh = false;
+    assert_ok(kept_load(sender.archive, reply, &request));
+    only_leg(&sender, reply, &leg);
+    place_encode(&leg.record.place, &places);
+    if (how) make_wrapset(&request, reply, NULL, how, &wrapset);
+    struct sent sent = {.header = request.record.header,
+                        .places = list_of(&places, 1),
+                        .has_wrapset = how != NULL,
+                        .wrapset = buf_bytes(&wrapset)};
+    memcpy(sent.seed, request.record.seed, HASH_SIZE);
+    assert_ok(archive_begin(recipient.archive));
+    enum error error = arrival_sent(&recipient, NULL, &sent, &fresh, ret_lack, &failure);
+    if (error == E_OK)
+        assert_ok(archive_commit(recipient.archive));
+    else
+        archive_rollback(recipient.archive);
+    return error;
+}
+
+static int set_up_sister(void **state) {
+    set_up(state);
+    close_home(&recipient);
+    open_home(&recipient, "sister", "de/technical", SENDER + 1);
+    return 0;
+}
+
+static bool is_closed(void) {
+    AUTO_VIEW view = {0};
+    assert_ok(client_view(&recipient, reply, &view, &failure));
+    return view.sealed;
+}
+
+static void a_request_sent_that_comes_without_its_wrap_set_is_named_and_opens_when_that_comes(void **state) {
+    (void)state;
+    enum error lack = E_OK;
+    for (int again = 0; again < 2; again++) {
+        assert_ok(deliver_sent(NULL, &lack));
+        assert_int_equal(lack, E_MISSING_FIELD);
+        assert_true(is_closed());
+    }
+    assert_ok(deliver_sent(&(struct offering){0}, &lack));
+    assert_int_equal(lack, E_OK);
+    assert_false(is_closed());
+    assert_ok(deliver_sent(NULL, &lack)); /* what is open needs none */
+    assert_int_equal(lack, E_OK);
+}
+
+static void the_own_posts_wrap_set_is_the_first(void **state) {
+    (void)state;
+    enum error lack = E_OK;
+    assert_error(deliver_sent(&(struct offering){.generation = 2}, &lack), E_MISMATCH);
+    assert_int_equal(count_rows(&recipient, TABLE_REQUEST), 0);
+    assert_ok(deliver_sent(&(struct offering){.no_wrap = true}, &lack)); /* a device that came later: nobody's fault */
+    assert_int_equal(lack, E_OK);
+    assert_true(is_closed());
+    assert_error(deliver_sent(&(struct offering){.generation = 2}, &lack), E_MISMATCH);
+    assert_true(is_closed());
+}
+
 int main(void) {
     if (sodium_init() < 0) return 1;
     const struct CMUnitTest tests[] = {
@@ -426,11 +508,17 @@ int main(void) {
                                         set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(a_sender_that_the_directory_does_not_know_is_refused, set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(an_item_for_another_post_is_refused, set_up, homes_tear_down),
-        cmocka_unit_test_setup_teardown(numbers_that_do_not_come_are_named_once_after_some_syncs_and_an_hour, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(numbers_that_do_not_come_are_named_once_after_some_syncs_and_an_hour, set_up,
+                                        homes_tear_down),
         cmocka_unit_test_setup_teardown(numbers_declared_void_are_not_missed, set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(a_late_number_closes_the_gap_without_an_alarm, set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(a_reply_comes_only_into_an_exchange_that_was_accepted, set_up, homes_tear_down),
         cmocka_unit_test_setup_teardown(a_time_years_ahead_is_not_the_end_of_day_keys, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(one_day_never_gets_two_keys, set_up, homes_tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_request_sent_that_comes_without_its_wrap_set_is_named_and_opens_when_that_comes, set_up_sister,
+            homes_tear_down),
+        cmocka_unit_test_setup_teardown(the_own_posts_wrap_set_is_the_first, set_up_sister, homes_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -155,6 +155,60 @@ static void a_head_of_another_log_is_refused_and_leaves_a_proof(void **state) {
     buf_free(&notes[1]);
 }
 
+/* As beside WELCOME's and LEAVES' size and root. */
+static enum error see_head(uint64_t shown_size, uint8_t flip, struct bytes note, bool *ret_behind,
+                           struct buf *ret_proof) {
+    AUTO_CHARGE charge = {0};
+    uint8_t root[HASH_SIZE];
+    bool behind = false;
+    assert_true(leaves_root(&mirror, shown_size, root));
+    root[0] ^= flip;
+    failure = (struct failure){0};
+    enum error error = heads_see(&recipient, recipient.directory, &(struct heads_shown){shown_size, root, note},
+                                 &charge, &behind, &failure);
+    if (ret_behind) *ret_behind = behind;
+    if (ret_proof) buf_add_bytes(ret_proof, buf_bytes(&charge.proof));
+    return error;
+}
+
+static void a_head_beside_size_and_root_is_of_these(void **state) {
+    (void)state;
+    AUTO_BUF now = {0}, before = {0}, later = {0};
+    uint8_t root[HASH_SIZE] = {1};
+    bool behind = false;
+    keep_honest_head();
+    head(&mirror, size, WORLD_TIME + 1, &now);
+    head(&mirror, size - 2, WORLD_TIME, &before);
+    head_sign(&recipient.card, root, size + 1, WORLD_TIME, &later);
+    assert_ok(see_head(size, 0, buf_bytes(&now), &behind, NULL));
+    assert_false(behind);
+    assert_ok(see_head(size - 2, 0, buf_bytes(&before), NULL, NULL)); /* the log has grown since */
+    assert_error(see_head(size, 0, (struct bytes){0}, NULL, NULL), E_WITHHELD);
+    assert_error(see_head(size, 0, buf_bytes(&before), NULL, NULL), E_WITHHELD);
+    assert_error(see_head(size - 2, 0, buf_bytes(&now), NULL, NULL), E_WITHHELD);
+    assert_error(see_head(size, 1, buf_bytes(&now), NULL, NULL), E_DIRECTORY_FORKED);
+    assert_ok(see_head(size, 0, buf_bytes(&later), &behind, NULL));
+    assert_true(behind); /* its leaves are asked for first */
+    uint8_t *text_end = memmem(later.p, later.n, "\n\n", 2);
+    assert_non_null(text_end);
+    text_end[-1] ^= 1; /* another time than was signed */
+    assert_error(see_head(size, 0, buf_bytes(&later), NULL, NULL), E_BAD_SIGNATURE);
+    assert_int_equal(count_rows(&recipient, TABLE_HEAD), 1);
+}
+
+static void a_false_head_beside_size_and_root_is_proven_fraud(void **state) {
+    (void)state;
+    AUTO_BUF false_one = {0}, older = {0}, proof = {0}, other_proof = {0};
+    uint8_t root[HASH_SIZE] = {9};
+    keep_honest_head();
+    head(&forked, size, WORLD_TIME + 1, &false_one);
+    assert_error(see_head(size, 0, buf_bytes(&false_one), NULL, &proof), E_DIRECTORY_FORKED);
+    check_proof(buf_bytes(&proof), FRAUD_HEADS);
+    head_sign(&recipient.card, root, size - 3, WORLD_TIME - 5, &older);
+    assert_error(see_head(size - 3, 0, buf_bytes(&older), NULL, &other_proof), E_DIRECTORY_FORKED);
+    check_proof(buf_bytes(&other_proof), FRAUD_HEADS);
+}
+
 static void a_false_word_of_a_witness_is_named_once_and_counts_for_nothing(void **state) {
     (void)state;
     AUTO_BUF note = {0};
@@ -572,6 +626,8 @@ int main(void) {
         TEST(a_head_of_more_entries_sends_the_mirror_for_them),
         TEST(entries_that_the_relay_has_not_signed_are_withheld_words),
         TEST(a_head_of_another_log_is_refused_and_leaves_a_proof),
+        TEST(a_head_beside_size_and_root_is_of_these),
+        TEST(a_false_head_beside_size_and_root_is_proven_fraud),
         TEST(a_false_word_of_a_witness_is_named_once_and_counts_for_nothing),
         TEST(a_directory_is_witnessed_by_enough_of_them_at_full_size_and_lately),
         TEST(the_late_witnesses_are_named),

@@ -294,6 +294,25 @@ static void a_device_receipt_is_kept_and_moves_nothing(void **state) {
     assert_int_equal(count_rows(&sender, TABLE_NOTE), 1);
 }
 
+static void a_device_receipt_from_before_the_leg_was_stored_is_refused(void **state) {
+    (void)state;
+    AUTO_BUF receipt = {0}, good = {0};
+    enum trail_outcome outcome;
+    assert_ok(take_step(EVENT_STORED, RELAY, NULL, STATE_STORED));
+    struct told told = {.event = EVENT_NOTIFIED,
+                        .speaker = RECIPIENT + 1,
+                        .post = "fj/national",
+                        .header = digest,
+                        .leg = leg.leg,
+                        .back = 2};
+    make_receipt(&told, &receipt, NULL);
+    assert_error(apply(&receipt, &outcome), E_OUT_OF_RANGE);
+    assert_int_equal(count_rows(&sender, TABLE_NOTE), 0);
+    told.back = 2; /* in the same batch: a millisecond passes with every receipt */
+    make_receipt(&told, &good, NULL);
+    assert_ok(apply(&good, &outcome));
+}
+
 static void every_damaged_byte_of_a_receipt_is_noticed(void **state) {
     (void)state;
     AUTO_BUF receipt = {0};
@@ -324,6 +343,11 @@ static void a_refusal_counts_only_when_it_is_signed_for_this_leg_and_reason(void
     uint8_t other[HASH_SIZE] = {5};
     assert_error(trail_check_refusal(&sender, other, leg.leg, E_UNKNOWN_POST, buf_bytes(&receipt)), E_MISMATCH);
     buf_clear(&receipt);
+    told.back = 1; /* statement and record are of one clock */
+    make_receipt(&told, &receipt, NULL);
+    assert_error(trail_check_refusal(&sender, digest, leg.leg, E_UNKNOWN_POST, buf_bytes(&receipt)), E_MISMATCH);
+    buf_clear(&receipt);
+    told.back = 0;
     told.relay = STRANGER;
     make_receipt(&told, &receipt, NULL);
     assert_error(trail_check_refusal(&sender, digest, leg.leg, E_UNKNOWN_POST, buf_bytes(&receipt)), E_BAD_SIGNATURE);
@@ -346,6 +370,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_record_by_another_relay_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_receipt_of_another_request_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_device_receipt_is_kept_and_moves_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_device_receipt_from_before_the_leg_was_stored_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_damaged_byte_of_a_receipt_is_noticed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_refusal_counts_only_when_it_is_signed_for_this_leg_and_reason, set_up,
                                         tear_down),
