@@ -506,6 +506,7 @@ static void serve_once(struct gate *gate) {
     deliver_all_kept(gate);
     release_done(gate);
     receive_some(gate);
+    release_done(gate);
     tick(gate);
     flush(gate);
 }

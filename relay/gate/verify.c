@@ -188,6 +188,11 @@ static enum error verify_shape(struct verifier *verifier) {
     return decode(verifier, &value);
 }
 
+bool verify_is_light(const struct message_row *row) {
+    return row->type != MESSAGE_SUBMIT && row->type != MESSAGE_STATE && row->type != MESSAGE_PUBLISH &&
+           row->type != MESSAGE_PUTCONTACT;
+}
+
 enum error verify_message(const struct verify_question *question, char ret_detail[static VERIFY_DETAIL]) {
     struct verifier verifier = {.question = question, .detail = ret_detail};
     ret_detail[0] = 0;

@@ -26,6 +26,9 @@ struct verify_question {
     struct instant time; /* for liveness */
 };
 
+/* Its check is decoding alone, cheaper than handing it to another thread. */
+bool verify_is_light(const struct message_row *row);
+
 /* E_OK or what is wrong, and where: the field, or the list and index, in ret_detail (empty when there is nothing to
  * say). E_NOT_ALLOWED: another device or post than the asking one. E_MISMATCH: a wrap set of another request.
  * E_UNKNOWN_DEVICE, and directory_live's errors, of a wrap set's signer. Decoding and signature errors. */

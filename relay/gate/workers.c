@@ -48,6 +48,7 @@ static void *run(void *argument) {
         if (workers->stop) break;
         struct work *work = workers->next;
         workers->next = work->next;
+        while (workers->next && workers->next->done) workers->next = workers->next->next;
         pthread_mutex_unlock(&workers->lock);
         perform(work);
         pthread_mutex_lock(&workers->lock);
@@ -100,24 +101,27 @@ static bool has_room(const struct workers *workers, size_t bytes) {
 
 static void append(struct workers *workers, struct work *work) {
     work->next = NULL;
-    work->done = false;
     if (workers->newest)
         workers->newest->next = work;
     else
         workers->oldest = work;
     workers->newest = work;
-    if (!workers->next) workers->next = work;
+    if (!workers->next && !work->done) workers->next = work;
     workers->count++;
     workers->bytes += work->frame.n;
 }
 
 enum error workers_put(struct workers *workers, struct work **work) {
+    bool light = verify_is_light((*work)->row);
+    (*work)->done = false;
     pthread_mutex_lock(&workers->lock);
     bool room = has_room(workers, (*work)->frame.n);
-    if (room) {
-        append(workers, take(work));
-        pthread_cond_signal(&workers->given);
+    if (room && light) {
+        perform(*work);
+        (*work)->done = true;
     }
+    if (room) append(workers, take(work));
+    if (room && !light) pthread_cond_signal(&workers->given);
     pthread_mutex_unlock(&workers->lock);
     return room ? E_OK : E_BUSY;
 }

@@ -2,7 +2,8 @@
  *
  * Work is given and taken by one thread, the network's. It comes out in the order in which it went in, whichever thread
  * was quicker, so that messages of one device reach the ledger in the order in which they were sent. The queue is
- * bounded in count and bytes; a full one refuses the new. workers_fd is readable when the oldest work is done. */
+ * bounded in count and bytes; a full one refuses the new. workers_fd is readable when a thread is done with the oldest work;
+ * what is light (verify.h) is done at once, by the giver, who therefore looks for it after giving. */
 #ifndef WORKERS_H
 #define WORKERS_H
 
