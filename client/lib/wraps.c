@@ -50,13 +50,19 @@ enum error wraps_current(const struct prekey *prekey, struct instant now) {
     return prekey->day + PREKEY_WINDOW_DAYS >= now.ms / DAY_MS ? E_OK : E_PREKEY_GONE;
 }
 
+/* It is one relay's clock that speaks here and spoke at the beginning of this connection. */
+static bool same_clock(struct instant now, struct instant then) {
+    return (now.ms > then.ms ? now.ms - then.ms : then.ms - now.ms) <= DAY_MS;
+}
+
 /* Each prekey under its device's signature, none of a day that has not begun, and none whose secret should be destroyed: a
- * relay that keeps old ones would undo the forward secrecy. */
+ * relay that keeps old ones, or calls another day today, would undo the forward secrecy. */
 static enum error open_prekeys(const struct bench *bench, const struct prekeys *answer, struct prekey *ret,
                                uint8_t (*ret_ids)[PREKEY_ID_SIZE], size_t *ret_count) {
     struct list list = answer->prekeys;
     struct bytes stamped;
     size_t count = 0;
+    if (!same_clock(answer->time, relay_now(bench->relay))) return E_OUT_OF_RANGE;
     while (list_next_bytes(&list, &stamped) && count < DEVICES_PER_POST_MAX) {
         TRY(directory_open_prekey(bench->home->directory, stamped, &ret[count], ret_ids[count]));
         TRY(wraps_current(&ret[count], answer->time));

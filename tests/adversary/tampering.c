@@ -647,6 +647,37 @@ static void whose_keys_a_request_is_sealed_for(void **state) {
     assert_all_sent();
 }
 
+static bool another_today(struct double_relay *relay, const struct message_row *row, struct buf *frame, void *context) {
+    (void)relay;
+    const int64_t *days = context;
+    struct frame parts;
+    struct prekeys prekeys;
+    AUTO_BUF body = {0};
+    if (row->type != MESSAGE_PREKEYS) return true;
+    assert_ok(frame_decode(buf_bytes(frame), &parts));
+    assert_ok(prekeys_decode(parts.body, &prekeys));
+    prekeys.time.ms += (uint64_t)(*days * (int64_t)DAY_MS);
+    prekeys_encode(&prekeys, &body);
+    double_replace_body(frame, buf_bytes(&body));
+    return true;
+}
+
+/* Keys of days to come are with the relay already: under another `today` it could have any of them used. */
+static void keys_of_another_day(void **state) {
+    (void)state;
+    static const int64_t lies[] = {2, 20, -3};
+    for (size_t i = 0; i < LENGTH(lies); i++) {
+        AUTO_RAN ran = {0};
+        int64_t days = lies[i];
+        double_script_set(&stage_double, another_today, NULL, &days, false);
+        POUCH(&ann, &ran, "send", "--to", "de", "-s", "Which day", note);
+        assert_int_not_equal(ran.exit, 0);
+        if (!strstr((const char *)ran.err.p, "out-of-range")) fail_msg("%s", (const char *)ran.err.p);
+        be_honest();
+    }
+    assert_all_sent();
+}
+
 static void what_an_auditor_reads(void **state) {
     (void)state;
     AUTO_RAN ran = {0};
@@ -694,6 +725,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(what_a_sister_hears),
         cmocka_unit_test(what_is_answered_to_joining),
         cmocka_unit_test(whose_keys_a_request_is_sealed_for),
+        cmocka_unit_test(keys_of_another_day),
         cmocka_unit_test(what_an_auditor_reads),
         cmocka_unit_test(a_time_that_is_a_lie),
         cmocka_unit_test(every_object_has_come_up),

@@ -119,6 +119,7 @@ class Intent:
         self.subject, self.to, self.body = call.get("subject"), list(call["to"]), call["body"]
         self.exercise, self.parent = call.get("exercise", False), call.get("parent")
         self.calls, self.ids, self.promised, self.refused = [], set(), set(), set()
+        self.unanswered = False
 
     def asked(self, call, answers):
         self.calls.append(call)
@@ -133,8 +134,11 @@ class Intent:
             if answer["outcome"] == "kept":
                 self.promised |= set(self.to)
             self.refused |= {post for post, said in results.items() if said in FINAL}
-            if answer["outcome"] == "refused":
+            # Who asked without an answer, was revoked, and asks again, is turned away whatever became of the first.
+            turned_away = answer.get("error") == "revoked" and self.unanswered
+            if answer["outcome"] == "refused" and not turned_away:
                 self.refused |= set(self.to)
+            self.unanswered = self.unanswered or answer["outcome"] == "silent"
 
     def __str__(self):
         return f"{self.post} to {', '.join(self.to)}: {self.subject or 'a reply'} ({self.name})"

@@ -9,7 +9,7 @@ was done to them, and what can be got from them afterwards. Each rule has a name
 
 What is allowed: a submission that was never answered may be there or not, but not twice; who was killed and asks again, with the
 same request or, where the home had kept nothing, with a new one, still gets one; numbers used up by such attempts leave holes. A post
-whose keys were revoked hears no more: what it tells may end early. What was refused for now and asked for again stands behind what
+whose keys were revoked hears no more: what it tells may end early, and what it asks for again is refused, though it may be there. What was refused for now and asked for again stands behind what
 was sent meanwhile."""
 
 import collections
