@@ -12,7 +12,7 @@
 #include "files.h"
 #include "header.h"
 
-enum { STORE_VERSION = 3 };
+enum { STORE_VERSION_FIRST = 3, STORE_VERSION_LAST = 4 };
 
 struct store {
     sqlite3 *db;
@@ -71,7 +71,8 @@ static enum error check_version(struct store *store) {
     bool row;
     TRY(ask(store, "PRAGMA user_version", &statement));
     TRY(step(statement, &row));
-    return row && sqlite3_column_int(statement, 0) == STORE_VERSION ? E_OK : E_CORRUPT;
+    int version = row ? sqlite3_column_int(statement, 0) : 0;
+    return version >= STORE_VERSION_FIRST && version <= STORE_VERSION_LAST ? E_OK : E_CORRUPT;
 }
 
 /* A copy that lies still needs no journal beside it; one that does not is read as any reader would. */

@@ -165,12 +165,12 @@ static enum error judge_speaker(struct book *book, const struct statement *state
 }
 
 /* What was answered once is answered the same again: the statement's hash names it. */
-static enum error answered_before(struct book *book, const uint8_t hash[static HASH_SIZE], struct outcome *outcome,
-                                  bool *ret) {
+static enum error answered_before(struct book *book, const struct store_leg *leg, const uint8_t hash[static HASH_SIZE],
+                                  struct outcome *outcome, bool *ret) {
     *ret = true;
     outcome->pending = scribe_find(&book->scribe, hash);
     if (outcome->pending >= 0) return E_OK;
-    enum error error = book->store->ops->receipt_by_hash(book->store, hash, &outcome->receipt);
+    enum error error = book->store->ops->receipt_by_hash(book->store, leg->id, hash, &outcome->receipt);
     if (error == E_OK) return E_OK;
     *ret = false;
     return error == E_UNKNOWN_REQUEST ? E_OK : error;
@@ -202,15 +202,13 @@ static enum error find_leg(struct book *book, const struct statement *statement,
 }
 
 /* A decision that came too late has a receipt, and is still not what happened. */
-static enum error judge_again(struct book *book, const struct statement *statement, struct outcome *outcome) {
-    struct store_leg leg;
+static enum error judge_again(struct book *book, const struct statement *statement, const struct store_leg *leg,
+                              struct outcome *outcome) {
     bool keep;
-    TRY(find_leg(book, statement, &leg, &outcome->error));
-    if (outcome->error != E_OK) return E_OK;
     uint32_t ordinal;
     bool left;
-    TRY(reseal_left(book, &leg, statement->post, &ordinal, &left));
-    outcome->error = judge_repeat(statement, &leg, &keep);
+    TRY(reseal_left(book, leg, statement->post, &ordinal, &left));
+    outcome->error = judge_repeat(statement, leg, &keep);
     if (statement->event == EVENT_CONSENTED) outcome->error = E_OK; /* only a repeat is kept without an entry */
     if (left) outcome->error = judge_late(statement);
     return E_OK;
@@ -232,14 +230,13 @@ static enum error one(struct book *book, const struct job *job, const struct sai
         outcome->error = E_NOT_ALLOWED;
         return E_OK;
     }
-    bool before;
-    TRY(answered_before(book, note.hash, outcome, &before));
-    if (before) return has_entry(book, outcome) ? E_OK : judge_again(book, &statement, outcome);
+    bool before = false, late;
+    TRY(find_leg(book, &statement, &leg, &wrong));
+    if (wrong == E_OK) TRY(answered_before(book, &leg, note.hash, outcome, &before));
+    if (before) return has_entry(book, outcome) ? E_OK : judge_again(book, &statement, &leg, outcome);
     outcome->error = book_live(book, book_device(book, job));
+    if (outcome->error == E_OK) outcome->error = wrong;
     if (outcome->error != E_OK) return E_OK;
-    TRY(find_leg(book, &statement, &leg, &outcome->error));
-    if (outcome->error != E_OK) return E_OK;
-    bool late;
     TRY(judge_speaker(book, &statement, &leg, &outcome->error, &late));
     if (outcome->error != E_OK) return E_OK;
     return late ? apply_late(book, &note, &statement, &leg, outcome)

@@ -3,7 +3,7 @@
 #ifndef SCHEMA_SQL_H
 #define SCHEMA_SQL_H
 
-enum { SCHEMA_VERSION = 3 };
+enum { SCHEMA_VERSION = 4 };
 
 /* The step that leads to each version, from the one before it. */
 static const char *const schema_sql[SCHEMA_VERSION] = {
@@ -79,6 +79,15 @@ static const char *const schema_sql[SCHEMA_VERSION] = {
     "CREATE INDEX head_size ON head(size);"
     "CREATE INDEX request_numbers ON request(at, stored, bytes, released);"
     "CREATE INDEX leg_numbers ON leg(id, expires, outages, body, notes_sender, notes_recipient);"
-    "INSERT INTO meta(key, value) SELECT 'box', ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'box';"};
+    "INSERT INTO meta(key, value) SELECT 'box', ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'box';",
+    /* 4. A receipt is looked for among those of its leg: an index over hashes alone is written to in a place of chance for each of
+     * them, and of a million receipts that is a page each. */
+    "CREATE TABLE receipt4(id INTEGER PRIMARY KEY, hash BLOB NOT NULL, leg INTEGER NOT NULL, ordinal INTEGER,"
+    "  idx INTEGER, bytes BLOB NOT NULL, UNIQUE(leg, hash));"
+    "INSERT INTO receipt4 SELECT id, hash, leg, ordinal, idx, bytes FROM receipt ORDER BY id;"
+    "DROP TABLE receipt;"
+    "ALTER TABLE receipt4 RENAME TO receipt;"
+    "CREATE UNIQUE INDEX receipt_entry ON receipt(leg, ordinal) WHERE ordinal IS NOT NULL;"
+    "CREATE UNIQUE INDEX receipt_index ON receipt(idx) WHERE idx IS NOT NULL;"};
 
 #endif

@@ -102,8 +102,8 @@ static enum error sq_receipt_put(struct store *store, int64_t id, const uint8_t 
                                  int64_t index, struct bytes receipt) {
     return sq_run(sq_bind(store, SQL_RECEIPT_PUT, "ihioob", id, hash, leg, ordinal, index, receipt));
 }
-static enum error sq_receipt_by_hash(struct store *store, const uint8_t *hash, struct buf *ret) {
-    return sq_buf(sq_bind(store, SQL_RECEIPT_BY_HASH, "h", hash), ret);
+static enum error sq_receipt_by_hash(struct store *store, int64_t leg, const uint8_t *hash, struct buf *ret) {
+    return sq_buf(sq_bind(store, SQL_RECEIPT_BY_HASH, "ih", leg, hash), ret);
 }
 static enum error sq_receipt_get(struct store *store, int64_t id, struct buf *ret) {
     return sq_buf(sq_bind(store, SQL_RECEIPT_GET, "i", id), ret);

@@ -14,7 +14,7 @@
  *             without the legs' wrap sets; waiting: the `submit` object as sent, while staged
  *   chunk     (request, part, index) -> ciphertext
  *   leg       one recipient of a stored request; the only row that changes
- *   receipt   statement + record by number, by statement hash, and by (leg, ordinal) where it is an entry
+ *   receipt   statement + record by number, by (leg, statement hash), and by (leg, ordinal) where it is an entry
  *   feed      per post, numbered from 1 without gaps: what its devices have to fetch
  *   prekey    (device, day) -> stamped prekey
  *   tile      (log, level, index) -> up to 256 hashes of the log's tree, one after the other
@@ -141,7 +141,7 @@ struct store_ops {
     enum error (*receipt_next)(struct store *store, int64_t *ret_id); /* the number after the last one stored */
     enum error (*receipt_put)(struct store *store, int64_t id, const uint8_t *hash, int64_t leg, int64_t ordinal,
                               int64_t index, struct bytes receipt); /* ordinal and index -1: no entry */
-    enum error (*receipt_by_hash)(struct store *store, const uint8_t *hash, struct buf *ret);
+    enum error (*receipt_by_hash)(struct store *store, int64_t leg, const uint8_t *hash, struct buf *ret);
     enum error (*receipt_get)(struct store *store, int64_t id, struct buf *ret);
     enum error (*receipt_of)(struct store *store, int64_t leg, uint32_t ordinal, struct buf *ret);
     enum error (*receipt_at)(struct store *store, uint64_t index, struct buf *ret); /* of the entry at this index */

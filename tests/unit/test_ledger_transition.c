@@ -10,7 +10,10 @@ static void check_receipt(struct bench *bench, int pending, bool moves) {
     struct bytes receipt = scribe_receipt(&bench->book.scribe, pending);
     assert_ok(evidence_open(receipt, bench->book.statement_key, &evidence));
     assert_int_equal(evidence.has_entry, moves);
-    assert_ok(bench->book.store->ops->receipt_by_hash(bench->book.store, evidence.statement_hash, &kept));
+    struct store *store = bench->book.store;
+    struct store_leg leg;
+    assert_ok(store->ops->leg_by_id(store, evidence.statement.leg, &leg));
+    assert_ok(store->ops->receipt_by_hash(store, leg.id, evidence.statement_hash, &kept));
     assert_true(bytes_equal(buf_bytes(&kept), receipt));
 }
 

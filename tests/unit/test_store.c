@@ -303,7 +303,7 @@ static void receipts_are_found_three_ways_and_never_twice(void **state) {
     assert_int_equal(store->ops->receipt_next(store, &id), E_OK);
     assert_int_equal(id, 1);
     assert_int_equal(store->ops->receipt_put(store, id, hash, 5, 0, 0, bytes_text("receipt")), E_OK);
-    assert_int_equal(store->ops->receipt_by_hash(store, hash, &a), E_OK);
+    assert_int_equal(store->ops->receipt_by_hash(store, 5, hash, &a), E_OK);
     assert_int_equal(store->ops->receipt_get(store, id, &b), E_OK);
     assert_int_equal(store->ops->receipt_of(store, 5, 0, &c), E_OK);
     assert_true(bytes_are(buf_bytes(&a), "receipt") && bytes_are(buf_bytes(&b), "receipt") &&
@@ -325,7 +325,7 @@ static void an_entrys_receipt_is_found_by_its_place_and_gets_its_proof_there(voi
     assert_int_equal(store->ops->receipt_at(store, 0, &bare), E_OK);
     assert_true(bytes_are(buf_bytes(&bare), "receipt"));
     assert_int_equal(store->ops->receipt_prove(store, 0, bytes_text("receipt with proof")), E_OK);
-    assert_int_equal(store->ops->receipt_by_hash(store, hash, &proven), E_OK);
+    assert_int_equal(store->ops->receipt_by_hash(store, 5, hash, &proven), E_OK);
     assert_true(bytes_are(buf_bytes(&proven), "receipt with proof"));
     assert_int_equal(store->ops->receipt_at(store, 1, &untouched), E_OK);
     assert_true(bytes_are(buf_bytes(&untouched), "another"));
@@ -667,6 +667,11 @@ static void a_store_of_the_first_version_is_upgraded_with_all_that_is_in_it(void
     assert_int_equal(store->ops->quota_get(store, "receipts r 00000000000000000000000000000000", &value), E_OK);
     assert_int_equal(value, 0);
     assert_int_equal(store->ops->box_add(store, box, false, (struct instant){1}, bytes_text("a")), E_OK);
+    AUTO_BUF entry = {0};
+    uint8_t hash[HASH_SIZE] = {0};
+    assert_int_equal(store->ops->receipt_by_hash(store, 8, hash, &entry), E_OK);
+    assert_true(bytes_are(buf_bytes(&entry), "entry"));
+    assert_int_equal(store->ops->receipt_by_hash(store, 9, hash, &entry), E_UNKNOWN_REQUEST);
     store->ops->close(store);
     *state = store = open_store(false); /* upgraded once */
     box_number(store, box, 0, "a");
