@@ -12,7 +12,7 @@
 #include "files.h"
 #include "header.h"
 
-enum { STORE_VERSION_FIRST = 3, STORE_VERSION_LAST = 4 };
+enum { STORE_VERSION_FIRST = 3, STORE_VERSION_LAST = 5 };
 
 struct store {
     sqlite3 *db;

@@ -3,7 +3,7 @@
 #ifndef SCHEMA_SQL_H
 #define SCHEMA_SQL_H
 
-enum { SCHEMA_VERSION = 4 };
+enum { SCHEMA_VERSION = 5 };
 
 /* The step that leads to each version, from the one before it. */
 static const char *const schema_sql[SCHEMA_VERSION] = {
@@ -88,6 +88,9 @@ static const char *const schema_sql[SCHEMA_VERSION] = {
     "DROP TABLE receipt;"
     "ALTER TABLE receipt4 RENAME TO receipt;"
     "CREATE UNIQUE INDEX receipt_entry ON receipt(leg, ordinal) WHERE ordinal IS NOT NULL;"
-    "CREATE UNIQUE INDEX receipt_index ON receipt(idx) WHERE idx IS NOT NULL;"};
+    "CREATE UNIQUE INDEX receipt_index ON receipt(idx) WHERE idx IS NOT NULL;",
+    /* 5. Which devices have a body is marked by the leg's row, no more by its id: retention.c. Of what was marked before, the time
+     * limit alone decides. */
+    "DELETE FROM quota WHERE key >= 'has ' AND key < 'has~';"};
 
 #endif

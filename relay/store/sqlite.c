@@ -149,10 +149,14 @@ static void sq_close(struct store *store) {
     struct sqlite_store *sq = sq_self(store);
     for (size_t i = 0; i < SQL_COUNT; i++) sqlite3_finalize(sq->statements[i]);
     sqlite3_close(sq->db);
+    counters_free(&sq->counters);
     free(sq);
 }
 
-static enum error sq_begin(struct store *store) { return sq_run(sq_bind(store, SQL_BEGIN, "")); }
+static enum error sq_begin(struct store *store) {
+    counters_clear(&sq_self(store)->counters);
+    return sq_run(sq_bind(store, SQL_BEGIN, ""));
+}
 
 /* What was erased is still in the journal until that is emptied. If it cannot be now, because somebody reads (a backup), then
  * after the next commit. */
@@ -164,6 +168,7 @@ static void empty_journal(struct sqlite_store *sq) {
 }
 
 static enum error sq_commit(struct store *store) {
+    TRY(sq_counters_write(sq_self(store)));
     TRY(sq_run(sq_bind(store, SQL_COMMIT, "")));
     if (sq_self(store)->erased) empty_journal(sq_self(store));
     return E_OK;
@@ -180,6 +185,7 @@ static enum error sq_settle(struct store *store) {
 }
 
 static void sq_rollback(struct store *store) {
+    counters_clear(&sq_self(store)->counters);
     /* SQLite may have rolled back by itself (SQLITE_FULL); then there is nothing to do. */
     if (!sqlite3_get_autocommit(sq_self(store)->db)) (void)!sq_run(sq_bind(store, SQL_ROLLBACK, ""));
 }
@@ -192,18 +198,6 @@ static enum error sq_meta_get(struct store *store, const char *key, uint64_t *re
 static enum error sq_meta_put(struct store *store, const char *key, uint64_t value) {
     return sq_run(sq_bind(store, SQL_META_PUT, "tu", key, value));
 }
-static enum error sq_quota_get(struct store *store, const char *key, uint64_t *ret) {
-    enum error error = sq_u64(sq_bind(store, SQL_QUOTA_GET, "t", key), ret);
-    if (error == E_UNKNOWN_REQUEST) *ret = 0;
-    return error == E_UNKNOWN_REQUEST ? E_OK : error;
-}
-static enum error sq_quota_add(struct store *store, const char *key, int64_t change) {
-    return sq_run(sq_bind(store, SQL_QUOTA_ADD, "ti", key, change));
-}
-static enum error sq_quota_drop(struct store *store, const char *prefix) {
-    return sq_run(sq_bind(store, SQL_QUOTA_DROP, "t", prefix));
-}
-
 static enum error two_u64(sqlite3_stmt *statement, uint64_t *ret_a, uint64_t *ret_b) {
     TRY(sq_first(statement));
     *ret_a = (uint64_t)sqlite3_column_int64(statement, 0);
@@ -232,9 +226,6 @@ static const struct store_ops core_ops = {
     .settle = sq_settle,
     .meta_get = sq_meta_get,
     .meta_put = sq_meta_put,
-    .quota_get = sq_quota_get,
-    .quota_add = sq_quota_add,
-    .quota_drop = sq_quota_drop,
     .counts = sq_counts,
 };
 
@@ -307,6 +298,7 @@ enum error store_sqlite_open(const char *path, bool create, struct store **ret) 
     sq_legs(&sq->ops);
     sq_directory(&sq->ops);
     sq_boxes(&sq->ops);
+    sq_counters(&sq->ops);
     sq->store.ops = &sq->ops;
     enum error error = open_file(sq, path, create);
     if (error != E_OK) {

@@ -1,13 +1,14 @@
 /* sqlite.h - inside the embedded store: its one connection, its prepared statements, and the few ways in which they are run.
  *
- * The functions of store_ops stand in four files by what they keep (sqlite_requests.c, sqlite_legs.c, sqlite_directory.c,
- * sqlite_boxes.c); each fills in its own. A statement is bound by a small format string and reset after use, so no read
+ * The functions of store_ops stand in five files by what they keep (sqlite_requests.c, sqlite_legs.c, sqlite_directory.c,
+ * sqlite_boxes.c, sqlite_counters.c); each fills in its own. A statement is bound by a small format string and reset after use, so no read
  * outlives its call and the WAL can be checkpointed. Numbers above INT64_MAX never come here: the wire bounds them. */
 #ifndef SQLITE_H
 #define SQLITE_H
 
 #include <sqlite3.h>
 
+#include "counters.h"
 #include "store.h"
 
 enum sql {
@@ -22,6 +23,7 @@ struct sqlite_store {
     struct store_ops ops;
     sqlite3 *db;
     sqlite3_stmt *statements[SQL_COUNT];
+    struct counters counters; /* of the transaction that is open; written before its commit */
     bool erased; /* something was erased that must leave the journal too */
 };
 
@@ -54,5 +56,8 @@ void sq_requests(struct store_ops *ret);  /* requests, conflicts, chunks */
 void sq_legs(struct store_ops *ret);      /* legs, receipts, nodes of the evidence log, feeds */
 void sq_directory(struct store_ops *ret); /* leaves, heads, prekeys, contact cards */
 void sq_boxes(struct store_ops *ret);     /* boxes */
+void sq_counters(struct store_ops *ret);  /* quotas and marks */
+/* Writes what has changed since the transaction began. */
+CHECKED enum error sq_counters_write(struct sqlite_store *sq);
 
 #endif

@@ -376,6 +376,47 @@ static void a_device_has_one_prekey_a_day_and_the_newest_not_later_is_given(void
     assert_int_equal(store->ops->prekey_newest(store, device, 11, &got), E_UNKNOWN_REQUEST);
 }
 
+static uint64_t counted(struct store *store, const char *key) {
+    uint64_t value = UINT64_MAX;
+    assert_int_equal(store->ops->quota_get(store, key, &value), E_OK);
+    return value;
+}
+
+/* More names than the memory of a batch begins with, each counted several times. */
+static void quotas_of_a_batch_are_seen_in_it_and_kept_or_undone_with_it(void **state) {
+    struct store *store = *state;
+    enum { NAMES = 300 };
+    char key[32];
+    assert_int_equal(store->ops->quota_add(store, "name 7 ", 5), E_OK);
+    assert_int_equal(store->ops->begin(store), E_OK);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < NAMES; i++) {
+            snprintf(key, sizeof key, "name %d ", i);
+            assert_int_equal(store->ops->quota_add(store, key, round == 1 ? -100 : 2 + i), E_OK);
+        }
+    }
+    assert_int_equal(counted(store, "name 7 "), 9);
+    assert_int_equal(counted(store, "name 299 "), 301 - 100 + 301);
+    store->ops->rollback(store);
+    assert_int_equal(counted(store, "name 7 "), 5);
+    assert_int_equal(counted(store, "name 299 "), 0);
+
+    assert_int_equal(store->ops->begin(store), E_OK);
+    assert_int_equal(store->ops->quota_add(store, "name 7 ", 1), E_OK);
+    assert_int_equal(store->ops->quota_add(store, "name 8 ", 1), E_OK);
+    assert_int_equal(store->ops->quota_drop(store, "name 7 "), E_OK);
+    assert_int_equal(counted(store, "name 7 "), 0);
+    assert_int_equal(store->ops->quota_add(store, "name 7 ", 3), E_OK);
+    assert_int_equal(store->ops->quota_add(store, "name 7 ", -1), E_OK);
+    assert_int_equal(store->ops->commit(store), E_OK);
+    assert_int_equal(counted(store, "name 7 "), 2);
+    assert_int_equal(counted(store, "name 8 "), 1);
+    store->ops->close(store);
+    *state = store = open_store(false);
+    assert_int_equal(counted(store, "name 7 "), 2);
+    assert_int_equal(counted(store, "name 8 "), 1);
+}
+
 static void quotas_count_and_never_go_below_zero(void **state) {
     struct store *store = *state;
     uint64_t value;
@@ -640,7 +681,9 @@ static void make_first_version(void) {
                                   "INSERT INTO receipt VALUES(1, zeroblob(32), 8, 0, 0, 'entry');"
                                   "INSERT INTO receipt VALUES(2, zeroblob(31), 8, NULL, NULL, 'note');"
                                   "INSERT INTO quota VALUES('receipts r 00000000000000000000000000000000', 17);"
-                                  "INSERT INTO quota VALUES('receipts s ffffffffffffffffffffffffffffffff', 18);",
+                                  "INSERT INTO quota VALUES('receipts s ffffffffffffffffffffffffffffffff', 18);"
+                                  "INSERT INTO quota VALUES('has 00000000000000000000000000000000 00', 1);"
+                                  "INSERT INTO quota VALUES('hat', 1);",
                                   NULL, NULL, NULL),
                      SQLITE_OK);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
@@ -664,6 +707,8 @@ static void a_store_of_the_first_version_is_upgraded_with_all_that_is_in_it(void
     assert_int_equal(got.body, BODY_WANTED);
     assert_int_equal(got.notes[SIDE_SENDER], 0); /* counted among the quotas before */
     assert_int_equal(got.notes[SIDE_RECIPIENT], 17);
+    assert_int_equal(counted(store, "has 00000000000000000000000000000000 00"), 0); /* marked otherwise since */
+    assert_int_equal(counted(store, "hat"), 1);
     assert_int_equal(store->ops->quota_get(store, "receipts r 00000000000000000000000000000000", &value), E_OK);
     assert_int_equal(value, 0);
     assert_int_equal(store->ops->box_add(store, box, false, (struct instant){1}, bytes_text("a")), E_OK);
@@ -816,6 +861,7 @@ int main(void) {
         TEST(feeds_are_numbered_without_gaps_for_each_post),
         TEST(a_device_has_one_prekey_a_day_and_the_newest_not_later_is_given),
         TEST(quotas_count_and_never_go_below_zero),
+        TEST(quotas_of_a_batch_are_seen_in_it_and_kept_or_undone_with_it),
         TEST(counters_are_dropped_by_the_beginning_of_their_keys_and_no_others),
         TEST(directory_leaves_keep_the_root_of_every_size),
         TEST(a_lost_prekey_is_replaced_on_its_own_day_only),
