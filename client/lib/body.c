@@ -63,6 +63,15 @@ static enum error take_chunk(struct fetch_work *work, const struct relay_answer 
     return archive_set(work->home->archive, TABLE_CHUNK, chunk_key(work, chunk.index), chunk.data);
 }
 
+/* The first chunk may have come along with what told of it. One of another size is passed over: it is asked for. */
+static enum error take_along(struct fetch_work *work) {
+    AUTO_BUF data = {0};
+    if (work->next != 0 || !relay_take_along(work->relay, work->digest, work->number, &data)) return E_OK;
+    if (data.n != chunks_size(work->part->length, 0)) return E_OK;
+    TRY(archive_set(work->home->archive, TABLE_CHUNK, chunk_key(work, 0), buf_bytes(&data)));
+    return skip_present(work);
+}
+
 static void report(const struct fetch_work *work) {
     uint64_t done = work->have * CHUNK_SIZE;
     relay_progress(work->relay, work->number == PART_BODY ? "fetching the body" : "fetching the offer",
@@ -103,6 +112,7 @@ enum error body_fetch(struct home *home, struct relay *relay, const uint8_t dige
     work.count = chunks_count(work.part->length);
     if (work.count == 0) return E_MALFORMED;
     TRY(skip_present(&work));
+    TRY(take_along(&work));
     if (work.next == work.count) return E_OK; /* all here: nobody is asked */
     for (bool more = true; more;) {
         TRY(archive_begin(home->archive));

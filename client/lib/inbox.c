@@ -165,8 +165,10 @@ static enum error read_page(struct home *home, struct relay *relay, uint64_t *cu
                             struct sync_summary *summary, struct failure *failure) {
     AUTO_ANSWER answer = {0};
     struct feed feed;
-    TRY(relay_call(relay, MESSAGE_GETFEED, &(struct getfeed){.after = *cursor, .max = FEED_MAX}, &answer, failure));
+    const struct getfeed ask = {.after = *cursor, .max = FEED_MAX, .has_room = true, .room = RELAY_ROOM};
+    TRY(relay_call(relay, MESSAGE_GETFEED, &ask, &answer, failure));
     TRY(feed_decode(answer.body, &feed));
+    if (feed.has_along) TRY(relay_keep_along(relay, feed.along));
     *ret_more = feed.items.count > 0;
     if (!*ret_more) return feed.newest > *cursor ? left_out(home, *cursor + 1, failure) : E_OK;
     TRY(mirror_update(home, relay, failure));

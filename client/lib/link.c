@@ -18,6 +18,13 @@ enum {
     HEARTBEAT_MS = 5000,
     RECONNECT_MS = 100,
     RECONNECT_MAX_MS = 2000,
+    ALONG_BYTES_MAX = 1024 * 1024,
+};
+
+struct keepsake { /* a part's first chunk, that nobody has asked for yet */
+    uint8_t digest[HASH_SIZE];
+    unsigned part;
+    struct buf data;
 };
 
 struct pending {
@@ -44,7 +51,53 @@ struct relay {
     struct buf recovery, evidence, head; /* of the welcome */
     bool head_taken;
     uint64_t welcome_ticks_ms;
+    struct keepsake *along;
+    size_t along_count, along_bytes;
 };
+
+/* ---- what came along ---- */
+
+static void forget_along(struct relay *relay) {
+    for (size_t i = 0; i < relay->along_count; i++) buf_free(&relay->along[i].data);
+    free(relay->along);
+    relay->along = NULL;
+    relay->along_count = relay->along_bytes = 0;
+}
+
+static enum error keep_one(struct relay *relay, const struct along *along) {
+    struct keepsake *grown = realloc(relay->along, (relay->along_count + 1) * sizeof *grown);
+    if (!grown) return E_NO_MEMORY;
+    relay->along = grown;
+    struct keepsake *keepsake = &grown[relay->along_count];
+    *keepsake = (struct keepsake){.part = (unsigned)along->part};
+    memcpy(keepsake->digest, along->header, HASH_SIZE);
+    buf_add_bytes(&keepsake->data, along->data);
+    if (keepsake->data.failed) return E_NO_MEMORY;
+    relay->along_count++;
+    relay->along_bytes += along->data.n;
+    return E_OK;
+}
+
+enum error relay_keep_along(struct relay *relay, struct list list) {
+    struct along along;
+    while (along_next(&list, &along)) {
+        if (relay->along_bytes + along.data.n > ALONG_BYTES_MAX) forget_along(relay);
+        TRY(keep_one(relay, &along));
+    }
+    return E_OK;
+}
+
+bool relay_take_along(struct relay *relay, const uint8_t digest[static HASH_SIZE], unsigned part, struct buf *ret) {
+    for (size_t i = 0; i < relay->along_count; i++) {
+        struct keepsake *keepsake = &relay->along[i];
+        if (keepsake->part != part || memcmp(keepsake->digest, digest, HASH_SIZE) != 0) continue;
+        relay->along_bytes -= keepsake->data.n;
+        *ret = buf_take(&keepsake->data);
+        *keepsake = relay->along[--relay->along_count];
+        return true;
+    }
+    return false;
+}
 
 /* ---- the socket and its monitor ---- */
 
@@ -212,6 +265,7 @@ void relay_close(struct relay **relay) {
     struct relay *this = *relay;
     if (!this) return;
     relay_abandon(this);
+    forget_along(this);
     buf_free(&this->recovery);
     buf_free(&this->evidence);
     buf_free(&this->head);

@@ -55,6 +55,13 @@ void relay_abandon(struct relay *relay);
 CHECKED enum error relay_call(struct relay *relay, enum message type, const void *value, struct relay_answer *ret,
                               struct failure *failure);
 
+/* Content that came along with an answer, before anybody asked for it (PROTOCOL.md section 16, "room"): kept until it is wanted or
+ * there is too much of it. It is not yet judged. */
+enum { RELAY_ROOM = 128 * 1024 };
+CHECKED enum error relay_keep_along(struct relay *relay, struct list along);
+/* The part's first chunk, once; false: it has not come. */
+bool relay_take_along(struct relay *relay, const uint8_t digest[static HASH_SIZE], unsigned part, struct buf *ret);
+
 /* What it said at hello, and the ledger's time as it must be by now. */
 const struct welcome *relay_welcome(const struct relay *relay);
 /* The registrars' newest statement that the relay has lost something (PROTOCOL.md section 28); empty: none. */

@@ -235,10 +235,11 @@ static enum error take_stated(struct mailbag *bag, const struct letter *letter, 
     return E_OK;
 }
 
-static enum error take_all_stated(struct mailbag *bag, struct bytes body) {
+static enum error take_all_stated(struct mailbag *bag, struct relay *relay, struct bytes body) {
     struct stated stated;
     TRY(stated_decode(body, &stated));
     if (stated.results.count != bag->count) return E_MISMATCH;
+    if (stated.has_along) TRY(relay_keep_along(relay, stated.along));
     TRY(archive_begin(bag->home->archive));
     struct list list = stated.results;
     struct result result;
@@ -259,10 +260,11 @@ static enum error send_bag(struct mailbag *bag, struct relay *relay, struct fail
                     &said);
     TRY(buf_error(&said));
     AUTO_ANSWER answer = {0};
+    const struct state state = {.said = list_of(&said, bag->count), .has_room = true, .room = RELAY_ROOM};
     FAULT("statement.committed");
-    TRY(relay_call(relay, MESSAGE_STATE, &(struct state){.said = list_of(&said, bag->count)}, &answer, failure));
+    TRY(relay_call(relay, MESSAGE_STATE, &state, &answer, failure));
     FAULT("statement.unanswered");
-    enum error error = take_all_stated(bag, answer.body);
+    enum error error = take_all_stated(bag, relay, answer.body);
     return error == E_OK ? E_OK : fail(failure, error, "the relay's answer to statements");
 }
 

@@ -19,9 +19,20 @@ struct outcome *response_outcome(struct response *response, const uint8_t subjec
     return outcome;
 }
 
+enum error response_along(struct response *response, int64_t request, unsigned part,
+                          const uint8_t digest[static HASH_SIZE]) {
+    struct keepsake *grown = realloc(response->along, (response->along_count + 1) * sizeof *grown);
+    if (!grown) return E_NO_MEMORY;
+    response->along = grown;
+    grown[response->along_count] = (struct keepsake){.request = request, .part = part};
+    memcpy(grown[response->along_count++].digest, digest, HASH_SIZE);
+    return E_OK;
+}
+
 void response_free(struct response *response) {
     for (size_t i = 0; i < response->outcome_count; i++) buf_free(&response->outcomes[i].receipt);
     free(response->outcomes);
+    free(response->along);
     buf_free(&response->body);
     *response = (struct response){0};
 }

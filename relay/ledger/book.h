@@ -26,6 +26,13 @@ struct outcome {
     struct buf receipt; /* an earlier receipt, given again */
 };
 
+/* The first chunk of one part of a request, to be given along. */
+struct keepsake {
+    int64_t request;
+    unsigned part;
+    uint8_t digest[HASH_SIZE];
+};
+
 /* What a job is answered with. */
 struct response {
     enum message type; /* MESSAGE_NONE: not answered yet */
@@ -36,11 +43,17 @@ struct response {
     size_t outcome_count;
     struct want wants[2];
     size_t want_count;
+    struct keepsake *along; /* content that may go along with the answer */
+    size_t along_count;
+    uint64_t room; /* bytes of it that are welcome */
     struct buf body; /* encoded object, for the other types */
 };
 void response_fail(struct response *response, enum error error, const char *detail);
 /* A new outcome, or NULL when memory ran out. */
 struct outcome *response_outcome(struct response *response, const uint8_t subject[static HASH_SIZE], enum error error);
+/* One more that may go along. */
+CHECKED enum error response_along(struct response *response, int64_t request, unsigned part,
+                                  const uint8_t digest[static HASH_SIZE]);
 void response_free(struct response *response);
 
 /* Time in which the ledger was not there (outage.c). */
@@ -67,6 +80,10 @@ struct book {
     uint8_t log_secret[SIGN_SECRET_SIZE];
     struct merkle_tree tree;          /* the leaf hashes of `directory` */
     bool head_made[LOG_EVIDENCE + 1]; /* by enum relay_log: in this batch */
+    struct head_seen {                /* by enum relay_log: the note last signed or verified here */
+        size_t n;
+        uint8_t note[HEAD_NOTE_MAX];
+    } head_seen[LOG_EVIDENCE + 1];
     struct ledger_clock clock;
     struct scribe scribe;
     struct instant now;                     /* of this batch */
@@ -289,5 +306,8 @@ bool loss_lately(const struct book *book);
 /* handover.c: questions, answered after the commit */
 CHECKED enum error handover_answer(struct book *book, const struct job *job, enum message type, struct bytes body,
                                    struct response *response);
+/* Of what may go along with a response, as much as its room and a message of so many bytes so far take: encoded chunks. */
+CHECKED enum error handover_along(struct book *book, const struct response *response, size_t taken, struct buf *out,
+                                  size_t *ret_count);
 
 #endif

@@ -155,13 +155,57 @@ static enum error compose(struct book *book, const struct store_feed *item, stru
     return E_CORRUPT;
 }
 
+/* ---- what goes along ---- */
+
+/* Why this post may not have this part of this leg, or E_OK. */
+static enum error may_fetch(const struct fetch *fetch, const struct store_leg *leg, const char *post) {
+    if (strcmp(leg->to, post) != 0) return E_UNKNOWN_REQUEST; /* not told apart from "no such request" */
+    bool ended = leg->state == STATE_DECLINED || leg->state == STATE_EXPIRED || leg->state == STATE_WITHDRAWN;
+    if (fetch->part == PART_OFFER) return ended ? E_ERASED : E_OK; /* kept only for other legs, if at all */
+    return leg_releases_body(leg->state, leg->kind) ? E_OK : E_NOT_ACCEPTED;
+}
+
+enum error handover_along(struct book *book, const struct response *response, size_t taken, struct buf *out,
+                          size_t *ret_count) {
+    enum { SPARE = 4096, CHUNK_HEAD = 64 };
+    uint64_t room = response->room;
+    for (size_t i = 0; i < response->along_count && room > 0; i++) {
+        const struct keepsake *along = &response->along[i];
+        AUTO_BUF data = {0};
+        enum error error = book->store->ops->chunk_get(book->store, along->request, along->part, 0, &data);
+        if (error == E_UNKNOWN_REQUEST) continue; /* there is none, or no more */
+        TRY(error);
+        if (data.n > room || taken + out->n + data.n + CHUNK_HEAD > MESSAGE_MAX - SPARE) continue;
+        room -= data.n;
+        struct along chunk = {.part = along->part, .data = buf_bytes(&data)};
+        memcpy(chunk.header, along->digest, HASH_SIZE);
+        along_encode(&chunk, out);
+        (*ret_count)++;
+    }
+    return buf_error(out);
+}
+
+/* The offer of an item, if the post may have it. */
+static enum error offer_along(struct book *book, const struct store_feed *item, const char *post,
+                              struct response *response) {
+    struct store_leg leg;
+    struct store_request request;
+    struct fetch fetch = {.part = PART_OFFER};
+    if (item->kind != ITEM_OFFERED) return E_OK;
+    TRY(book->store->ops->leg_by_row(book->store, item->leg, &leg));
+    if (may_fetch(&fetch, &leg, post) != E_OK) return E_OK;
+    TRY(book->store->ops->request_by_row(book->store, item->request, &request));
+    return response_along(response, request.id, PART_OFFER, request.digest);
+}
+
 static enum error answer_feed(struct book *book, const char *post, struct bytes body, struct response *response) {
     struct getfeed ask;
     struct store_feed row = {0};
     TRY(getfeed_decode(body, &ask));
-    AUTO_BUF list = {0};
-    size_t count = 0;
+    AUTO_BUF list = {0}, along = {0};
+    size_t count = 0, along_count = 0;
     struct feed feed = {0};
+    response->room = ask.has_room ? ask.room : 0;
     TRY(book->store->ops->feed_newest(book->store, post, &feed.newest));
     for (uint64_t after = ask.after; count < ask.max && list.n < ANSWER_BYTES; after = row.number, count++) {
         AUTO_BUF composed = {0};
@@ -171,21 +215,17 @@ static enum error answer_feed(struct book *book, const char *post, struct bytes 
         TRY(compose(book, &row, &composed));
         if (count > 0 && list.n + composed.n > ANSWER_BYTES + ITEM_BYTES_MAX) break;
         item_encode(&(struct item){.number = row.number, .kind = row.kind, .body = buf_bytes(&composed)}, &list);
+        if (response->room > 0) TRY(offer_along(book, &row, post, response));
     }
+    TRY(handover_along(book, response, list.n, &along, &along_count));
     feed.items = list_of(&list, count);
+    feed.has_along = along_count > 0;
+    feed.along = list_of(&along, along_count);
     feed_encode(&feed, &response->body);
-    return list.failed ? E_NO_MEMORY : finish(response, MESSAGE_FEED);
+    return list.failed || along.failed ? E_NO_MEMORY : finish(response, MESSAGE_FEED);
 }
 
 /* ---- ciphertext ---- */
-
-/* Why this post may not have this part of this leg, or E_OK. */
-static enum error may_fetch(const struct fetch *fetch, const struct store_leg *leg, const char *post) {
-    if (strcmp(leg->to, post) != 0) return E_UNKNOWN_REQUEST; /* not told apart from "no such request" */
-    bool ended = leg->state == STATE_DECLINED || leg->state == STATE_EXPIRED || leg->state == STATE_WITHDRAWN;
-    if (fetch->part == PART_OFFER) return ended ? E_ERASED : E_OK; /* kept only for other legs, if at all */
-    return leg_releases_body(leg->state, leg->kind) ? E_OK : E_NOT_ACCEPTED;
-}
 
 static enum error find_fetch(struct book *book, const struct fetch *fetch, const char *post,
                              struct store_request *ret) {

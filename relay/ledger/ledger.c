@@ -415,7 +415,16 @@ static void encode_failure(const struct book *book, const struct response *respo
     failed_encode(&failure, out);
 }
 
-static void encode_body(const struct book *book, const struct response *response, struct buf *out) {
+/* The bodies that were accepted are read after the commit, like all that is answered. */
+static void encode_stated(struct book *book, const struct response *response, struct list results, struct buf *out) {
+    AUTO_BUF along = {0};
+    size_t count = 0;
+    if (handover_along(book, response, results.items.n, &along, &count) != E_OK) give_up(E_IO);
+    struct stated stated = {.results = results, .has_along = count > 0, .along = list_of(&along, count)};
+    stated_encode(&stated, out);
+}
+
+static void encode_body(struct book *book, const struct response *response, struct buf *out) {
     AUTO_BUF results = {0}, wants = {0};
     if (response->type == MESSAGE_FAILURE) {
         encode_failure(book, response, out);
@@ -428,7 +437,7 @@ static void encode_body(const struct book *book, const struct response *response
     encode_results(book, response, &results);
     struct list list = list_of(&results, response->outcome_count);
     if (response->type == MESSAGE_STATED) {
-        stated_encode(&(struct stated){.results = list}, out);
+        encode_stated(book, response, list, out);
         return;
     }
     for (size_t i = 0; i < response->want_count; i++) want_encode(&response->wants[i], &wants);

@@ -214,6 +214,33 @@ static enum error judge_again(struct book *book, const struct statement *stateme
     return E_OK;
 }
 
+/* Accepted, now or before, by the post that it is with: the body may go along. */
+static enum error body_along(struct book *book, const struct statement *statement, const struct store_leg *leg,
+                             enum error outcome, struct response *response) {
+    bool accepted = outcome == E_OK && statement->event == EVENT_ACCEPTED && bytes_are(statement->post, leg->to);
+    if (response->room == 0 || !accepted || !leg_releases_body(leg->state, leg->kind)) return E_OK;
+    struct store_request request;
+    TRY(book->store->ops->request_by_row(book->store, leg->request, &request));
+    return response_along(response, request.id, PART_BODY, request.digest);
+}
+
+/* One statement; the leg that it is about, when it is known. */
+static enum error judge(struct book *book, const struct job *job, const struct said *said,
+                        const struct scribe_note *note, const struct statement *statement, struct store_leg *leg,
+                        struct outcome *outcome) {
+    bool before = false, late;
+    enum error wrong;
+    TRY(find_leg(book, statement, leg, &wrong));
+    if (wrong == E_OK) TRY(answered_before(book, leg, note->hash, outcome, &before));
+    if (before) return has_entry(book, outcome) ? E_OK : judge_again(book, statement, leg, outcome);
+    outcome->error = book_live(book, book_device(book, job));
+    if (outcome->error == E_OK) outcome->error = wrong;
+    if (outcome->error != E_OK) return E_OK;
+    TRY(judge_speaker(book, statement, leg, &outcome->error, &late));
+    if (outcome->error != E_OK) return E_OK;
+    return late ? apply_late(book, note, statement, leg, outcome) : apply(book, note, statement, said, leg, outcome);
+}
+
 static enum error one(struct book *book, const struct job *job, const struct said *said, struct response *response) {
     struct bytes payload;
     struct statement statement;
@@ -230,17 +257,8 @@ static enum error one(struct book *book, const struct job *job, const struct sai
         outcome->error = E_NOT_ALLOWED;
         return E_OK;
     }
-    bool before = false, late;
-    TRY(find_leg(book, &statement, &leg, &wrong));
-    if (wrong == E_OK) TRY(answered_before(book, &leg, note.hash, outcome, &before));
-    if (before) return has_entry(book, outcome) ? E_OK : judge_again(book, &statement, &leg, outcome);
-    outcome->error = book_live(book, book_device(book, job));
-    if (outcome->error == E_OK) outcome->error = wrong;
-    if (outcome->error != E_OK) return E_OK;
-    TRY(judge_speaker(book, &statement, &leg, &outcome->error, &late));
-    if (outcome->error != E_OK) return E_OK;
-    return late ? apply_late(book, &note, &statement, &leg, outcome)
-                : apply(book, &note, &statement, said, &leg, outcome);
+    TRY(judge(book, job, said, &note, &statement, &leg, outcome));
+    return body_along(book, &statement, &leg, outcome->error, response);
 }
 
 enum error transition_state(struct book *book, const struct job *job, const struct state *state,
@@ -248,6 +266,7 @@ enum error transition_state(struct book *book, const struct job *job, const stru
     struct list list = state->said;
     struct said said;
     response->type = MESSAGE_STATED;
+    response->room = state->has_room ? state->room : 0;
     while (said_next(&list, &said)) TRY(one(book, job, &said, response));
     return E_OK;
 }

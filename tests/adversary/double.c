@@ -31,6 +31,23 @@ void double_replace_body(struct buf *frame, struct bytes body) {
     *frame = buf_take(&whole);
 }
 
+void double_strip(const struct message_row *row, struct buf *frame) {
+    struct frame parts;
+    struct feed feed;
+    struct stated stated;
+    AUTO_BUF body = {0};
+    if (frame_decode(buf_bytes(frame), &parts) != E_OK) return;
+    if (row->type == MESSAGE_FEED && feed_decode(parts.body, &feed) == E_OK && feed.has_along) {
+        feed.has_along = false;
+        feed_encode(&feed, &body);
+    }
+    if (row->type == MESSAGE_STATED && stated_decode(parts.body, &stated) == E_OK && stated.has_along) {
+        stated.has_along = false;
+        stated_encode(&stated, &body);
+    }
+    if (body.n > 0) double_replace_body(frame, buf_bytes(&body));
+}
+
 struct ends {
     void *front, *back;
     uint8_t id[ID_MAX];

@@ -49,5 +49,7 @@ void double_stop(struct double_relay *relay);
 void double_transport_of(const char *home, uint8_t ret_secret[static KEY_SIZE], uint8_t ret_public[static KEY_SIZE]);
 /* Puts another body into a frame. */
 void double_replace_body(struct buf *frame, struct bytes body);
+/* Takes out of an answer what came along with it unasked, so that the client must fetch it. */
+void double_strip(const struct message_row *row, struct buf *frame);
 
 #endif

@@ -124,6 +124,7 @@ static bool tell_lie(struct double_relay *relay_double, const struct message_row
     struct frame parts;
     AUTO_BUF body = {0};
     bool past = false;
+    if (lie->type == MESSAGE_FETCHED) double_strip(row, frame);
     if (row->type != lie->type || frame_decode(buf_bytes(frame), &parts) != E_OK) return true;
     bool applied = mutate(parts.body, lie->place, lie->mutation, &body, &past);
     lie->past = lie->past && past;
@@ -537,11 +538,13 @@ static void no_lie_about_what_is_sent_lasts(void **state) {
 
 /* ---- deciding ---- */
 
+/* Nor anything along with an answer. */
 static bool no_chunks(struct double_relay *relay_double, const struct message_row *row, struct buf *frame,
                       void *context) {
     (void)relay_double;
     (void)context;
     struct frame parts;
+    double_strip(row, frame);
     if (row->type != MESSAGE_FETCHED || frame_decode(buf_bytes(frame), &parts) != E_OK) return true;
     uint64_t number = parts.number;
     buf_clear(frame);

@@ -98,12 +98,19 @@ static void ann_sends(const char *subject, char id[static 2 * TEXT_ID_BYTES + 1]
     stage_text_field((const char *)ran.out.p, "id", id, 2 * TEXT_ID_BYTES + 1);
 }
 
+/* Longer than what comes along with an acceptance: the rest of it is fetched. */
+static void write_note(void) {
+    static char text[CHUNK_PLAIN + 1000];
+    snprintf(note, sizeof note, "%s/note.txt", stage_papers);
+    for (size_t i = 0; i < sizeof text; i++) text[i] = "Please look at this at once.\n"[i % 29];
+    scene_write_file(note, bytes_of((const uint8_t *)text, sizeof text));
+}
+
 static int raise_curtain(void **state) {
     (void)state;
     AUTO_RAN ran = {0};
     stage_open(NULL);
-    snprintf(note, sizeof note, "%s/note.txt", stage_papers);
-    scene_write_file(note, bytes_text("Please look at this at once.\n"));
+    write_note();
     stage_make_user(&ann);
     stage_make_user(&bob);
     stage_join(&ann, &ran);
@@ -277,6 +284,7 @@ static bool is_named(const struct ran *ran) {
 
 struct told {
     unsigned changes, named, fields, exits[16];
+    unsigned turn; /* changes that might have been made; every act begins with the first */
 };
 
 /* One change in one session. */
@@ -310,13 +318,12 @@ static void tell(const struct act *act, struct tamper_aim *aim, struct told *tol
 }
 
 static void tell_all_of(const struct act *act, const struct tamper_field *field, struct told *told) {
-    static unsigned turn;
     unsigned before = told->changes;
     for (unsigned change = 0; change < CHANGE_COUNT; change++)
         for (unsigned anew = 0; anew <= field->own; anew++) {
             struct tamper_aim aim = {.field = field, .change = (enum change)change, .anew = anew};
             if (strncmp(field->path, only, strlen(only)) != 0) continue;
-            if (!tamper_fits(field, aim.change) || turn++ % every != 0) continue;
+            if (!tamper_fits(field, aim.change) || told->turn++ % every != 0) continue;
             tell(act, &aim, told);
         }
     told->fields += told->changes > before;

@@ -365,7 +365,7 @@ static size_t read_feed(struct bench *bench, unsigned reader, const struct cargo
         AUTO_BUF ask = {0};
         struct response response = {0};
         struct item item;
-        getfeed_encode(&(struct getfeed){after, FEED_MAX}, &ask);
+        getfeed_encode(&(struct getfeed){.after = after, .max = FEED_MAX}, &ask);
         assert_ok(handover_answer(&bench->book, &job, MESSAGE_GETFEED, buf_bytes(&ask), &response));
         assert_int_equal(response.type, MESSAGE_FEED);
         assert_true(response.body.n <= MESSAGE_MAX);
