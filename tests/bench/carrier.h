@@ -34,6 +34,7 @@ struct carrier_options {
     const char *folder; /* where the server's set-up left what the client needs: certificates, keys, addresses */
     const char *pair;   /* the name of this pair; each has its own queue, topic or post */
     bool sender;
+    bool earlier;       /* a recipient: also what came before it was there, if the carrier keeps such; else from now on */
     unsigned window;                /* letters under way at once */
     const struct letter_ends *ends; /* keys of both ends */
     const struct carrier_ears *ears;

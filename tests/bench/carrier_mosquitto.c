@@ -1,15 +1,17 @@
 /* carrier_mosquitto.c - a letter as a QoS 1 publication to a persistent session, over MQTT 5 and TLS.
  *
- * Two topics a pair, letters/PAIR and receipts/PAIR; each end is one client with one persistent session that subscribes to the
- * other's topic. A payload is the letter's number (eight bytes, big-endian) and the letter or receipt.
+ * Two topics a pair, letters/PAIR and receipts/PAIR; each end is one client with one persistent session that
+ * subscribes to the other's topic. A payload is the letter's number (eight bytes, big-endian) and the letter or
+ * receipt.
  *
- *     kept         PUBACK with reason 0: the broker holds it in memory for the recipient's session (servers/mosquitto.py)
+ *     kept         PUBACK with reason 0: in the broker's memory for the recipient's session (servers/mosquitto.py)
  *     recipient    the library sends PUBACK by itself before it hands a message over; there is no later acknowledgement
  *
- * MQTT 5 and not 3.1.1 because only its PUBACK tells "no subscriber": the older one acknowledges what it then throws away.
+ * MQTT 5 and not 3.1.1 because only its PUBACK tells "no subscriber": the older one acknowledges what it then throws
+ * away.
  *
- * For speed: no limit on what is in flight, as at the broker (the window is the limit), TCP_NODELAY, and an own poll around
- * the library's read and write. mosquitto_loop() would do, but wakes itself once for each publication. */
+ * For speed: no limit on what is in flight, as at the broker (the window is the limit), TCP_NODELAY, and an own poll
+ * around the library's read and write. mosquitto_loop() would do, but wakes itself once for each publication. */
 #include <errno.h>
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
@@ -141,7 +143,8 @@ static void connect_tls(struct carrier *carrier) {
     while (!carrier->connected) turn(carrier, 100);
 }
 
-/* A topic that nobody subscribes to swallows what is published. The recipient's session must be there first; it may be offline. */
+/* A topic that nobody subscribes to swallows what is published. The recipient's session must be there first, though it
+ * may be offline. */
 static void await_recipient(struct carrier *carrier) {
     for (;;) {
         check(mosquitto_publish(carrier->client, &carrier->probe, carrier->outgoing, 0, NULL, QOS, false), "probe");

@@ -1,25 +1,28 @@
 /* carrier_nats.c - a letter as a message of a JetStream stream with file storage, over TLS.
  *
- * Two streams a pair, letters-PAIR and receipts-PAIR, each with one subject, one durable consumer and explicit acknowledgements.
- * A stream of its own for each direction, because a consumer that filters a common one must skip everybody else's messages.
- * A payload is the letter's number (eight bytes, big-endian) and the letter or receipt.
+ * Two streams a pair, letters-PAIR and receipts-PAIR, each with one subject, one durable consumer and explicit
+ * acknowledgements. A stream of its own for each direction, because a consumer that filters a common one must skip
+ * everybody else's messages. A payload is the letter's number (eight bytes, big-endian) and the letter or receipt.
  *
- *     kept         the stream's acknowledgement of the publication: in its file (servers/nats.py says what that is worth)
+ *     kept         the stream's acknowledgement of the publication: in its file, not synced (servers/nats.py)
  *     recipient    acknowledges a letter once its receipt is kept, so that whoever dies, nothing is lost
  *     sender       acknowledges a receipt once it has been checked
  *
  * For speed:
- * - what is acknowledged stays in the stream, which is the server's default (limits). A work queue, which removes it, cost the server
- *   a tenth to a quarter more CPU a letter. Acknowledging many deliveries at once (AckAll) saved nothing that could be told
- *   from noise.
- * - publications are asynchronous with as many pending as the window. The library's own js_PublishAsync of this version tells of
- *   failures only, not of what is kept; so this does by hand what it does: publish with a reply subject, count what comes
- *   back. Acknowledgements of one stream come in the order of publication, and their sequence numbers are checked for it.
+ * - what is acknowledged stays in the stream, which is the server's default (limits). A work queue, which removes it,
+ *   cost the server about a quarter more CPU a letter with 32 pairs. Acknowledging many deliveries at once (AckAll)
+ *   saved nothing that could be told from noise.
+ * - publications are asynchronous with as many pending as the window. The library's own js_PublishAsync of this
+ *   version tells of failures only, not of what is kept; so this does by hand what it does: publish with a reply
+ *   subject, count what comes back. Acknowledgements of one stream come in the order of publication, and their
+ *   sequence numbers are checked for it.
  * - the consumer pushes: no requests for more; what it may have unacknowledged is twice the window, at least 256.
- * - the library works within our own poll (its event loop interface): no threads that hand over every message, and what a step
- *   sends goes out in one write. With its own threads, either each message is a write or a timer of 1 ms gathers them.
- * - one inbox for what is kept and for what is delivered: one queue to wait for. A delivery has a reply subject, what is kept
- *   has none. The inbox has no wildcard, because a push consumer sees only subscribers that name its subject word by word. */
+ * - the library works within our own poll (its event loop interface): no threads that hand over every message, and
+ *   what a step sends goes out in one write. With its own threads, either each message is a write or a timer of 1 ms
+ *   gathers them.
+ * - one inbox for what is kept and for what is delivered: one queue to wait for. A delivery has a reply subject, what
+ *   is kept has none. The inbox has no wildcard, because a push consumer sees only subscribers that name its subject
+ *   word by word. */
 #include <errno.h>
 #include <inttypes.h>
 #include <nats/nats.h>
@@ -315,7 +318,7 @@ static void consumer_make(jsCtx *stream, const struct carrier *carrier) {
     if (status != NATS_OK) die("consumer of %s: %s (%d)", carrier->incoming, natsStatus_GetText(status), (int)code);
 }
 
-/* Streams and consumer are made over a connection with the library's own threads: its requests wait for their answers. */
+/* Streams and consumer are made over a connection with the library's own threads: such requests wait. */
 static void prepare(const struct carrier *carrier) {
     natsOptions *options = options_make(carrier);
     natsConnection *link = NULL;
@@ -349,7 +352,7 @@ static struct carrier *nats_open(const struct carrier_options *given) {
     return carrier;
 }
 
-/* Everything published is kept before the end; and when our own farewell is back, the server has read what we sent before it. */
+/* Everything published is kept before the end; when our own farewell is back, the server has read all that we sent. */
 static void nats_end(struct carrier *carrier) {
     while (carrier->published.n > 0) turn(carrier, 100);
     check(natsConnection_PublishString(carrier->link, carrier->mine, FAREWELL), "farewell");

@@ -2,12 +2,13 @@
  *
  *     sender     SUBMIT ─ SUBMITTED: receipt of STORED verified ─ on_kept ─ HINT ─ GETFEED: each entry's receipt verified, with its
  *                place in the evidence log; HANDED_OVER ─ on_receipt
- *     recipient  HINT ─ GETFEED: offers ─ FETCH offer ─ opened ─ STATE: NOTIFIED, ACCEPTED ─ STATED: receipts verified ─ FETCH body ─
- *                on_letter ─ answer ─ STATE: HANDED_OVER ─ STATED
+ *     recipient  HINT ─ GETFEED: offers ─ opened ─ STATE: NOTIFIED, ACCEPTED ─ STATED: receipts verified, bodies ─ on_letter ─
+ *                answer ─ STATE: HANDED_OVER ─ STATED; what did not come along with an answer is fetched
  *
  * Whatever is due at the end of a step goes out together: statements under one signature in one frame. */
 #include <sodium.h>
 #include <stdio.h>
+#include <time.h>
 #include <zmq.h>
 
 #include "card.h"
@@ -21,15 +22,20 @@ enum {
     FEED_ASK = 128,
     CARD_MAX = 64 * 1024,
     INLINE_CHUNKS = 5, /* of a body, in the frame that submits it */
+    ROOM = 256 * 1024, /* content that may come along with an answer */
     FETCH_WINDOW = 8,  /* chunks asked for and not there yet, of one letter */
+    FETCHES_MOST = 24, /* and of all; less than the relay keeps for a slow reader */
+    CREDIT = 768 * 1024, /* bytes of submissions not answered yet: 32 such clients do not fill the relay's own queue */
+    BUSY_MS = 100,
     STATE_MOST = STATEMENTS_MAX,
 };
 
-enum stage { FREE, SUBMITTED_WAIT, UNDER_WAY, OFFER_WAIT, OFFERED_OPEN, ACCEPT_WAIT, BODY_WAIT, TOLD, DONE_WAIT };
+enum stage { FREE, SUBMITTED_WAIT, UNDER_WAY, OFFER_WAIT, OFFERED_OPEN, ACCEPT_WAIT, BODY_NEXT, BODY_WAIT, TOLD, DONE_WAIT };
 
 /* One letter on its way, at either end. */
 struct slot {
     enum stage stage;
+    bool asked; /* for its offer */
     struct letter_done done;
     struct letter letter;
     struct letter_room room;
@@ -39,11 +45,24 @@ struct slot {
     uint8_t head[HASH_SIZE];
 };
 
+/* A submission, or a chunk of one, until it is answered: when the relay is busy it goes once more. */
+struct pending {
+    struct pending *next;
+    enum message type;
+    struct slot *slot;
+    struct buf body;
+};
+
+struct queue {
+    struct pending *first, **end;
+};
+
 /* What one numbered frame asked. */
 struct asked {
     uint64_t number;
     enum message type;
     struct slot *slot;
+    struct pending *pending;
     size_t count;
     struct slot *slots[STATE_MOST];
     enum leg_event events[STATE_MOST];
@@ -56,11 +75,16 @@ struct carrier {
     uint64_t number, feed;
     bool asking, hinted;
     struct slot slots[SLOTS];
+    size_t used; /* of the slots, so far */
     struct slot *opened[SLOTS], *answered[SLOTS]; /* what the end of the step is for */
     struct buf receipts[SLOTS];
     size_t opened_count, answered_count;
     struct asked *asked[SLOTS];
     size_t asked_count;
+    struct queue again, waiting; /* in this order */
+    size_t owed; /* of CREDIT */
+    uint64_t pause_ms; /* steady clock: until then the relay is left alone */
+    size_t fetching; /* chunks of bodies */
     struct evidence_cache cache;
 };
 
@@ -70,17 +94,88 @@ static void must(enum error error, const char *what) {
 
 /* ---- the link ---- */
 
-static struct asked *ask(struct carrier *carrier, enum message type, const void *value, struct slot *slot) {
-    AUTO_BUF frame = {0};
+static struct asked *asked_new(struct carrier *carrier, enum message type, struct slot *slot) {
     struct asked *asked = calloc(1, sizeof *asked);
     if (!asked || carrier->asked_count == SLOTS) letter_die("pouch: too much is under way");
     *asked = (struct asked){.number = ++carrier->number, .type = type, .slot = slot};
     carrier->asked[carrier->asked_count++] = asked;
-    message_encode(type, asked->number, value, &frame);
-    must(buf_error(&frame), "a frame");
-    if (zmq_send(carrier->socket, frame.p, frame.n, 0) != (int)frame.n)
-        letter_die("pouch: send: %s", zmq_strerror(errno));
     return asked;
+}
+
+static void send_frame(struct carrier *carrier, const struct buf *frame) {
+    must(buf_error(frame), "a frame");
+    if (zmq_send(carrier->socket, frame->p, frame->n, 0) != (int)frame->n)
+        letter_die("pouch: send: %s", zmq_strerror(errno));
+}
+
+static struct asked *ask(struct carrier *carrier, enum message type, const void *value, struct slot *slot) {
+    AUTO_BUF frame = {0};
+    struct asked *asked = asked_new(carrier, type, slot);
+    message_encode(type, asked->number, value, &frame);
+    send_frame(carrier, &frame);
+    return asked;
+}
+
+/* ---- submissions, as far as the credit goes ---- */
+
+static uint64_t steady_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void queue_add(struct queue *queue, struct pending *pending) {
+    pending->next = NULL;
+    if (!queue->first) queue->end = &queue->first;
+    *queue->end = pending;
+    queue->end = &pending->next;
+}
+
+static struct pending *pending_new(struct carrier *carrier, enum message type, struct slot *slot) {
+    struct pending *pending = calloc(1, sizeof *pending);
+    if (!pending) letter_die("memory ran out");
+    pending->type = type;
+    pending->slot = slot;
+    queue_add(&carrier->waiting, pending);
+    return pending;
+}
+
+static void pending_free(struct pending *pending) {
+    if (pending) buf_free(&pending->body);
+    free(pending);
+}
+
+static void send_pending(struct carrier *carrier) {
+    if (carrier->pause_ms && steady_ms() < carrier->pause_ms) return;
+    carrier->pause_ms = 0;
+    for (;;) {
+        struct queue *from = carrier->again.first ? &carrier->again : &carrier->waiting;
+        struct pending *pending = from->first;
+        AUTO_BUF frame = {0};
+        if (!pending || (carrier->owed > 0 && carrier->owed + pending->body.n > CREDIT)) return;
+        from->first = pending->next;
+        carrier->owed += pending->body.n;
+        struct asked *asked = asked_new(carrier, pending->type, pending->slot);
+        asked->pending = pending;
+        frame_encode(&(struct frame){pending->type, asked->number, buf_bytes(&pending->body)}, &frame);
+        send_frame(carrier, &frame);
+    }
+}
+
+/* Answered; true: with a word that it may come again. A chunk whose submission has to come again is not known yet. */
+static bool pending_answered(struct carrier *carrier, struct asked *asked, enum error error) {
+    struct pending *pending = asked->pending;
+    if (!pending) return false;
+    asked->pending = NULL;
+    carrier->owed -= pending->body.n;
+    bool again = error == E_BUSY || (pending->type == MESSAGE_CHUNK && error == E_UNKNOWN_REQUEST);
+    if (again) {
+        queue_add(&carrier->again, pending);
+        carrier->pause_ms = steady_ms() + BUSY_MS;
+    } else {
+        pending_free(pending);
+    }
+    return again;
 }
 
 static struct asked *take_asked(struct carrier *carrier, uint64_t number) {
@@ -97,13 +192,15 @@ static struct slot *slot_new(struct carrier *carrier) {
     for (size_t i = 0; i < SLOTS; i++)
         if (carrier->slots[i].stage == FREE) {
             carrier->slots[i].ordinal = -1;
+            carrier->slots[i].asked = false;
+            if (i >= carrier->used) carrier->used = i + 1;
             return &carrier->slots[i];
         }
     letter_die("pouch: too many letters");
 }
 
 static struct slot *slot_by_leg(struct carrier *carrier, const uint8_t leg[static HASH_SIZE]) {
-    for (size_t i = 0; i < SLOTS; i++)
+    for (size_t i = 0; i < carrier->used; i++)
         if (carrier->slots[i].stage != FREE && memcmp(carrier->slots[i].done.leg, leg, HASH_SIZE) == 0)
             return &carrier->slots[i];
     return NULL;
@@ -165,11 +262,12 @@ static void submit(struct carrier *carrier, struct slot *slot, const struct lett
                              .body_digests = letter->digests,
                              .chunks = list_of(&chunks, (size_t)inside + 1)};
     memcpy(message.seed, letter->seed, HASH_SIZE);
-    ask(carrier, MESSAGE_SUBMIT, &message, slot);
+    submit_encode(&message, &pending_new(carrier, MESSAGE_SUBMIT, slot)->body);
     for (uint64_t i = inside; i < count; i++) {
         put_chunk(letter, PART_BODY, i, body_chunk(letter, i), &chunk);
-        ask(carrier, MESSAGE_CHUNK, &chunk, slot);
+        chunk_encode(&chunk, &pending_new(carrier, MESSAGE_CHUNK, slot)->body);
     }
+    send_pending(carrier);
 }
 
 static void pouch_send(struct carrier *carrier, uint64_t number, const struct letter *letter) {
@@ -250,26 +348,31 @@ static void on_offered(struct carrier *carrier, struct bytes body) {
     slot->done.number = letter_number(&slot->letter);
     slot->body_length = header.body.length;
     check_receipt(carrier, slot, offered.receipt, &evidence);
-    fetch(carrier, slot, PART_OFFER, 0);
 }
 
 static void fetch_more(struct carrier *carrier, struct slot *slot) {
-    while (slot->chunk_next < slot->chunk_count && slot->chunk_next - slot->chunk_have < FETCH_WINDOW)
+    while (slot->chunk_next < slot->chunk_count && slot->chunk_next - slot->chunk_have < FETCH_WINDOW &&
+           carrier->fetching < FETCHES_MOST) {
         fetch(carrier, slot, PART_BODY, slot->chunk_next++);
+        carrier->fetching++;
+    }
 }
 
-static void on_fetched(struct carrier *carrier, struct slot *slot, struct bytes body) {
-    struct chunk chunk;
-    must(chunk_decode(body, &chunk), "a chunk");
-    if (chunk.part == PART_OFFER) {
-        keep(&slot->room.offer, chunk.data, &slot->letter.offer);
-        must(letter_open_offer(carrier->options.ends, &slot->letter), "an offer");
-        slot->stage = OFFERED_OPEN;
-        carrier->opened[carrier->opened_count++] = slot;
-        return;
-    }
-    if (chunk.index != slot->chunk_have++) letter_die("pouch: a chunk out of order");
-    buf_add_bytes(&slot->room.body, chunk.data);
+static void fetch_all(struct carrier *carrier) {
+    for (size_t i = 0; i < carrier->used && carrier->fetching < FETCHES_MOST; i++)
+        if (carrier->slots[i].stage == BODY_WAIT) fetch_more(carrier, &carrier->slots[i]);
+}
+
+static void take_offer(struct carrier *carrier, struct slot *slot, struct bytes data) {
+    keep(&slot->room.offer, data, &slot->letter.offer);
+    must(letter_open_offer(carrier->options.ends, &slot->letter), "an offer");
+    slot->stage = OFFERED_OPEN;
+    carrier->opened[carrier->opened_count++] = slot;
+}
+
+static void take_body(struct carrier *carrier, struct slot *slot, uint64_t index, struct bytes data) {
+    if (index != slot->chunk_have++) letter_die("pouch: a chunk out of order");
+    buf_add_bytes(&slot->room.body, data);
     if (slot->chunk_have < slot->chunk_count) {
         fetch_more(carrier, slot);
         return;
@@ -280,11 +383,56 @@ static void on_fetched(struct carrier *carrier, struct slot *slot, struct bytes 
     carrier->options.ears->on_letter(carrier->options.context, slot->done.number, &slot->letter);
 }
 
+static void on_fetched(struct carrier *carrier, struct slot *slot, struct bytes body) {
+    struct chunk chunk;
+    must(chunk_decode(body, &chunk), "a chunk");
+    if (chunk.part == PART_OFFER)
+        take_offer(carrier, slot, chunk.data);
+    else {
+        carrier->fetching--;
+        take_body(carrier, slot, chunk.index, chunk.data);
+        fetch_all(carrier);
+    }
+}
+
+static struct slot *slot_waiting(struct carrier *carrier, const uint8_t digest[static HASH_SIZE], enum stage stage) {
+    for (size_t i = 0; i < carrier->used; i++)
+        if (carrier->slots[i].stage == stage && memcmp(carrier->slots[i].done.digest, digest, HASH_SIZE) == 0)
+            return &carrier->slots[i];
+    return NULL;
+}
+
+/* What came along with an answer, and then what must be asked for. */
+static void take_along(struct carrier *carrier, struct list list) {
+    struct along along;
+    while (along_next(&list, &along)) {
+        struct slot *slot = slot_waiting(carrier, along.header, along.part == PART_OFFER ? OFFER_WAIT : BODY_NEXT);
+        if (!slot) continue;
+        if (along.part == PART_OFFER) {
+            take_offer(carrier, slot, along.data);
+            continue;
+        }
+        slot->stage = BODY_WAIT;
+        slot->chunk_next = 1;
+        take_body(carrier, slot, 0, along.data);
+    }
+    for (size_t i = 0; i < carrier->used; i++) {
+        struct slot *slot = &carrier->slots[i];
+        if (slot->stage == OFFER_WAIT && !slot->asked) {
+            slot->asked = true;
+            fetch(carrier, slot, PART_OFFER, 0);
+        } else if (slot->stage == BODY_NEXT) {
+            slot->stage = BODY_WAIT;
+            fetch_more(carrier, slot);
+        }
+    }
+}
+
 static void say(struct carrier *carrier, struct buf *stamped, size_t count, struct slot **slots,
                 const enum leg_event *events) {
     AUTO_BUF items = {0};
     for (size_t i = 0; i < count; i++) said_encode(&(struct said){.statement = buf_bytes(&stamped[i])}, &items);
-    struct asked *asked = ask(carrier, MESSAGE_STATE, &(struct state){.said = list_of(&items, count)}, NULL);
+    struct asked *asked = ask(carrier, MESSAGE_STATE, &(struct state){.said = list_of(&items, count), .has_room = true, .room = ROOM}, NULL);
     asked->count = count;
     memcpy(asked->slots, slots, count * sizeof *slots);
     memcpy(asked->events, events, count * sizeof *events);
@@ -326,16 +474,16 @@ static void on_stated(struct carrier *carrier, const struct asked *asked, struct
         check_receipt(carrier, slot, result.receipt, &evidence);
         if (asked->events[i] == EVENT_HANDED_OVER) slot_free(slot);
         if (asked->events[i] != EVENT_ACCEPTED) continue;
-        slot->stage = BODY_WAIT;
+        slot->stage = BODY_NEXT;
         slot->chunk_count = chunks_count(slot->body_length);
         slot->chunk_next = slot->chunk_have = 0;
         buf_clear(&slot->room.body);
-        fetch_more(carrier, slot);
     }
+    take_along(carrier, stated.has_along ? stated.along : (struct list){0});
 }
 
 static void pouch_answer(struct carrier *carrier, uint64_t number, struct bytes receipt) {
-    for (size_t i = 0; i < SLOTS; i++) {
+    for (size_t i = 0; i < carrier->used; i++) {
         struct slot *slot = &carrier->slots[i];
         if (slot->stage != TOLD || slot->done.number != number) continue;
         slot->stage = DONE_WAIT;
@@ -360,6 +508,7 @@ static void on_feed(struct carrier *carrier, struct bytes body) {
         else if (item.kind == ITEM_OFFERED)
             on_offered(carrier, item.body);
     }
+    if (!carrier->options.sender) take_along(carrier, feed.has_along ? feed.along : (struct list){0});
     carrier->asking = false;
     if (feed.newest > carrier->feed) carrier->hinted = true;
 }
@@ -376,9 +525,11 @@ static void on_frame(struct carrier *carrier, struct bytes bytes) {
     AUTO_FREE(struct asked) asked = take_asked(carrier, frame.number);
     if (row->type == MESSAGE_FAILURE) {
         must(failed_decode(frame.body, &failed), "FAILURE");
+        if (pending_answered(carrier, asked, (enum error)failed.error)) return;
         letter_die("pouch: %s: %s (%.*s)", message_row(asked->type)->name, error_text((enum error)failed.error),
                    (int)failed.detail.n, (const char *)failed.detail.p);
     }
+    (void)pending_answered(carrier, asked, E_OK);
     if (row->type == MESSAGE_SUBMITTED) on_submitted(carrier, asked->slot, frame.body);
     if (row->type == MESSAGE_FEED) on_feed(carrier, frame.body);
     if (row->type == MESSAGE_FETCHED) on_fetched(carrier, asked->slot, frame.body);
@@ -396,10 +547,11 @@ static void end_step(struct carrier *carrier) {
         hand_over_some(carrier, at, n);
     }
     carrier->answered_count = 0;
+    send_pending(carrier);
     if (!carrier->hinted || carrier->asking) return;
     carrier->asking = true;
     carrier->hinted = false;
-    ask(carrier, MESSAGE_GETFEED, &(struct getfeed){.after = carrier->feed, .max = FEED_ASK}, NULL);
+    ask(carrier, MESSAGE_GETFEED, &(struct getfeed){.after = carrier->feed, .max = FEED_ASK, .has_room = true, .room = ROOM}, NULL);
 }
 
 static void pouch_step(struct carrier *carrier, unsigned wait_ms) {
@@ -470,7 +622,8 @@ static struct carrier *pouch_open(const struct carrier_options *options) {
                 zmq_setsockopt(carrier->socket, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms) == 0 &&
                 zmq_connect(carrier->socket, carrier->card.addresses[0]) == 0;
     if (!good) letter_die("pouch: the link: %s", zmq_strerror(errno));
-    catch_up(carrier);
+    carrier->hinted = options->earlier;
+    if (!options->earlier) catch_up(carrier);
     return carrier;
 }
 

@@ -1,11 +1,15 @@
 /* driver.c - one end of one pair: sends letters and waits for their receipts, or takes letters and answers them.
  *
  *     bench_driver CARRIER sender|recipient --folder F --pair NAME --window W --size BYTES [--count C | --seconds S]
- *                  [--first N] [--rate R]
+ *                  [--first N] [--rate R] [--samples FILE] [--kept 1] [--earlier 1]
  *
  * A letter counts when its receipt has come and holds. The sender keeps W letters under way; with --rate it sends at that pace instead,
  * whatever has come back (open loop), and a letter's time is counted from when it should have been sent. A recipient goes on until
- * standard input ends. Both print one JSON object. */
+ * standard input ends. Both print one JSON object. FILE gets the sender's times one by one, so that those of several pairs can be
+ * put together: two counts of 64 bits, then that many microseconds of 32 bits until kept, and until the receipt.
+ *
+ * To see what a kill leaves: a sender with --kept waits for the server's acknowledgement only, and counts those; a recipient with --earlier
+ * also takes what came before it, and its FILE gets the numbers of the letters in their order of arrival, 64 bits each. */
 #include <errno.h>
 #include <poll.h>
 #include <sodium.h>
@@ -24,8 +28,8 @@ struct driver {
     const struct carrier_row *row;
     struct carrier *carrier;
     struct letter_ends ends;
-    const char *folder, *pair;
-    bool sender;
+    const char *folder, *pair, *samples;
+    bool sender, kept_only, earlier;
     uint64_t window, size, count, first, seconds, rate;
     /* sender */
     uint64_t sent, kept, done, begun_us, last_us;
@@ -42,6 +46,7 @@ struct driver {
     struct letter_done answers[ANSWERS_MOST];
     size_t answer_count;
     uint64_t opened, bytes;
+    FILE *numbers;
     struct rusage before; /* of children */
 };
 
@@ -78,7 +83,11 @@ static struct under_way *find(struct driver *driver, uint64_t number) {
 static void on_kept(void *context, uint64_t number) {
     struct driver *driver = context;
     driver->kept_us[driver->kept++] = (uint32_t)(now_us() - find(driver, number)->due_us);
+    if (driver->kept_only) driver->last_us = now_us();
 }
+
+/* What the sender waits for has come so many times. */
+static uint64_t finished(const struct driver *driver) { return driver->kept_only ? driver->kept : driver->done; }
 
 static void on_receipt(void *context, uint64_t number, struct bytes receipt) {
     struct driver *driver = context;
@@ -113,7 +122,7 @@ static void send_due(struct driver *driver) {
         uint64_t now = now_us(), due = now;
         if (driver->rate > 0) due = driver->begun_us + driver->sent * 1000000 / driver->rate;
         if (driver->rate > 0 && due > now) return;
-        if (driver->rate == 0 && driver->sent - driver->done >= driver->window) return;
+        if (driver->rate == 0 && driver->sent - finished(driver) >= driver->window) return;
         send_one(driver, due);
         if (driver->rate > 0 || driver->sent % 4 == 0) driver->row->step(driver->carrier, 0);
     }
@@ -121,10 +130,10 @@ static void send_due(struct driver *driver) {
 
 static void send_all(struct driver *driver) {
     driver->begun_us = driver->last_us = now_us();
-    while (has_more(driver) || driver->done < driver->sent) {
+    while (has_more(driver) || finished(driver) < driver->sent) {
         send_due(driver);
         driver->row->step(driver->carrier, driver->rate > 0 ? 1 : WAIT_MS);
-        if (now_us() - driver->last_us > (uint64_t)DRAIN_S * 1000000) letter_die("no receipt for %d s", DRAIN_S);
+        if (now_us() - driver->last_us > (uint64_t)DRAIN_S * 1000000) letter_die("no answer for %d s", DRAIN_S);
     }
 }
 
@@ -154,6 +163,8 @@ static void on_letter(void *context, uint64_t number, const struct letter *lette
     done->number = number;
     memcpy(done->digest, copy.digest, HASH_SIZE);
     memcpy(done->leg, copy.leg, HASH_SIZE);
+    if (driver->numbers && (fwrite(&number, sizeof number, 1, driver->numbers) != 1 || fflush(driver->numbers) != 0))
+        letter_die("%s cannot be written", driver->samples);
     driver->opened++;
     driver->bytes += text.n;
     if (driver->answer_count == ANSWERS_MOST) answer_all(driver);
@@ -185,6 +196,15 @@ static void print_times(const char *name, uint32_t *us, uint64_t n) {
            n ? us[n - 1] : 0);
 }
 
+static void write_samples(const struct driver *driver) {
+    const uint64_t counts[2] = {driver->kept, driver->done};
+    FILE *file = fopen(driver->samples, "we");
+    bool good = file && fwrite(counts, sizeof counts, 1, file) == 1 &&
+                fwrite(driver->kept_us, sizeof(uint32_t), driver->kept, file) == driver->kept &&
+                fwrite(driver->receipt_us, sizeof(uint32_t), driver->done, file) == driver->done;
+    if (!file || fclose(file) != 0 || !good) letter_die("%s cannot be written", driver->samples);
+}
+
 static double seconds_of(struct timeval at) { return (double)at.tv_sec + (double)at.tv_usec / 1e6; }
 
 static void report(struct driver *driver) {
@@ -200,7 +220,7 @@ static void report(struct driver *driver) {
            driver->row->name, driver->sender ? "sender" : "recipient", driver->pair, (unsigned long long)driver->size,
            (unsigned long long)driver->window);
     printf(", \"letters\": %llu, \"seconds\": %.6f",
-           (unsigned long long)(driver->sender ? driver->done : driver->opened),
+           (unsigned long long)(driver->sender ? finished(driver) : driver->opened),
            (double)(driver->last_us - driver->begun_us) / 1e6);
     printf(", \"cpu_user_s\": %.6f, \"cpu_sys_s\": %.6f, \"peak_kib\": %ld", seconds_of(usage.ru_utime),
            seconds_of(usage.ru_stime), usage.ru_maxrss);
@@ -236,6 +256,12 @@ static void take_option(struct driver *driver, const char *name, const char *val
         driver->first = number_of(value);
     else if (strcmp(name, "--rate") == 0)
         driver->rate = number_of(value);
+    else if (strcmp(name, "--samples") == 0)
+        driver->samples = value;
+    else if (strcmp(name, "--kept") == 0)
+        driver->kept_only = number_of(value) != 0;
+    else if (strcmp(name, "--earlier") == 0)
+        driver->earlier = number_of(value) != 0;
     else
         letter_die("%s is no option", name);
 }
@@ -259,6 +285,7 @@ int main(int argc, char **argv) {
     driver.carrier = driver.row->open(&(struct carrier_options){.folder = driver.folder,
                                                                 .pair = driver.pair,
                                                                 .sender = driver.sender,
+                                                                .earlier = driver.earlier,
                                                                 .window = (unsigned)driver.window,
                                                                 .ends = &driver.ends,
                                                                 .ears = &ears,
@@ -276,11 +303,15 @@ int main(int argc, char **argv) {
         (void)getchar(); /* all begin together */
         send_all(&driver);
     } else {
+        if (driver.earlier && driver.samples && !(driver.numbers = fopen(driver.samples, "we")))
+            letter_die("%s cannot be written", driver.samples);
         puts("ready");
         fflush(stdout);
         take_all(&driver);
+        if (driver.numbers) fclose(driver.numbers);
     }
     driver.row->close(driver.carrier); /* waits for what it had running */
+    if (driver.sender && driver.samples) write_samples(&driver);
     report(&driver);
     letter_room_free(&driver.room);
     buf_free(&driver.text);

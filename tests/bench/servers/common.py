@@ -161,6 +161,7 @@ class Server:
     in command() and when it is up in ready(); one that is several daemons overrides pids() as well."""
 
     name = durability = ""
+    survivors = "survivors"  # the queue that kill_and_count fills
     start_seconds = 20
     stop_seconds = 60
 
@@ -226,10 +227,10 @@ class Server:
     def kill_and_count(self, count=1000, size=4096):
         """What SIGKILL leaves of acknowledged messages. It takes the server's memory, not the kernel's: a server that wrote
         without a sync shows all its messages here and loses them with the power. So it stands beside the count of syncs."""
-        acknowledged = self.deposit("survivors", count, size)
+        acknowledged = self.deposit(self.survivors, count, size)
         self.kill()
         self.restart()
-        arrived = self.collect("survivors")
+        arrived = self.collect(self.survivors)
         kept = set(arrived)
         return {"acknowledged": acknowledged, "survived": len(kept), "doubled": len(arrived) - len(kept),
                 "in order": arrived == sorted(kept)}

@@ -3,9 +3,9 @@
 Durability: QoS 1 and persistent sessions, as a store-and-forward service over MQTT uses them. mosquitto keeps messages in
 memory. PUBACK means that they are there, not that they are on a disk: `persistence true` writes the whole store to one file when
 the broker ends in order and every `autosave_interval` (1,800 s, the default, kept here). The only other way it has,
-`autosave_on_changes` with interval 1, rewrites the whole store after a change, between two turns of its loop and after the
-PUBACK: no acknowledgement waits for it either, so it costs everything and promises nothing; BENCH_MOSQUITTO_AUTOSAVE=1 in the
-environment sets it, for whoever wants to see that.
+`autosave_on_changes` with interval 1, rewrites and syncs the whole store after changes, once a turn of its loop and not before
+the PUBACK: no acknowledgement waits for it, so a kill still loses the last of them, and its cost grows with the depth.
+BENCH_MOSQUITTO_AUTOSAVE=1 in the environment sets it, for whoever wants to see that.
 
 Settings, and why:
 - max_inflight_messages 0 and max_queued_messages 0: no limit. The defaults (20 and 1,000) would stall a window of 64 and silently
@@ -46,7 +46,8 @@ persistence_location {folder}/
 
 class Mosquitto(common.Server):
     name = "mosquitto"
-    durability = "QoS 1, persistent sessions: PUBACK means in memory; written every 30 minutes and at an orderly end, not before PUBACK"
+    durability = ("QoS 1, persistent sessions: PUBACK means in memory; written every 30 minutes and at an orderly end, "
+                  "no sync before PUBACK")
 
     def __init__(self, folder):
         super().__init__(folder)

@@ -4,7 +4,7 @@ puts it into Maildirs with its own delivery agent; nothing leaves the machine, n
 
 Durability: the 250 to a message comes after its queue file was fsync'ed; the delivery agent syncs the Maildir's file
 before the queue file goes. Two syncs a mail, so four a letter with its receipt, whatever the load: nothing is grouped.
-A kill in between can deliver a mail twice, never lose it.
+A kill between delivery and the end of the queue file delivers a mail twice.
 
 Settings, and why:
 - master(8) wants root. Mailboxes belong to nobody, since virtual(8) does not deliver as root.

@@ -13,10 +13,10 @@ Settings, and why:
 - one TLS listener on loopback, TLS 1.3, AES-128-GCM, no client certificate; user "bench", password "bench" (AMQP has no
   anonymous login).
 - scheduler threads neither bound to cores nor waiting busily (the second is the default, said again): the cores are
-  shared with the clients. Binding, the default, cost more of the server's time when tried.
+  shared with the clients.
 - statistics once a minute: no plugin shows them.
-- the Raft log as it comes: checksums, fdatasync. Longer segments (raft.segment_max_entries 32768,
-  which the manual names for small messages), one scheduler and TLS 1.2 made no difference beyond the noise.
+- the Raft log as it comes: checksums, fdatasync. Tried twice each on a busy machine, without a difference beyond its
+  noise: longer segments (raft.segment_max_entries 32768), one scheduler, bound schedulers, TLS 1.2.
 - no memory alarm below 80 % of the machine and no disk alarm above 1 GB: a seeded million does not stop publishers."""
 import os
 import pathlib
