@@ -265,5 +265,5 @@ enum error card_log_key(const struct card *card, const char *log, struct note_ke
     char name[CARD_NAME_SIZE + 32];
     int n = snprintf(name, sizeof name, "%s/%s", card->name, log);
     assert(n > 0 && (size_t)n < sizeof name);
-    return note_key_make(bytes_of(name, (size_t)n), NOTE_ED25519, card->log, ret);
+    return note_key_of(bytes_of(name, (size_t)n), NOTE_ED25519, card->log, ret);
 }

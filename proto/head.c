@@ -74,20 +74,24 @@ enum error head_make(const struct note_key *log, const uint8_t secret[static SIG
     return buf_error(out);
 }
 
-enum error head_bare_log(const struct card *card, enum relay_log log, struct bytes bytes, struct buf *out) {
-    struct note_key key;
+enum error head_bare_key(const struct note_key *key, struct bytes bytes, struct buf *out) {
     struct note note;
-    TRY(head_key(card, log, &key));
     TRY(note_parse(bytes, &note));
     for (size_t i = 0; i < note.count; i++) {
         const struct note_line *line = &note.lines[i];
-        if (!bytes_are(line->name, key.name) || memcmp(line->hash, key.hash, NOTE_KEY_HASH_SIZE) != 0) continue;
+        if (!bytes_are(line->name, key->name) || memcmp(line->hash, key->hash, NOTE_KEY_HASH_SIZE) != 0) continue;
         note.lines[0] = *line;
         note.count = 1;
         note_format(&note, out);
         return buf_error(out);
     }
     return E_BAD_SIGNATURE;
+}
+
+enum error head_bare_log(const struct card *card, enum relay_log log, struct bytes bytes, struct buf *out) {
+    struct note_key key;
+    TRY(head_key(card, log, &key));
+    return head_bare_key(&key, bytes, out);
 }
 
 enum error head_bare(const struct card *card, struct bytes bytes, struct buf *out) {

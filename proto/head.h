@@ -39,6 +39,8 @@ CHECKED enum error head_make(const struct note_key *log, const uint8_t secret[st
 
 /* Appends the note with the log's signature alone: what gossip and proofs carry. */
 CHECKED enum error head_bare_log(const struct card *card, enum relay_log log, struct bytes note, struct buf *out);
+/* By the key that has been worked out once (head_key). */
+CHECKED enum error head_bare_key(const struct note_key *key, struct bytes bytes, struct buf *out);
 CHECKED enum error head_bare(const struct card *card, struct bytes note, struct buf *out); /* the directory's */
 
 #endif

@@ -94,9 +94,14 @@ static void key_hash(struct bytes name, uint8_t algorithm, const uint8_t key[sta
 
 enum error note_key_make(struct bytes name, enum note_algorithm algorithm, const uint8_t key[static KEY_SIZE],
                          struct note_key *ret) {
+    if (!sign_key_valid(key)) return E_BAD_KEY;
+    return note_key_of(name, algorithm, key, ret);
+}
+
+enum error note_key_of(struct bytes name, enum note_algorithm algorithm, const uint8_t key[static KEY_SIZE],
+                       struct note_key *ret) {
     TRY(check_name(name));
     if (algorithm != NOTE_ED25519 && algorithm != NOTE_COSIGNATURE) return E_UNKNOWN_SUITE;
-    if (!sign_key_valid(key)) return E_BAD_KEY;
     struct note_key made = {.algorithm = algorithm};
     memcpy(made.name, name.p, name.n);
     memcpy(made.key, key, KEY_SIZE);

@@ -50,6 +50,9 @@ struct note {
 /* E_BAD_TEXT when the name is empty, too long or has blanks, a plus or control characters; E_BAD_KEY. */
 CHECKED enum error note_key_make(struct bytes name, enum note_algorithm algorithm, const uint8_t key[static KEY_SIZE],
                                  struct note_key *ret);
+/* Of a key that its holder has checked already, as card_parse does: the question costs as much as a signature. */
+CHECKED enum error note_key_of(struct bytes name, enum note_algorithm algorithm, const uint8_t key[static KEY_SIZE],
+                               struct note_key *ret);
 /* `name+hash+base64(algorithm || key)`; the hash, eight lower-case hex digits, must be the key's (E_BAD_KEY). */
 CHECKED enum error note_key_parse(struct bytes text, struct note_key *ret);
 void note_key_format(const struct note_key *key, struct buf *out);

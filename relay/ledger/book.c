@@ -61,6 +61,7 @@ void book_undo(struct book *book) {
     book->store->ops->rollback(book->store);
     directory_free(book->growing);
     book->growing = NULL;
+    book->edge.size = 0;
     book->wake_count = 0;
     memset(book->head_made, 0, sizeof book->head_made);
 }

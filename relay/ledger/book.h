@@ -79,6 +79,7 @@ struct book {
     struct note_key log_keys[LOG_EVIDENCE + 1]; /* by enum relay_log: signs the log's heads; its name is their origin */
     uint8_t log_secret[SIGN_SECRET_SIZE];
     struct merkle_tree tree;          /* the leaf hashes of `directory` */
+    struct merkle_frontier edge;      /* of the evidence log, as the last batch left it; size 0: not known */
     bool head_made[LOG_EVIDENCE + 1]; /* by enum relay_log: in this batch */
     struct head_seen {                /* by enum relay_log: the note last signed or verified here */
         size_t n;

@@ -168,7 +168,7 @@ static void keep_outside(struct book *book, enum relay_log log) {
     bool has = false;
     if (!book->head_made[log]) return;
     enum error error = heads_newest(book, log, &note, &has);
-    if (error == E_OK && has) error = head_bare_log(&book->card, log, buf_bytes(&note), &bare);
+    if (error == E_OK && has) error = head_bare_key(&book->log_keys[log], buf_bytes(&note), &bare);
     if (error == E_OK && has) error = headfile_write(log, buf_bytes(&bare));
     if (error != E_OK)
         log_line(LOG_ERR, "%s: %s; an older store would not be noticed", headfile_name(log), error_text(error));

@@ -4,8 +4,8 @@
  *
  * Everything happens in the batch's transaction, so that what is rolled back was never signed. What is read back and differs from
  * what was written is E_CORRUPT, the row is named in the log, and nothing is signed: the disk, the memory or the program is not to
- * be trusted. A batch reads its tree's right edge twice (log256(n) + 1 rows each time) and what it has written, so its cost does
- * not grow with the log. */
+ * be trusted. A batch reads its tree's right edge (log256(n) + 1 rows) and what it has written, so its cost does not grow with
+ * the log. */
 #include "fault.h"
 #include "log.h"
 #include "logs.h"
@@ -76,22 +76,34 @@ static enum error state_of(const struct tiles *tiles, struct merkle_frontier *re
     return E_OK;
 }
 
+/* As the batch before has left it; what has become of it in the store meanwhile shows when all is read back. */
+static enum error state_before(const struct book *book, const struct tiles *tiles,
+                               struct merkle_frontier *ret_frontier, struct log_state *ret) {
+    if (tiles->size == 0 || book->edge.size != tiles->size) return state_of(tiles, ret_frontier, ret);
+    *ret_frontier = book->edge;
+    ret->size = tiles->size;
+    merkle_frontier_root(ret_frontier, ret->root);
+    return E_OK;
+}
+
 static enum error grow(struct growth *growth, struct scribe_pending *pending, size_t count) {
     AUTO_TILES tiles = {0};
     struct merkle_frontier frontier;
     struct store *store = growth->book->store;
     TRY(tiles_open(&tiles, store, LOG_EVIDENCE, growth->before.size));
-    TRY(state_of(&tiles, &frontier, &growth->before));
+    TRY(state_before(growth->book, &tiles, &frontier, &growth->before));
     TRY(merkle_tree_begin(&growth->tree, &frontier));
     for (size_t i = 0; i < count; i++) {
         if (pending[i].index < 0) continue;
         TRY(merkle_tree_add(&growth->tree, pending[i].entry));
         TRY(logs_blame(&tiles, tiles_add(&tiles, pending[i].entry)));
+        merkle_frontier_add(&frontier, pending[i].entry);
     }
     TRY(tiles_flush(&tiles));
-    struct merkle_source source = merkle_tree_source(&growth->tree);
     growth->after.size = tiles.size;
-    return merkle_source_root(&source, tiles.size, growth->after.root);
+    merkle_frontier_root(&frontier, growth->after.root);
+    growth->book->edge = frontier;
+    return E_OK;
 }
 
 /* One level of one tile as it lies in the store: the hashes that this batch has added are the tree's, and a tile that is full now

@@ -274,7 +274,7 @@ static enum error open_file(struct sqlite_store *sq, const char *path, bool crea
     TRY(sq_execute(sq,
                    "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                    "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA secure_delete = FAST;"
-                   "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -65536; PRAGMA journal_size_limit = 67108864;"));
+                   "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16384; PRAGMA journal_size_limit = 67108864;"));
     TRY(upgrade(sq, create));
     return prepare(sq);
 }

@@ -4,7 +4,7 @@
  *                  [--first N] [--rate R] [--samples FILE] [--kept 1] [--earlier 1]
  *
  * A letter counts when its receipt has come and holds. The sender keeps W letters under way; with --rate it sends at that pace instead,
- * whatever has come back (open loop), and a letter's time is counted from when it should have been sent. A recipient goes on until
+ * whatever has come back (open loop), and a letter's time is counted from when it should have been sent; else from when it is sealed. A recipient goes on until
  * standard input ends. Both print one JSON object. FILE gets the sender's times one by one, so that those of several pairs can be
  * put together: two counts of 64 bits, then that many microseconds of 32 bits until kept, and until the receipt.
  *
@@ -105,6 +105,7 @@ static void send_one(struct driver *driver, uint64_t due_us) {
     uint64_t number = driver->first + driver->sent;
     struct under_way *at = &driver->under_way[driver->sent];
     letter_seal(&driver->ends, number, buf_bytes(&driver->text), &driver->room, &letter);
+    if (driver->rate == 0) due_us = now_us(); /* sealing is before anybody waits for an answer */
     *at = (struct under_way){.done.number = number, .due_us = due_us, .open = true};
     memcpy(at->done.digest, letter.digest, HASH_SIZE);
     memcpy(at->done.leg, letter.leg, HASH_SIZE);
