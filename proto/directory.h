@@ -154,7 +154,8 @@ void directory_free(struct directory *directory);
 /* Verifies and applies the next leaf; ledger times must not go back (E_OUT_OF_RANGE). On failure nothing changed. */
 CHECKED enum error directory_apply(struct directory *directory, struct bytes leaf);
 /* The same without verifying signatures again: for leaves that this reader once applied and has kept where nobody else can
- * write, and whose root it compares with the one that it noted then. */
+ * write, and whose root it compares with the one that it noted then; or that come from whom it believes (the relay's gate its
+ * ledger). */
 CHECKED enum error directory_replay(struct directory *directory, struct bytes leaf);
 /* The same where leaves are missing: a sparse directory, as evidence brings it. This leaf has `index` in the log, not below
  * directory_size (E_OUT_OF_RANGE), which becomes one more. What the missing leaves say is not known: keys and statements are held

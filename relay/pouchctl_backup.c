@@ -365,16 +365,27 @@ static bool has_store(const struct restoring *restoring) {
     return false;
 }
 
-/* All files of a relay into one folder beside them; the heads stay, because what was signed must stay known. */
-static enum error move_aside(struct restoring *restoring, char ret_folder[static PATH_ROOM]) {
-    static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
-    char name[320], from[PATH_ROOM], to[PATH_ROOM], day[32];
+/* A new one each time: in that of a restore that was killed a moment ago, renaming would overwrite what was put aside. */
+static enum error make_aside(const struct restoring *restoring, char ret_folder[static PATH_ROOM]) {
+    char day[32], name[48];
     time_t now = time(NULL);
     struct tm utc;
     gmtime_r(&now, &utc);
     strftime(day, sizeof day, "aside-%Y%m%dT%H%M%SZ", &utc);
-    if (!path_in(ret_folder, restoring->to, day)) return E_USAGE;
-    if (mkdir(ret_folder, 0700) != 0 && errno != EEXIST) return error_of_errno();
+    snprintf(name, sizeof name, "%s", day);
+    for (unsigned number = 2;; number++) {
+        if (!path_in(ret_folder, restoring->to, name)) return E_USAGE;
+        if (mkdir(ret_folder, 0700) == 0) return E_OK;
+        if (errno != EEXIST) return error_of_errno();
+        snprintf(name, sizeof name, "%s-%u", day, number);
+    }
+}
+
+/* All files of a relay into one folder beside them; the heads stay, because what was signed must stay known. */
+static enum error move_aside(struct restoring *restoring, char ret_folder[static PATH_ROOM]) {
+    static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
+    char name[320], from[PATH_ROOM], to[PATH_ROOM];
+    TRY(make_aside(restoring, ret_folder));
     for (size_t i = 0; i < LENGTH(kept_files) + LENGTH(ends); i++) {
         if (i < LENGTH(kept_files) && kept_files[i].head) continue;
         if (i < LENGTH(kept_files))

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -36,8 +37,9 @@ enum {
     BEHIND_MAX = 32 * 1024 * 1024,        /* bytes that the ledger has not taken */
     UNSENT_MEMBER_MAX = 16 * 1024 * 1024, /* bytes of answers that a peer has not taken */
     UNSENT_GUEST_MAX = 2 * 1024 * 1024,
-    RETRY_MS = 2,             /* until it is tried again */
-    STUCK_MS = 60000,         /* a peer that took nothing for so long is gone */
+    RETRY_MS = 2,     /* until it is tried again */
+    STUCK_MS = 60000, /* a peer that took nothing for so long is gone */
+    HEAP_STEP = 1024 * 1024,
     PARTED_MAX = 4096,        /* keys remembered beyond those connected */
     SESSION_NUMBER_BITS = 20, /* the lower ones count, the higher ones are chance */
 };
@@ -51,7 +53,9 @@ struct gate {
     struct network *network;
     int signals;
     uint64_t received, refused, members;
-    uint64_t tick_ms; /* when the next one is due */
+    struct instant told;        /* ledger time, as it was last told, */
+    uint64_t told_ms;           /* and the steady clock then */
+    uint64_t tick_ms, count_ms; /* when the next one is due; when the members are counted again */
     bool ended;
     int exit_code;
 };
@@ -72,13 +76,16 @@ static uint64_t monotonic_ms(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* This machine's clock, but never before the ledger's newest leaf: a clock that was set back must not put off
- * certificates that the ledger has just taken. Decisive is what the ledger says; it judges again. */
-static struct instant wall_time(const struct gate *gate) {
+static uint64_t steady_ms(void) {
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t ms = now.tv_sec < 0 ? 0 : (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-    return (struct instant){ms > gate->snapshot->newest.ms ? ms : gate->snapshot->newest.ms};
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* What the ledger has told, and what the steady clock says since. This machine's own clock may have been set to any year:
+ * members must not be put off because of it. Decisive is what the ledger says; it judges again. */
+static struct instant ledger_time(const struct gate *gate) {
+    return (struct instant){gate->told.ms + (steady_ms() - gate->told_ms)};
 }
 
 /* ---- to peers ---- */
@@ -91,7 +98,7 @@ static void put_out(struct gate *gate, struct session *session) {
 }
 
 static bool is_member(const struct gate *gate, const struct session *session) {
-    return admit_standing(gate->snapshot->directory, session->transport, wall_time(gate)).live == E_OK;
+    return admit_standing(gate->snapshot->directory, session->transport, ledger_time(gate)).live == E_OK;
 }
 
 /* What the connection does not take is kept, behind what is kept already; who leaves too much of it is put out. */
@@ -172,7 +179,7 @@ static struct work *work_new(struct gate *gate, const struct session *session, c
     work->row = row;
     work->device = standing->device;
     work->snapshot = snapshot_hold(gate->snapshot);
-    work->time = wall_time(gate);
+    work->time = ledger_time(gate);
     memcpy(work->transport, session->transport, KEY_SIZE);
     return work;
 }
@@ -192,7 +199,7 @@ static void handle(struct gate *gate, struct session *session, struct bytes byte
     struct frame frame;
     const struct message_row *row;
     uint32_t retry_s = 0;
-    struct standing standing = admit_standing(gate->snapshot->directory, session->transport, wall_time(gate));
+    struct standing standing = admit_standing(gate->snapshot->directory, session->transport, ledger_time(gate));
     uint64_t rate = standing.live == E_OK ? gate->config->rate_member : gate->config->rate_guest;
     enum error error = frame_decode(bytes, &frame);
     uint64_t number = error == E_OK ? frame.number : 0;
@@ -273,7 +280,7 @@ static void on_reply(struct gate *gate, const struct reply *reply) {
 static void on_wake(struct gate *gate, const struct wake *wake) {
     struct hint hint = {.newest = wake->newest, .has_precedence = wake->has_precedence, .precedence = wake->precedence};
     const struct directory_device *const *devices;
-    struct instant now = wall_time(gate);
+    struct instant now = ledger_time(gate);
     AUTO_BUF frame = {0};
     message_encode(MESSAGE_HINT, 0, &hint, &frame);
     if (buf_error(&frame) != E_OK) return;
@@ -295,6 +302,8 @@ static void mark_revoked(struct gate *gate) {
 
 static enum error on_grown(struct gate *gate, const struct grown *grown) {
     TRY(snapshot_grow(&gate->snapshot, grown));
+    gate->told.ms = grown->time_ms;
+    gate->told_ms = steady_ms();
     if (gate->sessions) mark_revoked(gate);
     return E_OK;
 }
@@ -452,16 +461,29 @@ static void face_the_world(struct gate *gate) {
 
 /* ---- serving ---- */
 
-/* Puts out whose time has come, and counts the members. */
-static void look_after_sessions(struct gate *gate, uint64_t now_ms) {
-    struct instant now = wall_time(gate);
-    gate->members = 0;
+/* Puts out whose time has come. */
+static void put_out_revoked(struct gate *gate, uint64_t now_ms) {
     for (struct session *at = sessions_next(gate->sessions, NULL), *after; at; at = after) {
         after = sessions_next(gate->sessions, at);
-        gate->members += admit_standing(gate->snapshot->directory, at->transport, now).live == E_OK;
-        if (!at->evict_ms || now_ms < at->evict_ms) continue;
-        put_out(gate, at);
+        if (at->evict_ms && now_ms >= at->evict_ms) put_out(gate, at);
     }
+}
+
+/* Every key is looked up, so with very many this waits longer: a millisecond for each. */
+static void count_members(struct gate *gate, uint64_t now_ms) {
+    if (now_ms < gate->count_ms) return;
+    struct instant now = ledger_time(gate);
+    uint64_t seen = 0;
+    gate->members = 0;
+    for (const struct session *at = sessions_next(gate->sessions, NULL); at;
+         at = sessions_next(gate->sessions, at), seen++)
+        gate->members += admit_standing(gate->snapshot->directory, at->transport, now).live == E_OK;
+    gate->count_ms = now_ms + seen;
+}
+
+static void look_after_sessions(struct gate *gate, uint64_t now_ms) {
+    put_out_revoked(gate, now_ms);
+    count_members(gate, now_ms);
     sessions_sweep(gate->sessions, now_ms);
 }
 
@@ -469,6 +491,7 @@ static void tick(struct gate *gate) {
     uint64_t now_ms = monotonic_ms();
     if (now_ms < gate->tick_ms) return;
     gate->tick_ms = now_ms + TICK_MS;
+    network_tick(gate->network, now_ms);
     look_after_sessions(gate, now_ms);
     pulse(gate);
 }
@@ -526,8 +549,18 @@ static void close_all(struct gate *gate) {
     if (gate->signals >= 0) close(gate->signals);
 }
 
+/* One heap for all threads, that grows in large steps. The heaps that glibc gives to further threads grow by a system
+ * call for every few pages, under a lock of the whole process, and keep what other threads could use: with 10,000 peers
+ * that come at once, it was the largest part of the time. */
+static void prepare_heap(void) {
+    (void)mallopt(M_ARENA_MAX, 1);
+    (void)mallopt(M_TOP_PAD, HEAP_STEP);
+    (void)mallopt(M_TRIM_THRESHOLD, 4 * HEAP_STEP);
+}
+
 int gate_run(const struct config *config, int ready_fd) {
     struct gate gate = {.config = config, .link = {.fd = -1}, .signals = -1};
+    prepare_heap();
     prepare(&gate);
     face_the_world(&gate);
     if (!gate.ended) report_ready(ready_fd);

@@ -11,8 +11,10 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "door.h"
 #include "text.h"
 
 #define ZAP_ADDRESS "inproc://zeromq.zap.01"
@@ -24,16 +26,24 @@
 enum {
     IO_THREADS = 2,
     HANDSHAKE_MS = 5000,
-    HEARTBEAT_MS = 15000,
-    HEARTBEAT_TIMEOUT_MS = 60000,
-    ACCEPT_BACKLOG = 1024,
-    SEND_MARK = 8,        /* frames of any size that libzmq holds for a peer; beyond these we do, counting bytes */
-    RECEIVE_MARK = 64,    /* beyond these TCP holds a peer back */
-    EVENTS_MARK = 100000, /* beyond these libzmq's own threads wait for us */
-    FILES_SPARE = 64,     /* open files that are no connections */
+    KEEPALIVE_IDLE_S = 15, /* silence, until TCP asks whether the peer is still there */
+    KEEPALIVE_EVERY_S = 15,
+    KEEPALIVE_COUNT = 3,
+    UNACKNOWLEDGED_MS = 60000, /* a peer whose TCP took nothing for so long is gone */
+    ACCEPT_BACKLOG = 4096,     /* who waits at the door; the kernel's own limit may be lower */
+    SEND_MARK = 8,             /* frames of any size that libzmq holds for a peer; beyond these we do, counting bytes */
+    RECEIVE_MARK = 64,         /* beyond these TCP holds a peer back */
+    EVENTS_MARK = 100000,      /* beyond these libzmq's own threads wait for us */
+    FILES_SPARE = 64,          /* open files that are no connections */
     ZAP_PARTS = 8,
     ZAP_PART_MAX = 256,
     MONITORED = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED,
+};
+
+/* A connection is a newcomer until its first message, or HANDSHAKE_MS later. */
+struct line {
+    bool open, new;
+    uint64_t accepted_ms;
 };
 
 struct network {
@@ -41,8 +51,9 @@ struct network {
     struct sessions *sessions;
     struct network_numbers numbers;
     uint64_t connections_max;
-    bool *open; /* by fd: a connection */
-    size_t open_size;
+    struct line *lines; /* by fd */
+    size_t lines_size;
+    uint32_t newcomers;
 };
 
 /* ---- opening ---- */
@@ -74,13 +85,21 @@ static bool set_security(void *router, const uint8_t secret[static KEY_SIZE]) {
            set_int(router, ZMQ_ZAP_ENFORCE_DOMAIN, 1);
 }
 
+/* Who is gone without a word is found by TCP, in the kernel. ZMTP's own heartbeats would find it as well, but libzmq 4.3
+ * looks for the timer of every pong in the list of all: with 10,000 peers that alone was 5 % of a core. */
+static bool set_keepalive(void *router) {
+    return set_int(router, ZMQ_TCP_KEEPALIVE, 1) && set_int(router, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S) &&
+           set_int(router, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_EVERY_S) &&
+           set_int(router, ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT) && set_int(router, ZMQ_TCP_MAXRT, UNACKNOWLEDGED_MS);
+}
+
 static bool set_limits(void *router) {
     int64_t message_max = MESSAGE_MAX + 64;
     return zmq_setsockopt(router, ZMQ_MAXMSGSIZE, &message_max, sizeof message_max) == 0 &&
-           set_int(router, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) && set_int(router, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) &&
-           set_int(router, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS) && set_int(router, ZMQ_SNDHWM, SEND_MARK) &&
-           set_int(router, ZMQ_RCVHWM, RECEIVE_MARK) && set_int(router, ZMQ_BACKLOG, ACCEPT_BACKLOG) &&
-           set_int(router, ZMQ_ROUTER_MANDATORY, 1) && set_int(router, ZMQ_IPV6, 1) && set_int(router, ZMQ_LINGER, 0);
+           set_int(router, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) && set_keepalive(router) &&
+           set_int(router, ZMQ_SNDHWM, SEND_MARK) && set_int(router, ZMQ_RCVHWM, RECEIVE_MARK) &&
+           set_int(router, ZMQ_BACKLOG, ACCEPT_BACKLOG) && set_int(router, ZMQ_ROUTER_MANDATORY, 1) &&
+           set_int(router, ZMQ_IPV6, 1) && set_int(router, ZMQ_LINGER, 0);
 }
 
 static bool open_zap(struct network *network) {
@@ -127,6 +146,7 @@ enum error network_open(const struct config *config, const uint8_t secret[static
         fprintf(stderr, "gate: cannot make sockets: %s\n", zmq_strerror(errno));
         error = E_NO_MEMORY;
     }
+    door_watch();
     if (error == E_OK) error = bind_all(network, config);
     if (error != E_OK) {
         network_close(&network);
@@ -143,7 +163,7 @@ void network_close(struct network **pp) {
     if (network->monitor) zmq_close(network->monitor);
     if (network->zap) zmq_close(network->zap);
     if (network->context) zmq_ctx_term(network->context);
-    free(network->open);
+    free(network->lines);
     free(network);
 }
 
@@ -226,21 +246,38 @@ void network_zap(struct network *network, const struct directory *directory) {
 
 /* ---- monitor ---- */
 
+static uint64_t monotonic_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 static bool know_fd(struct network *network, int fd) {
     if (fd < 0) return false;
-    if ((size_t)fd < network->open_size) return true;
+    if ((size_t)fd < network->lines_size) return true;
     size_t size = 2 * (size_t)fd + 64;
-    bool *open = reallocarray(network->open, size, sizeof *open);
-    if (!open) return false;
-    memset(open + network->open_size, 0, (size - network->open_size) * sizeof *open);
-    network->open = open;
-    network->open_size = size;
+    struct line *lines = reallocarray(network->lines, size, sizeof *lines);
+    if (!lines) return false;
+    memset(lines + network->lines_size, 0, (size - network->lines_size) * sizeof *lines);
+    network->lines = lines;
+    network->lines_size = size;
     return true;
 }
 
+static bool is_open(const struct network *network, int fd) {
+    return fd >= 0 && (size_t)fd < network->lines_size && network->lines[fd].open;
+}
+
+static void settled(struct network *network, int fd) {
+    if (!is_open(network, fd) || !network->lines[fd].new) return;
+    network->lines[fd].new = false;
+    network->newcomers--;
+}
+
 static void accepted(struct network *network, int fd) {
-    if (!know_fd(network, fd) || network->open[fd]) return;
-    network->open[fd] = true;
+    if (!know_fd(network, fd) || network->lines[fd].open) return;
+    network->lines[fd] = (struct line){.open = true, .new = true, .accepted_ms = monotonic_ms()};
+    network->newcomers++;
     network->numbers.connections++;
     if (network->numbers.connections <= network->connections_max) return;
     network->numbers.refused++;
@@ -249,9 +286,18 @@ static void accepted(struct network *network, int fd) {
 
 static void disconnected(struct network *network, int fd) {
     sessions_part_fd(network->sessions, fd);
-    if (!know_fd(network, fd) || !network->open[fd]) return;
-    network->open[fd] = false;
+    if (!is_open(network, fd)) return;
+    settled(network, fd);
+    network->lines[fd].open = false;
     network->numbers.connections--;
+}
+
+void network_tick(struct network *network, uint64_t now_ms) {
+    for (size_t fd = 0; network->newcomers > 0 && fd < network->lines_size; fd++) {
+        const struct line *line = &network->lines[fd];
+        if (line->new &&now_ms - line->accepted_ms >= HANDSHAKE_MS) settled(network, (int)fd);
+    }
+    door_count(network->newcomers);
 }
 
 /* First part: 16 bits event, 32 bits value, in host order; second: the address. */
@@ -276,11 +322,12 @@ void network_watch(struct network *network) {
         if (event == ZMQ_EVENT_ACCEPTED) accepted(network, value);
         if (event == ZMQ_EVENT_DISCONNECTED) disconnected(network, value);
     }
+    door_count(network->newcomers);
 }
 
 /* libzmq keeps the fd and closes it when it sees the end. Only fds that the monitor knows: never one of our own. */
 void network_cut(struct network *network, int fd) {
-    if (fd >= 0 && (size_t)fd < network->open_size && network->open[fd]) shutdown(fd, SHUT_RDWR);
+    if (is_open(network, fd)) shutdown(fd, SHUT_RDWR);
 }
 
 /* ---- messages ---- */
@@ -314,6 +361,7 @@ bool network_receive(struct network *network, struct arrival *ret) {
         network_watch(network);
         if (good && read_user(&ret->body, ret->transport)) {
             ret->fd = zmq_msg_get(&ret->body, ZMQ_SRCFD);
+            settled(network, ret->fd);
             return true;
         }
         zmq_msg_close(&ret->body);

@@ -41,6 +41,8 @@ void network_items(const struct network *network, zmq_pollitem_t ret[static NETW
 void network_zap(struct network *network, const struct directory *directory);
 /* Counts connections and closes those above the limit. */
 void network_watch(struct network *network);
+/* Every second or so: who has been let in long ago and said nothing is no newcomer any more (door.h). */
+void network_tick(struct network *network, uint64_t now_ms);
 
 /* One message, or false when there is none. What is not exactly one frame of an authenticated peer is dropped.
  * Everything that the monitor said before the message came has been acted upon, so arrival.fd is that connection's. */

@@ -13,7 +13,6 @@
 struct snapshot {
     atomic_size_t holders;
     struct directory *directory;
-    struct instant newest; /* time of the newest leaf: the ledger's clock was not before it */
     /* Network thread only: all devices ordered by post; made when first needed. */
     const struct directory_device **by_post;
     size_t device_count;

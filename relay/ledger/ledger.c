@@ -98,7 +98,7 @@ static enum error replay(struct book *book) {
         TRY(book->store->ops->leaf_get(book->store, i, &leaf));
         enum error error = directory_apply(book->directory, buf_bytes(&leaf));
         /* The log stands; the card was changed so that it no longer knows who signed it. */
-        if (error == E_UNKNOWN_REGISTRAR || error == E_TOO_FEW_SIGNERS) return error;
+        if (error == E_UNKNOWN_REGISTRAR || error == E_TOO_FEW_SIGNERS || error == E_NO_MEMORY) return error;
         if (error != E_OK) return E_CORRUPT;
     }
     uint8_t stored[HASH_SIZE], computed[HASH_SIZE];
@@ -533,7 +533,7 @@ static void send_answer(struct ledger *ledger, struct task *task) {
 static enum error send_leaves(struct ledger *ledger, uint64_t from) {
     enum { PAGE = 100 };
     struct book *book = &ledger->book;
-    uint64_t size = directory_size(book->directory);
+    uint64_t size = directory_size(book->directory), time_ms = clock_read(&book->clock).ms;
     do {
         AUTO_BUF list = {0};
         size_t count = 0;
@@ -542,7 +542,7 @@ static enum error send_leaves(struct ledger *ledger, uint64_t from) {
             TRY(book->store->ops->leaf_get(book->store, from + count, &leaf));
             cbor_put_bytes(&list, buf_bytes(&leaf));
         }
-        struct grown grown = {.from = from, .leaves = list_of(&list, count), .size = size};
+        struct grown grown = {.from = from, .leaves = list_of(&list, count), .size = size, .time_ms = time_ms};
         TRY(buf_error(&list));
         TRY(link_put(&ledger->gate, PACKET_GROWN, &grown_object, &grown));
         from += count;
@@ -789,6 +789,9 @@ static void close_all(struct ledger *ledger) {
     close(ledger->signals);
 }
 
+/* Memory may be there again a moment later: like a disk that fails, that ends no relay that has served. */
+static int start_exit(enum error error) { return error_row(error == E_NO_MEMORY ? E_IO : error)->exit; }
+
 int ledger_run(const struct config *config, int gate_fd, int control_fd) {
     struct ledger ledger = {
         .gate = {.fd = -1}, .gate_listen = gate_fd, .control_listen = control_fd, .signals = signal_fd()};
@@ -799,7 +802,7 @@ int ledger_run(const struct config *config, int gate_fd, int control_fd) {
     if (error != E_OK) {
         log_line(LOG_ERR, "%s: %s; %s", what, error_row(error)->text, error_row(error)->hint);
         close_all(&ledger);
-        return error_row(error)->exit;
+        return start_exit(error);
     }
     ledger.started = ledger.book.now = clock_read(&ledger.book.clock);
     loop(&ledger);

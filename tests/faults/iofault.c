@@ -5,14 +5,17 @@
  *
  *     CLASS.CALL KIND NTH        for example: journal.sync eio 1
  *
- *   CLASS  what the descriptor is: store, journal, shm, directory-head, evidence-head, ledger-link (the ledger's end of the link),
- *          gate-link, control, tcp, folder, file
+ *   CLASS  what the descriptor is: store, journal, shm, directory-head, evidence-head, card, key (a client's identity too),
+ *          ledger-link (the ledger's end of the link), gate-link, control, tcp, folder, file (anything else)
  *   CALL   write, sync, truncate, rename, open, send, recv
  *   KIND   kill (before the call), killed-after, eio, enospc, eintr, short (half of the bytes)
  *   NTH    of these calls in one process, since the file was written
  *
  * Whoever removes the file may fail: so it happens once, whatever the number of processes, and a test sees by the file being
- * gone that it did. */
+ * gone that it did.
+ *
+ * Into the file that POUCH_IO_SEEN names, each process writes every CLASS.CALL that it makes, once: so a test knows what there is
+ * to be tried. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -56,7 +59,11 @@ static const char *class_of_path(const char *path, bool folder) {
         {"directory.head.new", "directory-head"},
         {"evidence.head", "evidence-head"},
         {"evidence.head.new", "evidence-head"},
+        {"relay.card", "card"},
+        {"identity", "key"},
+        {"keys", "key"},
     };
+    if (ends(path, ".key")) return "key";
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         size_t n = strlen(path), m = strlen(known[i][0]);
         if (ends(path, known[i][0]) && (n == m || path[n - m - 1] == '/')) return known[i][1];
@@ -127,14 +134,49 @@ static bool is_new(const struct stat *info) {
            info->st_mtim.tv_nsec != state.file.st_mtim.tv_nsec;
 }
 
+/* ---- what there is ---- */
+
+enum { POINTS_MAX = 128, POINT_SIZE = 64 };
+
+static struct {
+    pthread_mutex_t lock;
+    pid_t pid; /* whose points these are: a child begins anew */
+    char points[POINTS_MAX][POINT_SIZE];
+    size_t count;
+} told = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static bool is_told(const char *point) {
+    if (told.pid != getpid()) told.count = 0;
+    told.pid = getpid();
+    for (size_t i = 0; i < told.count; i++)
+        if (strcmp(told.points[i], point) == 0) return true;
+    return false;
+}
+
+static void tell(const char *point) {
+    const char *path = getenv("POUCH_IO_SEEN");
+    char line[POINT_SIZE + 1];
+    if (!path) return;
+    pthread_mutex_lock(&told.lock);
+    if (!is_told(point) && told.count < POINTS_MAX) {
+        snprintf(told.points[told.count++], POINT_SIZE, "%s", point);
+        int n = snprintf(line, sizeof line, "%s\n", point);
+        int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+        if (fd >= 0) syscall(SYS_write, fd, line, n);
+        if (fd >= 0) syscall(SYS_close, fd);
+    }
+    pthread_mutex_unlock(&told.lock);
+}
+
 static struct outcome judge(const char *class, const char *call) {
     const char *path = getenv("POUCH_IO_FAULT");
     struct stat info;
-    char text[128], wanted[64], word[16], here[64];
+    char text[128], wanted[64], word[16], here[POINT_SIZE];
     unsigned long nth;
+    snprintf(here, sizeof here, "%s.%s", class, call);
+    tell(here);
     if (!path || !read_order(path, &info, text, sizeof text)) return (struct outcome){NONE, 0};
     if (sscanf(text, "%63s %15s %lu", wanted, word, &nth) != 3) return (struct outcome){NONE, 0};
-    snprintf(here, sizeof here, "%s.%s", class, call);
     if (strcmp(here, wanted) != 0) return (struct outcome){NONE, 0};
     pthread_mutex_lock(&state.lock);
     if (is_new(&info)) state.seen = 0;
@@ -148,7 +190,8 @@ static struct outcome judge(const char *class, const char *call) {
 
 static struct outcome judge_fd(int fd, const char *call) {
     int saved = errno;
-    struct outcome outcome = getenv("POUCH_IO_FAULT") ? judge(class_of(fd), call) : (struct outcome){NONE, 0};
+    bool asked = getenv("POUCH_IO_FAULT") || getenv("POUCH_IO_SEEN");
+    struct outcome outcome = asked ? judge(class_of(fd), call) : (struct outcome){NONE, 0};
     errno = saved;
     return outcome;
 }
@@ -211,12 +254,12 @@ int rename(const char *from, const char *to) {
     return (int)after(outcome, REAL(int (*)(const char *, const char *), "rename")(from, to));
 }
 
-static int open_any(const char *name, const char *path, int flags, mode_t mode) {
+static int open_any(int at, const char *path, int flags, mode_t mode) {
     int saved = errno;
     struct outcome outcome = judge(class_of_path(path, (flags & O_DIRECTORY) != 0), "open");
     errno = saved;
     REFUSE(outcome)
-    return (int)after(outcome, REAL(int (*)(const char *, int, ...), name)(path, flags, mode));
+    return (int)after(outcome, REAL(int (*)(int, const char *, int, ...), "openat64")(at, path, flags, mode));
 }
 
 static mode_t mode_in(int flags, va_list arguments) {
@@ -228,7 +271,7 @@ int open(const char *path, int flags, ...) {
     va_start(arguments, flags);
     mode_t mode = mode_in(flags, arguments);
     va_end(arguments);
-    return open_any("open", path, flags, mode);
+    return open_any(AT_FDCWD, path, flags, mode);
 }
 
 int open64(const char *path, int flags, ...) {
@@ -236,7 +279,23 @@ int open64(const char *path, int flags, ...) {
     va_start(arguments, flags);
     mode_t mode = mode_in(flags, arguments);
     va_end(arguments);
-    return open_any("open64", path, flags, mode);
+    return open_any(AT_FDCWD, path, flags, mode);
+}
+
+int openat(int at, const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = mode_in(flags, arguments);
+    va_end(arguments);
+    return open_any(at, path, flags, mode);
+}
+
+int openat64(int at, const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = mode_in(flags, arguments);
+    va_end(arguments);
+    return open_any(at, path, flags, mode);
 }
 
 ssize_t send(int fd, const void *p, size_t n, int flags) {

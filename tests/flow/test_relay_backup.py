@@ -13,8 +13,10 @@ from house import FlowTest, Relay, end_process, main, program, run, until
 
 FLIPS = int(os.environ.get("POUCH_FLIPS", "200"))
 SEED = int(os.environ.get("POUCH_SEED", "0")) or int(time.time())
-BACKUP_POINTS = ("begun", "files", "store", "verified", "renamed")
-RESTORE_POINTS = ("begun", "copied", "files")
+BACKUP_POINTS = ("relay-backup.begun", "relay-backup.files", "relay-backup.store", "relay-backup.verified",
+                 "relay-backup.renamed")
+RESTORE_POINTS = {"relay-restore.begun": (1,), "relay-restore.copied": (1, 3), "relay-restore.files": (1,)}
+ASIDE_POINT = "relay-restore.aside"
 
 
 def dump(path):
@@ -186,9 +188,9 @@ class RelayBackups(FlowTest):
             folder, token = self.folder / point, self.folder / f"{point}.token"
             token.touch()
             argv = program("POUCHCTL") + ["--config", self.relay.config, "--json", "backup", folder]
-            ran = run(argv, self.house.folder, env={"POUCH_FAULT": f"relay-backup.{point}:1:{token}"})
+            ran = run(argv, self.house.folder, env={"POUCH_FAULT": f"{point}:1:{token}"})
             self.assertEqual(ran.code, -9, f"{point}: {ran}")
-            self.assertEqual(folder.exists(), point == "renamed")
+            self.assertEqual(folder.exists(), point == "relay-backup.renamed")
             if folder.exists():
                 self.assertEqual(self.verify("--store", folder / "store.sqlite")["findings"], [])
                 continue
@@ -290,17 +292,38 @@ class RelayBackups(FlowTest):
             self.skipTest("built without fault points")
         backup = self.folder / "safe"
         self.assertEqual(self.relay.ctl("backup", backup).code, 0)
-        for point in RESTORE_POINTS:
-            for times in (1, 3) if point == "copied" else (1,):
+        for point, numbers in RESTORE_POINTS.items():
+            for times in numbers:
                 folder, token = self.folder / f"{point}-{times}", self.folder / f"{point}-{times}.token"
                 token.touch()
-                ran = self.restore(backup, folder, env={"POUCH_FAULT": f"relay-restore.{point}:{times}:{token}"})
+                ran = self.restore(backup, folder, env={"POUCH_FAULT": f"{point}:{times}:{token}"})
                 self.assertEqual(ran.code, -9, f"{point}: {ran}")
                 self.assertFalse((folder / "store.sqlite").exists(), "the store comes last")
                 ran = self.restore(backup, folder)
                 self.assertEqual(ran.code, 0, f"{point}: run again\n{ran}")
                 self.assertEqual(list(folder.glob("*.restoring")), [])
                 self.assertEqual(self.verify(config=folder / "relay.yaml")["findings"], [])
+
+    def test_a_restore_that_is_killed_while_it_puts_the_old_relay_aside_loses_nothing_of_it(self):
+        if not os.environ.get("POUCH_FAULTS"):
+            self.skipTest("built without fault points")
+        backup = self.folder / "safe"
+        self.assertEqual(self.relay.ctl("backup", backup).code, 0)
+        for times in (1, 2, 5):
+            folder, token = self.folder / f"occupied-{times}", self.folder / f"aside-{times}.token"
+            shutil.copytree(backup, folder)
+            (folder / "relay.yaml").write_bytes((folder / "relay.yaml").read_bytes() + b"# the old one\n")
+            before = {path.read_bytes() for path in folder.iterdir() if path.suffix != ".head" and path.name != "manifest"}
+            token.touch()
+            ran = self.restore(backup, folder, "--aside", env={"POUCH_FAULT": f"{ASIDE_POINT}:{times}:{token}"})
+            self.assertEqual(ran.code, -9, str(ran))
+            if not (folder / "relay.yaml").exists():  # it names the store's file, and is what the command begins with
+                shutil.copy(backup / "relay.yaml", folder)
+            ran = self.restore(backup, folder, "--aside")
+            self.assertEqual(ran.code, 0, f"run again\n{ran}")
+            kept = {path.read_bytes() for path in folder.glob("aside-*/*")}
+            self.assertEqual(before - kept, set(), "everything of the old relay is aside")
+            self.assertEqual(self.verify(config=folder / "relay.yaml")["findings"], [])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 #include "fuzz.h"
 
-bool fuzz_accepted;
+bool fuzz_accepted, fuzz_starved, fuzz_plenty;
 
 __attribute__((constructor)) static void begin(void) {
     if (sodium_init() < 0) abort();

@@ -32,10 +32,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     AUTO_BUF file = {0};
     struct bundle_where where;
     struct bundlefile outer;
+    fuzz_plenty = true;
     if (bundlefile_decode(bytes_of(data, size), &outer) == E_OK)
         bundle_seal(outer.bundle, &file);
     else
         buf_add(&file, data, size);
+    fuzz_plenty = false;
     fuzz_accepted = bundle_verify(buf_bytes(&file), NULL, &report, &where) == E_OK;
     if (fuzz_accepted)
         check(&report);

@@ -26,6 +26,7 @@ enum {
     ROUNDS = SANITIZED ? 12000 : 60000,
     SECONDS = 4,
     STRUCTURE_PLACES = 80,
+    STARVED_MAX = 4000,
 };
 
 /* ---- memory ---- */
@@ -37,17 +38,25 @@ void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *p, size_t size);
 
+static long allocations_left = -1; /* until one fails; below 0: none does */
+
+static bool starved(void) {
+    if (fuzz_plenty || allocations_left < 0 || allocations_left-- > 0) return false;
+    fuzz_starved = true;
+    return true;
+}
+
 void *__wrap_malloc(size_t size) {
     HOLDS(size <= ALLOCATION_MAX);
-    return __real_malloc(size);
+    return starved() ? NULL : __real_malloc(size);
 }
 void *__wrap_calloc(size_t count, size_t size) {
     HOLDS(size == 0 || count <= ALLOCATION_MAX / size);
-    return __real_calloc(count, size);
+    return starved() ? NULL : __real_calloc(count, size);
 }
 void *__wrap_realloc(void *p, size_t size) {
     HOLDS(size <= ALLOCATION_MAX);
-    return __real_realloc(p, size);
+    return starved() ? NULL : __real_realloc(p, size);
 }
 
 static void limit_space(void) {
@@ -83,7 +92,7 @@ static void keep(struct bytes sample) {
     HOLDS(!samples[sample_count++].failed);
 }
 
-static unsigned long tried, taken;
+static unsigned long tried, taken, failed;
 
 /* From memory of exactly that size, so that a read beyond it shows. */
 static void try(struct bytes input) {
@@ -151,6 +160,23 @@ static void damage(struct buf *bytes) {
 
 /* ---- the run ---- */
 
+/* A good sample with each of the allocations failing that it needs. Whoever is short of memory takes nothing that it would not
+ * have taken otherwise, does not crash, and, as the sanitizers see, loses nothing; and with enough memory takes it again. */
+static void try_starved(struct bytes sample) {
+    for (long n = 0; n < STARVED_MAX; n++) {
+        fuzz_starved = fuzz_accepted = false;
+        allocations_left = n;
+        LLVMFuzzerTestOneInput(sample.p, sample.n);
+        allocations_left = -1;
+        tried++;
+        failed += fuzz_starved;
+        if (!fuzz_starved) break;
+    }
+    fuzz_starved = false;
+    try(sample);
+    HOLDS(fuzz_accepted);
+}
+
 static void try_truncations(const struct buf *sample) {
     for (size_t n = 0; n < sample->n; n += 1 + sample->n / 2000) try(bytes_of(sample->p, n));
 }
@@ -194,10 +220,12 @@ int main(int argc, char **argv) {
         try(buf_bytes(&samples[i]));
         HOLDS(fuzz_accepted);
     }
+    for (size_t i = 0; i < sample_count && seconds() < start + SECONDS; i++) try_starved(buf_bytes(&samples[i]));
     for (size_t i = 0; i < sample_count && seconds() < start + SECONDS; i++) try_truncations(&samples[i]);
     for (size_t i = 0; i < sample_count && seconds() < start + 2 * SECONDS; i++) try_structure(&samples[i]);
     try_chance(seconds() + SECONDS);
-    printf("%zu samples, %lu inputs, %lu of them taken, %.1f s\n", sample_count, tried, taken, seconds() - start);
+    printf("%zu samples, %lu inputs, %lu of them taken, %lu short of memory, %.1f s\n", sample_count, tried, taken, failed,
+           seconds() - start);
     HOLDS(tried > 1000);
     for (size_t i = 0; i < sample_count; i++) buf_free(&samples[i]);
     return 0;
