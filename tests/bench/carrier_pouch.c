@@ -21,16 +21,27 @@ enum {
     SLOTS = 4096,
     FEED_ASK = 128,
     CARD_MAX = 64 * 1024,
-    INLINE_CHUNKS = 5, /* of a body, in the frame that submits it */
-    ROOM = 256 * 1024, /* content that may come along with an answer */
-    FETCH_WINDOW = 8,  /* chunks asked for and not there yet, of one letter */
-    FETCHES_MOST = 24, /* and of all; less than the relay keeps for a slow reader */
+    INLINE_CHUNKS = 5,   /* of a body, in the frame that submits it */
+    ROOM = 256 * 1024,   /* content that may come along with an answer */
+    FETCH_WINDOW = 8,    /* chunks asked for and not there yet, of one letter */
+    FETCHES_MOST = 24,   /* and of all; less than the relay keeps for a slow reader */
     CREDIT = 768 * 1024, /* bytes of submissions not answered yet: 32 such clients do not fill the relay's own queue */
     BUSY_MS = 100,
     STATE_MOST = STATEMENTS_MAX,
 };
 
-enum stage { FREE, SUBMITTED_WAIT, UNDER_WAY, OFFER_WAIT, OFFERED_OPEN, ACCEPT_WAIT, BODY_NEXT, BODY_WAIT, TOLD, DONE_WAIT };
+enum stage {
+    FREE,
+    SUBMITTED_WAIT,
+    UNDER_WAY,
+    OFFER_WAIT,
+    OFFERED_OPEN,
+    ACCEPT_WAIT,
+    BODY_NEXT,
+    BODY_WAIT,
+    TOLD,
+    DONE_WAIT
+};
 
 /* One letter on its way, at either end. */
 struct slot {
@@ -75,16 +86,16 @@ struct carrier {
     uint64_t number, feed;
     bool asking, hinted;
     struct slot slots[SLOTS];
-    size_t used; /* of the slots, so far */
+    size_t used;                                  /* of the slots, so far */
     struct slot *opened[SLOTS], *answered[SLOTS]; /* what the end of the step is for */
     struct buf receipts[SLOTS];
     size_t opened_count, answered_count;
     struct asked *asked[SLOTS];
     size_t asked_count;
     struct queue again, waiting; /* in this order */
-    size_t owed; /* of CREDIT */
-    uint64_t pause_ms; /* steady clock: until then the relay is left alone */
-    size_t fetching; /* chunks of bodies */
+    size_t owed;                 /* of CREDIT */
+    uint64_t pause_ms;           /* steady clock: until then the relay is left alone */
+    size_t fetching;             /* chunks of bodies */
     struct evidence_cache cache;
 };
 
@@ -432,7 +443,8 @@ static void say(struct carrier *carrier, struct buf *stamped, size_t count, stru
                 const enum leg_event *events) {
     AUTO_BUF items = {0};
     for (size_t i = 0; i < count; i++) said_encode(&(struct said){.statement = buf_bytes(&stamped[i])}, &items);
-    struct asked *asked = ask(carrier, MESSAGE_STATE, &(struct state){.said = list_of(&items, count), .has_room = true, .room = ROOM}, NULL);
+    struct asked *asked = ask(carrier, MESSAGE_STATE,
+                              &(struct state){.said = list_of(&items, count), .has_room = true, .room = ROOM}, NULL);
     asked->count = count;
     memcpy(asked->slots, slots, count * sizeof *slots);
     memcpy(asked->events, events, count * sizeof *events);
@@ -551,7 +563,8 @@ static void end_step(struct carrier *carrier) {
     if (!carrier->hinted || carrier->asking) return;
     carrier->asking = true;
     carrier->hinted = false;
-    ask(carrier, MESSAGE_GETFEED, &(struct getfeed){.after = carrier->feed, .max = FEED_ASK, .has_room = true, .room = ROOM}, NULL);
+    ask(carrier, MESSAGE_GETFEED,
+        &(struct getfeed){.after = carrier->feed, .max = FEED_ASK, .has_room = true, .room = ROOM}, NULL);
 }
 
 static void pouch_step(struct carrier *carrier, unsigned wait_ms) {

@@ -39,7 +39,9 @@ enum {
     RECONNECT_MS = 100, /* as client/lib/link.c, and what follows */
     RECONNECT_MAX_MS = 2000,
     HANDSHAKE_MS = 5000,
-    HEARTBEAT_MS = 5000,
+    CONNECT_MS = 5000,
+    HEARTBEAT_MS = 60000,
+    HEARTBEAT_WAIT_MS = 15000,
     ASK_EVERY_MS = 10,
     SAMPLES_MAX = 1 << 20,
     BARE_IO_THREADS = 2, /* as the gate */
@@ -122,7 +124,8 @@ static void make_charter(const char *folder) {
 }
 
 static void put_device(const struct party *party, const char *post, const uint8_t post_key[static KEY_SIZE],
-                       const uint8_t post_secret[static SIGN_SECRET_SIZE], const struct transport *transport, struct buf *out) {
+                       const uint8_t post_secret[static SIGN_SECRET_SIZE], const struct transport *transport,
+                       struct buf *out) {
     AUTO_BUF device_payload = {0}, counter_payload = {0};
     uint8_t public[KEY_SIZE], secret[SIGN_SECRET_SIZE];
     crypto_sign_keypair(public, secret);
@@ -170,7 +173,8 @@ static bool set_key(void *socket, const struct transport *transport, const uint8
 }
 
 /* One question of a device that is connected for this alone. */
-static void ask_once(void *context, const struct card *card, const struct transport *transport, const struct buf *question) {
+static void ask_once(void *context, const struct card *card, const struct transport *transport,
+                     const struct buf *question) {
     void *socket = zmq_socket(context, ZMQ_DEALER);
     struct frame frame;
     const struct message_row *row;
@@ -187,7 +191,8 @@ static void ask_once(void *context, const struct card *card, const struct transp
     if (row->type == MESSAGE_FAILURE) {
         struct failed failed;
         must(failed_decode(frame.body, &failed), "FAILURE");
-        letter_die("%s (%.*s)", error_text((enum error)failed.error), (int)failed.detail.n, (const char *)failed.detail.p);
+        letter_die("%s (%.*s)", error_text((enum error)failed.error), (int)failed.detail.n,
+                   (const char *)failed.detail.p);
     }
     zmq_msg_close(&answer);
     zmq_close(socket);
@@ -205,7 +210,8 @@ static void join(const char *folder, size_t count) {
     struct party party;
     struct card card;
     read_card(folder, &card);
-    if (read_file(folder, "idle.authority", &party, sizeof party) != sizeof party) letter_die("idle.authority is too short");
+    if (read_file(folder, "idle.authority", &party, sizeof party) != sizeof party)
+        letter_die("idle.authority is too short");
     struct transport *transports = make_keys(folder, count);
     void *context = zmq_ctx_new();
     for (size_t at = 0; at < count; at += PARTY_POST_DEVICES) {
@@ -325,10 +331,12 @@ static void open_side(struct side *side) {
     must_zmq(side->router && side->monitor && set_int(side->router, ZMQ_LINGER, 0) &&
                  set_int(side->router, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) &&
                  set_int(side->router, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) &&
-                 set_int(side->router, ZMQ_HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS) &&
+                 set_int(side->router, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_WAIT_MS) &&
+                 set_int(side->router, ZMQ_CONNECT_TIMEOUT, CONNECT_MS) &&
                  set_int(side->router, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&
-                 set_int(side->router, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) && set_int(side->router, ZMQ_SNDHWM, 8) &&
-                 set_int(side->router, ZMQ_ROUTER_MANDATORY, 1) && set_int(side->monitor, ZMQ_RCVHWM, 0) &&
+                 set_int(side->router, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) &&
+                 set_int(side->router, ZMQ_SNDHWM, 8) && set_int(side->router, ZMQ_ROUTER_MANDATORY, 1) &&
+                 set_int(side->monitor, ZMQ_RCVHWM, 0) &&
                  zmq_socket_monitor(side->router, "inproc://idle.monitor", events) == 0 &&
                  zmq_connect(side->monitor, "inproc://idle.monitor") == 0,
              "sockets");
@@ -491,16 +499,23 @@ static void everybody(struct crowd *crowd, bool go_on, uint64_t limit_ms) {
         for (uint32_t i = 0; i < crowd->count; i++) back += crowd->clients[i].back;
         if (!half && back >= crowd->count / 2) half = now_ms();
 #ifdef TIMELINE
-        static uint64_t shown; if (now_ms() - shown >= 500) { shown = now_ms(); fprintf(stderr, "%5.1f s attempts %u connected %u back %u\n", (double)(shown - began) / 1000, crowd->attempts - attempts, crowd->connected, back); }
+        static uint64_t shown;
+        if (now_ms() - shown >= 500) {
+            shown = now_ms();
+            fprintf(stderr, "%5.1f s attempts %u connected %u back %u\n", (double)(shown - began) / 1000,
+                    crowd->attempts - attempts, crowd->connected, back);
+        }
 #endif
     }
     uint64_t took = now_ms() - began;
     while (crowd->waiting > 0 && now_ms() - began < limit_ms + 1000) wait_a_little(crowd, ASK_EVERY_MS);
     qsort(crowd->samples, crowd->sample_count, sizeof *crowd->samples, by_size);
-    printf("{\"back\": %u, \"of\": %u, \"attempts\": %u, \"seconds\": %.3f, \"half_seconds\": %.3f, \"asked\": %zu, \"p50_ms\": %u, \"p99_ms\": %u, "
+    printf("{\"back\": %u, \"of\": %u, \"attempts\": %u, \"seconds\": %.3f, \"half_seconds\": %.3f, \"asked\": %zu, "
+           "\"p50_ms\": %u, \"p99_ms\": %u, "
            "\"worst_ms\": %u}\n",
-           back, crowd->count, crowd->attempts - attempts, (double)took / 1000, (double)(half ? half - began : took) / 1000, crowd->sample_count,
-           percentile(crowd, 50), percentile(crowd, 99), percentile(crowd, 100));
+           back, crowd->count, crowd->attempts - attempts, (double)took / 1000,
+           (double)(half ? half - began : took) / 1000, crowd->sample_count, percentile(crowd, 50),
+           percentile(crowd, 99), percentile(crowd, 100));
     fflush(stdout);
 }
 

@@ -224,8 +224,8 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < sample_count && seconds() < start + SECONDS; i++) try_truncations(&samples[i]);
     for (size_t i = 0; i < sample_count && seconds() < start + 2 * SECONDS; i++) try_structure(&samples[i]);
     try_chance(seconds() + SECONDS);
-    printf("%zu samples, %lu inputs, %lu of them taken, %lu short of memory, %.1f s\n", sample_count, tried, taken, failed,
-           seconds() - start);
+    printf("%zu samples, %lu inputs, %lu of them taken, %lu short of memory, %.1f s\n", sample_count, tried, taken,
+           failed, seconds() - start);
     HOLDS(tried > 1000);
     for (size_t i = 0; i < sample_count; i++) buf_free(&samples[i]);
     return 0;

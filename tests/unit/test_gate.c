@@ -101,9 +101,10 @@ static void write_folder(struct relay *relay) {
 static void send_leaves(struct relay *relay, size_t from) {
     AUTO_BUF items = {0};
     for (size_t i = from; i < relay->world.count; i++) cbor_put_bytes(&items, buf_bytes(&relay->world.leaves[i]));
-    struct grown grown = {
-        .from = from, .leaves = list_of(&items, relay->world.count - from), .size = relay->world.count,
-        .time_ms = (uint64_t)time(NULL) * 1000};
+    struct grown grown = {.from = from,
+                          .leaves = list_of(&items, relay->world.count - from),
+                          .size = relay->world.count,
+                          .time_ms = (uint64_t)time(NULL) * 1000};
     assert_ok(link_put(&relay->link, PACKET_GROWN, &grown_object, &grown));
     assert_ok(link_flush(&relay->link));
 }
