@@ -67,7 +67,8 @@ static bool order_take(struct run *run, struct order *order, int id, int *ret_ex
     switch (id) {
     case OPTION_TO:
         if (order_to(order, value)) return true;
-        *ret_exit = run_usage_text(run, "more than %d recipients", TO_MAX);
+        *ret_exit = draft->to_count < TO_MAX ? run_fail(run, E_NO_MEMORY)
+                                             : run_usage_text(run, "more than %d recipients", TO_MAX);
         return false;
     case OPTION_SUBJECT: draft->subject = value; return true;
     case OPTION_KIND: return run_word(run, WORDS_KIND, &order->kind, ret_exit);

@@ -304,13 +304,19 @@ static enum error seal(struct archive *archive, enum archive_table table, const 
     return E_OK;
 }
 
+/* SQLite gives nothing at all for a value that there is no memory for: that is no damage. */
+static enum error too_short(const struct archive *archive) {
+    return sqlite3_errcode(archive->db) == SQLITE_NOMEM ? E_NO_MEMORY : E_CORRUPT;
+}
+
 static enum error unseal(struct archive *archive, enum archive_table table, const struct archive_key *key,
                          struct bytes sealed, struct buf *out) {
     if (table == TABLE_CHUNK) {
+        if (sealed.n == 0) return too_short(archive);
         buf_add_bytes(out, sealed);
         return buf_error(out);
     }
-    if (sealed.n < SEAL_OVERHEAD) return E_CORRUPT;
+    if (sealed.n < SEAL_OVERHEAD) return too_short(archive);
     AUTO_BUF ad = {0};
     associated_data(table, key, &ad);
     size_t before = out->n;
@@ -389,9 +395,9 @@ static bool in_scope(enum archive_scope scope, const struct archive_key *x, cons
     return scope < SCOPE_AB || memcmp(x->b, y->b, sizeof x->b) == 0;
 }
 
-static enum error read_key(sqlite3_stmt *query, struct archive_key *ret) {
+static enum error read_key(const struct archive *archive, sqlite3_stmt *query, struct archive_key *ret) {
     struct bytes a = column(query, 0), b = column(query, 1);
-    if (a.n != sizeof ret->a || b.n != sizeof ret->b || sqlite3_column_int64(query, 2) < 0) return E_CORRUPT;
+    if (a.n != sizeof ret->a || b.n != sizeof ret->b || sqlite3_column_int64(query, 2) < 0) return too_short(archive);
     *ret = archive_key(a.p, b.p, (uint64_t)sqlite3_column_int64(query, 2));
     return E_OK;
 }
@@ -421,7 +427,7 @@ enum error archive_next(struct archive *archive, struct archive_cursor *cursor, 
     TRY(query_begin(archive, cursor->table, QUERY_NEXT, &from, &query));
     int code = sqlite3_step(query);
     bool found = code == SQLITE_ROW;
-    enum error error = found ? read_key(query, &key) : error_of(code);
+    enum error error = found ? read_key(archive, query, &key) : error_of(code);
     if (error == E_OK && found && !in_scope(cursor->scope, &key, &cursor->key)) found = false;
     if (error == E_OK && found) error = unseal(archive, cursor->table, &key, column(query, 3), out);
     query_end(query);

@@ -58,7 +58,8 @@ static enum error find_seal(const struct arrival *arrival, uint64_t generation, 
     for (bool found = true;;) {
         TRY(archive_next(arrival->home->archive, &cursor, receipt, &found));
         if (!found) return E_MISMATCH;
-        if (loss_open(arrival->home, buf_bytes(receipt), ret) != E_OK) return E_CORRUPT;
+        enum error error = loss_open(arrival->home, buf_bytes(receipt), ret);
+        if (error != E_OK) return error == E_NO_MEMORY ? E_NO_MEMORY : E_CORRUPT;
         const struct statement *statement = &ret->statement;
         if (generation == 1 && statement->event == EVENT_STORED) return E_OK;
         bool seals = statement->event == EVENT_RESEALED || statement->event == EVENT_FORWARDED;

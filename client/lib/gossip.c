@@ -155,7 +155,8 @@ static enum error in_chain(struct home *home, const uint8_t *leg, const uint8_t 
         struct evidence evidence;
         TRY(archive_next(home->archive, &cursor, &receipt, &found));
         if (!found) return E_OK;
-        if (loss_open(home, buf_bytes(&receipt), &evidence) != E_OK) return E_CORRUPT;
+        enum error error = loss_open(home, buf_bytes(&receipt), &evidence);
+        if (error != E_OK) return error == E_NO_MEMORY ? E_NO_MEMORY : E_CORRUPT;
         *ret = memcmp(evidence.entry_hash, seen, HASH_SIZE) == 0;
     }
     return E_OK;

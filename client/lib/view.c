@@ -325,7 +325,8 @@ static enum error open_note(const struct ladder *ladder, const struct statement 
 
 static enum error add_event(struct ladder *ladder, struct bytes receipt) {
     struct evidence evidence;
-    if (loss_open(ladder->home, receipt, &evidence) != E_OK) return E_CORRUPT;
+    enum error error = loss_open(ladder->home, receipt, &evidence);
+    if (error != E_OK) return error == E_NO_MEMORY ? E_NO_MEMORY : E_CORRUPT;
     if (ladder->count == ladder->room) {
         size_t room = ladder->room ? 2 * ladder->room : 8;
         struct event_view *grown = realloc(ladder->events, room * sizeof *grown);

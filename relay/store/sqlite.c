@@ -127,9 +127,11 @@ struct bytes sq_column_bytes(sqlite3_stmt *statement, int column) {
 
 enum error sq_buf(sqlite3_stmt *statement, struct buf *ret) {
     TRY(sq_first(statement));
-    buf_add_bytes(ret, sq_column_bytes(statement, 0));
+    struct bytes bytes = sq_column_bytes(statement, 0);
+    bool short_of_memory = !bytes.p && sqlite3_errcode(sqlite3_db_handle(statement)) == SQLITE_NOMEM;
+    buf_add_bytes(ret, bytes);
     sq_done(statement);
-    return buf_error(ret);
+    return short_of_memory ? E_NO_MEMORY : buf_error(ret);
 }
 
 void sq_column_fixed(sqlite3_stmt *statement, int column, uint8_t *ret, size_t n) {

@@ -312,8 +312,8 @@ class Post(Stranger):
         """What a desk does with a request, down to the answer."""
         note = f"note {self.hammer.canaries.new()}"
         if "parent" in request.header:
-            self.read(request, leg)
-            self.tell(request, leg, "HANDED_OVER")
+            if self.read_reply(request, leg):
+                self.tell(request, leg, "HANDED_OVER")
             return
         self.tell(request, leg, "NOTIFIED")
         choice = random.random()
@@ -335,6 +335,18 @@ class Post(Stranger):
         self.open_body(request, leg)
         self.journal.write("body", client=self.name, post=self.me.post, id=request.id,
                            sha256=hashlib.sha256(request.text).hexdigest())
+
+    def read_reply(self, request, leg):
+        """False: its sender has taken it back since it was last looked at, and the log says so."""
+        try:
+            self.read(request, leg)
+        except Failure as failure:
+            if failure.name not in ("not-accepted", "erased"):
+                raise
+            self.sync()
+            assert leg.state == STATES["WITHDRAWN"], f"{self.name}: a reply is {failure.name}, and was not withdrawn"
+            return False
+        return True
 
     def turn(self):
         """One round: something sent, something answered."""
