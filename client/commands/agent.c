@@ -94,8 +94,8 @@ static enum error tell_request(struct run *run, const uint8_t digest[static HASH
     if (view.ignored) return E_OK; /* no bell */
     present_policy(&view, policy, sizeof policy);
     text_for_terminal(bytes_text(view.subject), false, &subject);
-    snprintf(text, sizeof text, "%s%s from %s, %s%s%s: %s", view.exercise ? "EXERCISE, " : "", view.reference, view.from,
-             words_name(WORDS_PRECEDENCE, view.precedence), *policy ? ", " : "", policy,
+    snprintf(text, sizeof text, "%s%s from %s, %s%s%s: %s", view.exercise ? "EXERCISE, " : "", view.reference,
+             view.from, words_name(WORDS_PRECEDENCE, view.precedence), *policy ? ", " : "", policy,
              view.sealed ? "sealed"
              : subject.p ? (const char *)subject.p
                          : "");
@@ -211,6 +211,7 @@ static void wait_for_news(struct agent *agent) {
             client_disconnect(&run->relay); /* the next sync connects anew, or says why not */
             return;
         }
+        if (relay_came_back(run->relay)) return; /* hints may have been missed, and none come before it is asked */
         if (relay_taken_over(run->relay)) until = ticks_ms() + TAKEN_MS;
         if (!relay_hinted(run->relay)) continue;
         if (run->home.role == ROLE_BELL) tell_ring(run);

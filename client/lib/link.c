@@ -15,7 +15,13 @@ enum {
     CONNECTS_MAX = 3,          /* connections that the other end closed in the handshake, until the key is to blame */
     RESEND_MS = 6000,
     BUSY_WAIT_MS = 300,
-    HEARTBEAT_MS = 5000,
+    CONNECT_MS = 5000,    /* until a SYN that nobody answered is given up and sent anew, without TCP's growing pauses */
+    HEARTBEAT_MS = 60000, /* silence, until the relay is asked whether it lives; it pays for each answer */
+    HEARTBEAT_WAIT_MS = 15000, /* for that answer */
+    KEEPALIVE_IDLE_S = 10,     /* silence, until TCP asks the relay's host, which costs the relay nothing */
+    KEEPALIVE_EVERY_S = 5,
+    KEEPALIVE_COUNT = 3,
+    UNACKNOWLEDGED_MS = 15000, /* a link whose other end took nothing for so long is gone */
     RECONNECT_MS = 100,
     RECONNECT_MAX_MS = 2000,
     ALONG_BYTES_MAX = 1024 * 1024,
@@ -44,6 +50,7 @@ struct relay {
     struct pending pending[RELAY_WINDOW];
     uint64_t deadline_ms;
     bool hinted, taken_over, refused, broken;
+    bool met, came_back; /* there was a handshake; there was another one since */
     struct relay_hint hint;
     unsigned connects; /* TCP connections since the last handshake */
     bool ready;
@@ -105,14 +112,23 @@ static bool set_int(void *socket, int option, int value) {
     return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
 }
 
+/* A link that broke without a word (a cable, a router that forgot it, a host without power) must be found before a command's
+ * time is over: by TCP. ZMTP's heartbeats find the relay whose host lives and which hangs all the same; they are rare, because
+ * ten thousand clients that wait would cost it a noticeable part of a core. */
+static bool set_watchfulness(void *socket) {
+    return set_int(socket, ZMQ_CONNECT_TIMEOUT, CONNECT_MS) && set_int(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) &&
+           set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_WAIT_MS) && set_int(socket, ZMQ_TCP_KEEPALIVE, 1) &&
+           set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S) &&
+           set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_EVERY_S) &&
+           set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT) && set_int(socket, ZMQ_TCP_MAXRT, UNACKNOWLEDGED_MS);
+}
+
 static bool set_options(const struct relay *relay, const struct relay_keys *keys) {
     int64_t most = MESSAGE_MAX + 4096;
     void *socket = relay->socket;
     return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &most, sizeof most) == 0 && set_int(socket, ZMQ_LINGER, 0) &&
            set_int(socket, ZMQ_IMMEDIATE, 1) && set_int(socket, ZMQ_HANDSHAKE_IVL, ADDRESS_BUDGET_MS / 2) &&
-           set_int(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) &&
-           set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS) &&
-           set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&
+           set_watchfulness(socket) && set_int(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&
            set_int(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) && set_int(socket, ZMQ_IPV6, 1) &&
            set_int(socket, ZMQ_SNDHWM, RELAY_WINDOW * 4) &&
            zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, relay->card.curve, KEY_SIZE) == 0 &&
@@ -135,7 +151,7 @@ static enum error open_socket(struct relay *relay, const struct relay_keys *keys
     relay->socket = zmq_socket(relay->context, ZMQ_DEALER);
     relay->monitor = zmq_socket(relay->context, ZMQ_PAIR);
     relay->connects = 0;
-    relay->ready = relay->refused = false;
+    relay->ready = relay->refused = relay->met = false;
     if (!relay->socket || !relay->monitor) return E_NO_MEMORY;
     if (!set_options(relay, keys)) return E_INTERNAL;
     int events =
@@ -159,7 +175,8 @@ static void take_event(struct relay *relay, uint16_t event) {
     if (event == ZMQ_EVENT_DISCONNECTED) relay->ready = false;
     if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) relay->refused = true;
     if (event != ZMQ_EVENT_HANDSHAKE_SUCCEEDED) return;
-    relay->ready = true;
+    relay->came_back = relay->came_back || relay->met;
+    relay->ready = relay->met = true;
     relay->connects = 0;
     resend_all(relay);
 }
@@ -518,6 +535,12 @@ bool relay_taken_over(struct relay *relay) {
     bool taken_over = relay->taken_over;
     relay->taken_over = false;
     return taken_over;
+}
+
+bool relay_came_back(struct relay *relay) {
+    bool came_back = relay->came_back;
+    relay->came_back = false;
+    return came_back;
 }
 
 struct relay_hint relay_last_hint(const struct relay *relay) {

@@ -85,6 +85,8 @@ struct relay_hint {
 struct relay_hint relay_last_hint(const struct relay *relay);
 /* False while the connection is lost: it is made anew by itself, if the relay comes back. */
 bool relay_is_up(const struct relay *relay);
+/* True once after it was made anew: hints may have been missed, and none come before something is asked. */
+bool relay_came_back(struct relay *relay);
 /* True once after another connection of the same key took over: hints go there, until something is asked here again. */
 bool relay_taken_over(struct relay *relay);
 /* Waits for a hint, at most `ms`: E_OK also when none came. */

@@ -1,8 +1,8 @@
 /* door.c - accept4, as libzmq finds it.
  *
- * libzmq has no option for this, so the wart: the program defines accept4 itself, and the dynamic linker gives libzmq this one
- * instead of the C library's. "Nobody is there" (EAGAIN) is an answer that libzmq knows. It asks again as long as
- * somebody waits, so a thread that has nothing else to do is made to sleep a moment.
+ * libzmq has no option for this, and an address that is unbound takes its connections along. So the wart: the program defines
+ * accept4 itself, and the linker gives libzmq this one instead of the C library's. "Nobody is there" (EAGAIN) is an answer that
+ * libzmq knows. It asks again as long as somebody waits, so a thread that has nothing else to do is made to sleep a moment.
  *
  * The number of newcomers is the monitor's, which comes late: those admitted since then are added here. */
 #include "door.h"

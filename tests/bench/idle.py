@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """10,000 clients that are connected and wait: what they cost the relay, and how they all come back when it was killed.
 
-    tests/bench/idle.py [--clients 10000] [--guests] [--seconds 30] [--rounds 5] [--build build-bench] [--json FILE]
+    tests/bench/idle.py [--clients 10000] [--guests] [--seconds 70] [--rounds 5] [--build build-bench] [--json FILE]
 
 Each round: a new connection for each of N registered devices (or, with --guests, of N keys that no directory knows), the relay's
 memory before and after, its processor time while nobody says anything, then SIGKILL to all of the relay and a new start.
@@ -69,6 +69,8 @@ class Crowd:
 
     def close(self):
         end_process(self.process)
+        self.process.stdin.close()
+        self.process.stdout.close()
 
 
 def idle_cpu(pids, seconds):
@@ -220,7 +222,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=10000)
     parser.add_argument("--guests", action="store_true", help="keys that no directory knows")
-    parser.add_argument("--seconds", type=int, default=30, help="how long the idle relay is watched")
+    parser.add_argument("--seconds", type=int, default=70,
+                        help="how long the idle relay is watched; the clients' heartbeats come once a minute")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--build", type=pathlib.Path, help="a build directory whose programs are used")
     parser.add_argument("--json", type=pathlib.Path, help="where the raw figures go")

@@ -144,9 +144,9 @@ def run(argv, cwd, data=None, env=None, timeout=None):
 class Relay:
     """A relay's folder and, while it runs, its process."""
 
-    def __init__(self, folder, addresses=1, config=None, prepared=False, init=()):
+    def __init__(self, folder, addresses=1, config=None, prepared=False, init=(), host="127.0.0.1"):
         """config: {"limits.body": "64KiB"}. prepared: the folder exists and is meant to be used. init: more words for
-        `pouchd init`."""
+        `pouchd init`. host: where it listens."""
         self.folder = pathlib.Path(folder)
         self.ports = [random_port() for _ in range(addresses)]
         self.card = self.folder / "relay.card"
@@ -155,7 +155,7 @@ class Relay:
         self.log_path = self.folder.parent / f"{self.folder.name}.log"
         self.process = None
         self.kills = 0  # how many ends by a signal the tests have asked for
-        listen = [word for port in self.ports for word in ("--listen", f"tcp://127.0.0.1:{port}")]
+        listen = [word for port in self.ports for word in ("--listen", f"tcp://{host}:{port}")]
         made = run(program("POUCHD") + ["init", self.folder, "--name", "relay.test", "--json", *init] + listen,
                    self.folder.parent)
         assert made.code == 0, str(made)
